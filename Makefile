@@ -1,0 +1,42 @@
+# Two commands a newcomer needs: `make reproduce` and `make test`. Each makes .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: reproduce test check format slow benchmark clean
+
+reproduce: .venv/.runtime
+	$(BIN)/optoscope reproduce --out out/reproduce --force
+
+test: .venv/.dev
+	$(BIN)/pytest -n auto -m "not slow"
+
+slow: .venv/.dev
+	$(BIN)/pytest -m slow
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: .venv/.runtime
+	$(BIN)/python -m benchmarks
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "optoscope needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ .venv/.runtime
+
+clean:
+	rm -rf .venv out

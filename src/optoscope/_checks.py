@@ -1,0 +1,66 @@
+"""Argument checks: each says what is allowed, what was received and what to do.
+
+Checks run when an object is constructed from concrete values. Values that JAX is tracing (inside `jit`, `vmap`
+or `grad`) are let through, because their numbers do not exist yet.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def check_number(
+    name: str, value: Any, *, low: float = -np.inf, high: float = np.inf, open_low: bool = False, hint: str
+) -> None:
+    """Check that every entry of `value` is finite and lies in [low, high), or (low, high) if `open_low`.
+
+    Raises:
+        TypeError: if `value` is not numeric.
+        ValueError: if it lies outside the interval; the message ends with `hint`.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    try:
+        array = np.asarray(value)
+        magnitudes = array.real.astype(float) if np.iscomplexobj(array) else array.astype(float)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be a number or an array of numbers, got {value!r}; {hint}.") from None
+    if np.iscomplexobj(array):
+        magnitudes = np.abs(array)
+    inside = (magnitudes > low if open_low else magnitudes >= low) & (magnitudes < high)
+    if not np.all(inside & np.isfinite(magnitudes)):
+        bracket = "(" if open_low else "["
+        raise ValueError(f"`{name}` must lie in {bracket}{low:g}, {high:g}), got {_short(value)}; {hint}.")
+
+
+def check_count(name: str, value: Any, *, minimum: int = 1, hint: str = "use a whole number") -> int:
+    """Return `value` as an int after checking that it is a whole number of at least `minimum`.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"`{name}` must be a whole number of at least {minimum}, got {_short(value)}; {hint}.")
+    return int(value)
+
+
+def check_choice(what: str, name: str, known: Iterable[str]) -> None:
+    """Check that `name` is one of `known`.
+
+    Raises:
+        ValueError: naming the nearest known names and all of them.
+    """
+    known = sorted(known)
+    if name in known:
+        return
+    near = get_close_matches(str(name), known, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {what} {name!r}.{guess} Known: {', '.join(known)}.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,23 @@
+"""Array aliases and the names of all axes, in one place.
+
+Axes used throughout the library:
+
+- `state`: components of one optimizer's state `h`
+- `component`: parameter components, each with a state of its own
+- `step`: iterations of the inner problem
+- `problem`: problems of a batch
+- `point`: fixed points or other candidates
+- `mode`: eigenmodes
+- `grid`: values that were swept
+- `sample`: hyperparameter settings
+"""
+
+from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray, PyTree, Shaped
+from numpy.typing import ArrayLike
+
+#: A number: a Python float, or a zero-dimensional array.
+Scalar = Float[Array, ""] | float
+#: A pytree of inner parameters `x`.
+Params = PyTree[Shaped[Array, "..."]]
+
+__all__ = ["Array", "ArrayLike", "Complex", "Float", "Int", "PRNGKeyArray", "Params", "PyTree", "Scalar"]

@@ -1,0 +1,15 @@
+"""Optimizers as rules of one component, and the way to and from optax."""
+
+from optoscope.optimizers._base import AbstractOptimizer as AbstractOptimizer
+from optoscope.optimizers._registry import OPTIMIZERS as OPTIMIZERS
+from optoscope.optimizers._registry import get as get
+from optoscope.optimizers.adaptive import Adam as Adam
+from optoscope.optimizers.adaptive import RMSProp as RMSProp
+from optoscope.optimizers.gradient_descent import GradientDescent as GradientDescent
+from optoscope.optimizers.gru import GRUOptimizer as GRUOptimizer
+from optoscope.optimizers.lift import lift as lift
+from optoscope.optimizers.momentum import AggregatedMomentum as AggregatedMomentum
+from optoscope.optimizers.momentum import Momentum as Momentum
+from optoscope.optimizers.momentum import NesterovMomentum as NesterovMomentum
+from optoscope.optimizers.optax_adapter import OptaxOptimizer as OptaxOptimizer
+from optoscope.optimizers.optax_adapter import from_optax as from_optax

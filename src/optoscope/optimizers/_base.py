@@ -1,0 +1,48 @@
+"""The scientific object: the rule for one parameter component, driven by its gradient."""
+
+import abc
+
+import equinox as eqx
+import jax
+
+from optoscope._types import Array, Float, Scalar
+
+
+class AbstractOptimizer(eqx.Module):
+    """One parameter component as a dynamical system driven by its gradient.
+
+    In update order: `h' = F(h, g)`, `x' = x + dx`. Hyperparameters and weights are fields of the concrete class,
+    hence leaves of a pytree: `jax.vmap` over them gives many settings, `jax.grad` meta-trains them.
+
+    The one abstract rule is `step`, not `F` and a readout apart, because some rules (Lion) read the old state.
+    """
+
+    @abc.abstractmethod
+    def initial_state(self) -> Float[Array, " state"]:
+        """Return the state before the first gradient."""
+
+    @abc.abstractmethod
+    def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
+        """Advance one component by one gradient.
+
+        Args:
+            h: state before the step.
+            g: gradient of the loss with respect to this component.
+
+        Returns:
+            The new state and the update `dx`, which is added to the parameter.
+        """
+
+    def step_components(
+        self, h: Float[Array, "component state"], g: Float[Array, " component"]
+    ) -> tuple[Float[Array, "component state"], Float[Array, " component"]]:
+        """Advance many components at once: the same map as `jax.vmap(self.step)`.
+
+        A class overrides it only to compute the same numbers faster; a contract test compares the two.
+        """
+        return jax.vmap(self.step)(h, g)
+
+    @property
+    def num_states(self) -> int:
+        """Number of state variables per component."""
+        return jax.eval_shape(self.initial_state).shape[0]

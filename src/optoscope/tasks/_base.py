@@ -1,0 +1,28 @@
+"""A task is a distribution of problems; a problem is what was drawn from it."""
+
+import abc
+
+import equinox as eqx
+
+from optoscope._types import Array, Float, Params, PRNGKeyArray
+
+
+class Problem(eqx.Module):
+    """One optimization problem: the initial parameters, and in subclasses whatever else was drawn.
+
+    Problems are arrays: `jax.vmap(task.sample)(keys)` is a batch.
+    """
+
+    initial_params: Params
+
+
+class AbstractTask(eqx.Module):
+    """A distribution of optimization problems. A dataset is a field of the task, shared by all its problems."""
+
+    @abc.abstractmethod
+    def sample(self, key: PRNGKeyArray) -> Problem:
+        """Draw one problem."""
+
+    @abc.abstractmethod
+    def loss(self, problem: Problem, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        """Return the loss of `params`; `key` draws the minibatch where there is one."""

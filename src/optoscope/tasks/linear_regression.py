@@ -1,0 +1,60 @@
+"""Random least-squares problems with condition numbers in [1, 1000]."""
+
+from typing import final
+
+import jax
+import jax.numpy as jnp
+
+from optoscope._checks import check_count
+from optoscope._types import Array, Float, PRNGKeyArray
+from optoscope.tasks._base import AbstractTask, Problem
+
+
+class LinearRegressionProblem(Problem):
+    """`f(x) = 1/2 |A x - b|^2`; its minimum is 0, since `A` is invertible."""
+
+    initial_params: Float[Array, " component"]
+    matrix: Float[Array, "component component"]
+    target: Float[Array, " component"]
+
+
+@final
+class LinearRegression(AbstractTask):
+    """Linear regression with few parameters (Maheswaranathan et al., 2021, section 3.2, Fig. 1a).
+
+    The Hessian is `Q diag(10^U(-3, 0)) Q^T` with a Haar-distributed `Q`, the linear term is standard normal, and so
+    are the initial parameters. In the paper's form `1/2 |A x - b|^2`: `A = diag(sqrt eigenvalues) Q^T`.
+
+    Args:
+        num_params: number of parameters; the paper's problems have 5.
+
+    >>> import jax
+    >>> task = LinearRegression()
+    >>> problem = task.sample(jax.random.key(0))
+    >>> task.loss(problem, problem.initial_params, jax.random.key(1)).shape
+    ()
+    """
+
+    num_params: int = 5
+
+    def __check_init__(self):
+        check_count("num_params", self.num_params, hint="the paper's problems have 5")
+
+    def sample(self, key: PRNGKeyArray) -> LinearRegressionProblem:
+        rotation_key, spectrum_key, linear_key, initial_key = jax.random.split(key, 4)
+        n = self.num_params
+        rotation = jax.random.orthogonal(rotation_key, n)
+        roots = jnp.sqrt(10.0 ** jax.random.uniform(spectrum_key, (n,), minval=-3.0, maxval=0.0))
+        linear = jax.random.normal(linear_key, (n,))
+        return LinearRegressionProblem(
+            initial_params=jax.random.normal(initial_key, (n,)),
+            matrix=roots[:, None] * rotation.T,
+            target=-jnp.sum(rotation * linear[:, None], axis=0) / roots,
+        )
+
+    def loss(
+        self, problem: LinearRegressionProblem, params: Float[Array, " component"], key: PRNGKeyArray
+    ) -> Float[Array, ""]:
+        # A sum of products rather than a matrix product: exact float32 on every device, and fused on the CPU.
+        residual = jnp.sum(problem.matrix * params, axis=-1) - problem.target
+        return 0.5 * jnp.sum(residual * residual)
