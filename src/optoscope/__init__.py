@@ -1,0 +1,47 @@
+"""optoscope opens up optimizers: it trains learned ones and takes any of them apart as a dynamical system.
+
+Importing this package reads no file and loads neither JAX nor matplotlib; each public name is loaded when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optoscope import dynamics as dynamics
+    from optoscope import optimizers as optimizers
+    from optoscope import tasks as tasks
+    from optoscope.optimizers import from_optax as from_optax
+    from optoscope.optimizers import lift as lift
+    from optoscope.rollout import Rollout as Rollout
+    from optoscope.rollout import Save as Save
+    from optoscope.rollout import rollout as rollout
+    from optoscope.rollout import rollout_batch as rollout_batch
+
+#: public name -> the module that holds it (None: the name is itself a subpackage)
+_PUBLIC: dict[str, str | None] = {
+    "Rollout": "optoscope.rollout",
+    "Save": "optoscope.rollout",
+    "dynamics": None,
+    "from_optax": "optoscope.optimizers",
+    "lift": "optoscope.optimizers",
+    "optimizers": None,
+    "rollout": "optoscope.rollout",
+    "rollout_batch": "optoscope.rollout",
+    "tasks": None,
+}
+
+__all__ = list(_PUBLIC)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'optoscope' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    module = _PUBLIC[name]
+    value = importlib.import_module(f"optoscope.{name}") if module is None else getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

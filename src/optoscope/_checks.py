@@ -4,12 +4,12 @@ Checks run when an object is constructed from concrete values. Values that JAX i
 or `grad`) are let through, because their numbers do not exist yet.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 import jax
 import numpy as np
+
+from optoscope._choices import check_choice as check_choice
 
 
 def check_number(
@@ -45,20 +45,6 @@ def check_count(name: str, value: Any, *, minimum: int = 1, hint: str = "use a w
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise ValueError(f"`{name}` must be a whole number of at least {minimum}, got {_short(value)}; {hint}.")
     return int(value)
-
-
-def check_choice(what: str, name: str, known: Iterable[str]) -> None:
-    """Check that `name` is one of `known`.
-
-    Raises:
-        ValueError: naming the nearest known names and all of them.
-    """
-    known = sorted(known)
-    if name in known:
-        return
-    near = get_close_matches(str(name), known, n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {what} {name!r}.{guess} Known: {', '.join(known)}.")
 
 
 def _short(value: Any) -> str:

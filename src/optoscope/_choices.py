@@ -1,0 +1,18 @@
+"""The check of a name against the known ones. It imports nothing heavy, so that a command line can use it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def check_choice(what: str, name: str, known: Iterable[str]) -> None:
+    """Check that `name` is one of `known`.
+
+    Raises:
+        ValueError: naming the nearest known names and all of them.
+    """
+    known = sorted(known)
+    if name in known:
+        return
+    near = get_close_matches(str(name), known, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {what} {name!r}.{guess} Known: {', '.join(known)}.")

@@ -1,0 +1,85 @@
+"""What an optimizer does when its gradient does not change: above all, when there is none."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._checks import check_count
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import ArrayLike
+from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.dynamics.update_function import as_states, effective_learning_rate
+from optoscope.optimizers import AbstractOptimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class AutonomousTrajectory(Result):
+    """States under a constant gradient, and the learning-rate schedule that they make (section 5.3).
+
+    Attributes:
+        states: `h_0 .. h_T`.
+        updates: `dx_0 .. dx_(T-1)`: the claim is that without a gradient they vanish.
+        learning_rates: effective learning rate at each state, the slope of the update function at g = 0.
+        gradient: the constant gradient.
+        provenance: who made it.
+    """
+
+    states: Float[np.ndarray, "step state"]
+    updates: Float[np.ndarray, " update_step"]
+    learning_rates: Float[np.ndarray, " step"]
+    gradient: float
+    provenance: dict[str, Any]
+
+    @property
+    def drift(self) -> Float[np.ndarray, " step"]:
+        """How far a parameter has moved before each iteration."""
+        return np.append(0.0, np.cumsum(self.updates))
+
+
+@in_float64
+def autonomous_trajectory(
+    optimizer: AbstractOptimizer, *, num_steps: int = 200, h: ArrayLike | None = None, gradient: float = 0.0
+) -> AutonomousTrajectory:
+    """Run one component under a constant gradient, in float64.
+
+    Args:
+        optimizer: any component-wise optimizer.
+        num_steps: number of updates.
+        h: where to start [state]; the initial state if None.
+        gradient: the constant gradient; 0 is the autonomous case.
+
+    Returns:
+        States, updates and effective learning rates along the way.
+
+    Raises:
+        ValueError: if the state does not fit.
+
+    >>> from optoscope.optimizers import Momentum
+    >>> autonomous_trajectory(Momentum(0.1, 0.9), num_steps=3).learning_rates.round(3).tolist()
+    [0.1, 0.1, 0.1, 0.1]
+    """
+    check_count("num_steps", num_steps)
+    optimizer = to_float64(optimizer)
+    start = np.asarray(optimizer.initial_state(), np.float64) if h is None else as_states(optimizer, h)[0]
+    states, updates = jax.tree.map(np.asarray, _run(optimizer, start, float(gradient), num_steps))
+    states = np.concatenate([start[None], states])
+    return AutonomousTrajectory(
+        states=states,
+        updates=updates,
+        learning_rates=effective_learning_rate(optimizer, states),
+        gradient=float(gradient),
+        provenance=provenance(num_steps=num_steps),
+    )
+
+
+@jax.jit(static_argnums=3)
+def _run(optimizer, start, gradient, num_steps):
+    def step(h, _):
+        h, dx = optimizer.step(h, gradient)
+        return h, (h, dx)
+
+    return jax.lax.scan(step, start, length=num_steps)[1]

@@ -1,0 +1,108 @@
+"""An optimizer near one of its states as a linear system."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import ArrayLike
+from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.dynamics.update_function import as_states
+from optoscope.optimizers import AbstractOptimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Linearization(Result):
+    """First-order expansion of an optimizer at `(h*, g*)`.
+
+    `h' = F* + A (h - h*) + B (g - g*)` and `dx = dx* + C (h - h*) + D (g - g*)`
+    (Maheswaranathan et al., 2021, eq. 3 and App. C; at a fixed point `F* = h*`).
+
+    Attributes:
+        A: `dF/dh`.
+        B: `dF/dg`.
+        C: `d(dx)/dh`.
+        D: `d(dx)/dg`, a number; minus the effective learning rate if `g* = 0`.
+        state: `h*`.
+        gradient: `g*`.
+        next_state: `F* = F(h*, g*)`.
+        update: `dx*`.
+        residual: `|F* - h*|`: how far `h*` is from a fixed point.
+        provenance: who made it.
+    """
+
+    A: Float[np.ndarray, "state state"]
+    B: Float[np.ndarray, " state"]
+    C: Float[np.ndarray, " state"]
+    D: float
+    state: Float[np.ndarray, " state"]
+    gradient: float
+    next_state: Float[np.ndarray, " state"]
+    update: float
+    residual: float
+    provenance: dict[str, Any]
+
+
+@in_float64
+def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Linearization:
+    """Linearize an optimizer at a state and a gradient, in float64.
+
+    Args:
+        optimizer: any component-wise optimizer.
+        h: the state [state]; usually a fixed point.
+        g: the gradient.
+
+    Returns:
+        The four derivatives and how far `h` is from a fixed point.
+
+    Raises:
+        ValueError: if the state does not fit, or the optimizer has no derivative there (Adam at 0).
+
+    >>> from optoscope.optimizers import Momentum
+    >>> linearization = linearize(Momentum(learning_rate=0.1, decay=0.9), [0.0])
+    >>> linearization.A.tolist(), round(linearization.D, 3)
+    ([[0.9]], -0.1)
+    """
+    state = as_states(optimizer, h)[0]
+    gradient = float(g)
+    optimizer = to_float64(optimizer)
+    (next_state, update), ((A, C), (B, D)) = jax.tree.map(np.asarray, _expand(optimizer, state, gradient))
+    broken = [name for name, part in zip("ABCD", (A, B, C, D)) if not np.all(np.isfinite(part))]
+    if broken:
+        raise ValueError(
+            f"{type(optimizer).__name__} has no linearization at this state with gradient {gradient:g}: "
+            f"{', '.join(broken)} is not finite (for instance the root of a mean square at 0). "
+            "Linearize at a nonzero gradient, or at a state that a run has visited."
+        )
+    return Linearization(
+        A=A,
+        B=B,
+        C=C,
+        D=float(D),
+        state=state,
+        gradient=gradient,
+        next_state=next_state,
+        update=float(update),
+        residual=float(np.linalg.norm(next_state - state)),
+        provenance=provenance(),
+    )
+
+
+@jax.jit
+def _expand(optimizer, state, gradient):
+    def step(h, g):
+        next_state, update = optimizer.step(h, g)
+        return (next_state, update), (next_state, update)
+
+    (by_state, by_gradient), value = _jacobians(step, state, gradient)
+    return value, (by_state, by_gradient)
+
+
+def _jacobians(step, state, gradient):
+    jacobian, value = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
+    (F_h, F_g), (x_h, x_g) = jacobian
+    return ((F_h, x_h), (F_g, x_g)), value

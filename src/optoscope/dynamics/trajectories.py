@@ -1,0 +1,84 @@
+"""The states that runs visit: their principal components and how they converge."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._checks import check_count
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import ArrayLike
+
+
+@dataclasses.dataclass(frozen=True)
+class PrincipalComponents(Result):
+    """Principal components of a set of states (section 5.1, footnote 4).
+
+    Attributes:
+        mean: mean state.
+        axes: orthonormal directions, one per row, largest variance first.
+        explained_variance_ratio: share of the total variance along each.
+        provenance: who made it.
+    """
+
+    mean: Float[np.ndarray, " state"]
+    axes: Float[np.ndarray, "component state"]
+    explained_variance_ratio: Float[np.ndarray, " component"]
+    provenance: dict[str, Any]
+
+    def project(self, states: ArrayLike) -> Float[np.ndarray, "*points component"]:
+        """Return the coordinates of states [..., state] along each component."""
+        return (np.asarray(states, np.float64) - self.mean) @ self.axes.T
+
+
+def principal_components(states: ArrayLike, *, num_components: int | None = None) -> PrincipalComponents:
+    """Find the principal components of states that runs visited.
+
+    Args:
+        states: states of any leading shape [..., state]; all finite.
+        num_components: how many to keep; all of them if None.
+
+    Returns:
+        Mean, axes and variance ratios, in float64. The sign of an axis is fixed by its largest entry.
+
+    Raises:
+        ValueError: if states are not finite, or fewer than two.
+    """
+    from sklearn.decomposition import PCA
+
+    flat = np.asarray(states, np.float64)
+    flat = flat.reshape(-1, flat.shape[-1])
+    if len(flat) < 2 or not np.isfinite(flat).all():
+        raise ValueError("`states` must hold at least two states, all finite; leave out the runs that diverged.")
+    limit = min(flat.shape)
+    if num_components is not None:
+        limit = min(check_count("num_components", num_components), limit)
+    pca = PCA(n_components=limit, svd_solver="covariance_eigh").fit(flat)
+    return PrincipalComponents(
+        mean=pca.mean_,
+        axes=pca.components_,
+        explained_variance_ratio=pca.explained_variance_ratio_,
+        provenance=provenance(num_states=len(flat)),
+    )
+
+
+def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
+    """Compute the variance of states across trajectories, summed over state variables, at each iteration.
+
+    It goes to zero when all trajectories converge to one fixed point (section 5.1, inset of Fig. 3a).
+
+    Args:
+        states: [trajectory, step, state], or with more leading axes, which all count as trajectories.
+
+    Raises:
+        ValueError: if there are not at least three axes.
+
+    >>> total_variance(np.stack([np.ones((2, 3)), -np.ones((2, 3))])).tolist()
+    [3.0, 3.0]
+    """
+    array = np.asarray(states, np.float64)
+    if array.ndim < 3:
+        raise ValueError(f"`states` must be [trajectory, step, state], got shape {array.shape}.")
+    return array.reshape(-1, *array.shape[-2:]).var(axis=0).sum(axis=-1)

@@ -1,0 +1,110 @@
+"""What an optimizer does at one state: the update as a function of the gradient."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import ArrayLike
+from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.optimizers import AbstractOptimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateFunction(Result):
+    """The map from gradient to update at frozen states (Maheswaranathan et al., 2021, section 4.1).
+
+    Attributes:
+        gradients: the gradients that were tried.
+        states: the states at which the optimizer was held.
+        updates: `dx`, for each state and gradient.
+        provenance: who made it.
+    """
+
+    gradients: Float[np.ndarray, " grid"]
+    states: Float[np.ndarray, "point state"]
+    updates: Float[np.ndarray, "point grid"]
+    provenance: dict[str, Any]
+
+
+@in_float64
+def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: ArrayLike) -> UpdateFunction:
+    """Compute the update for each gradient at one or several frozen states.
+
+    Args:
+        optimizer: any component-wise optimizer.
+        h: one state [state], or several [point, state].
+        gradients: gradients to try [grid].
+
+    Returns:
+        Updates of shape [point, grid]; `point` has length 1 for a single state.
+
+    Raises:
+        ValueError: if a shape does not fit.
+
+    >>> from optoscope.optimizers import Momentum
+    >>> update_function(Momentum(0.1, 0.9), [1.0], [0.0, 1.0]).updates.round(3).tolist()
+    [[-0.09, -0.19]]
+    """
+    states = as_states(optimizer, h)
+    grid = np.atleast_1d(np.asarray(gradients, np.float64))
+    if grid.ndim != 1:
+        raise ValueError(f"`gradients` must be a vector, got shape {grid.shape}; flatten it first.")
+    updates = _updates(to_float64(optimizer), states, grid)
+    return UpdateFunction(grid, states, np.asarray(updates), provenance())
+
+
+@in_float64
+def effective_learning_rate(
+    optimizer: AbstractOptimizer, h: ArrayLike, *, gradient: ArrayLike = 0.0
+) -> Float[np.ndarray, "*point"]:
+    """Compute `-d(dx)/dg` at frozen states: the slope of the update function (section 4.1).
+
+    Args:
+        optimizer: any component-wise optimizer.
+        h: one state [state], or several [point, state].
+        gradient: where the slope is taken: a number, or one per point. The paper takes 0.
+
+    Returns:
+        A number for a single state, else an array [point]. Not finite where the update has no slope (Adam at 0).
+
+    Raises:
+        ValueError: if a shape does not fit.
+
+    >>> from optoscope.optimizers import Momentum
+    >>> float(effective_learning_rate(Momentum(0.1, 0.9), [5.0]))
+    0.1
+    """
+    states = as_states(optimizer, h)
+    gradients = np.broadcast_to(np.asarray(gradient, np.float64), states.shape[:1])
+    slopes = np.asarray(_slopes(to_float64(optimizer), states, gradients))
+    return slopes[0] if np.ndim(h) == 1 else slopes
+
+
+def as_states(optimizer: AbstractOptimizer, h: ArrayLike) -> Float[np.ndarray, "point state"]:
+    """Return `h` as a float64 array [point, state] after checking that it fits the optimizer.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    states = np.asarray(h, np.float64)
+    if states.ndim not in (1, 2) or states.shape[-1] != optimizer.num_states:
+        raise ValueError(
+            f"a state of {type(optimizer).__name__} has {optimizer.num_states} variables, got an array of shape "
+            f"{states.shape}; pass [{optimizer.num_states}] or [point, {optimizer.num_states}]."
+        )
+    return states[None] if states.ndim == 1 else states
+
+
+@jax.jit
+def _updates(optimizer, states, gradients):
+    return jax.vmap(lambda h: jax.vmap(lambda g: optimizer.step(h, g)[1])(gradients))(states)
+
+
+@jax.jit
+def _slopes(optimizer, states, gradients):
+    return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)

@@ -1,0 +1,148 @@
+"""Settings of meta-training, as data. This file imports neither JAX nor NumPy, so that a command line can show it."""
+
+import dataclasses
+from typing import Literal
+
+from optoscope._choices import check_choice
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaTrainConfig:
+    """Everything that determines a meta-training run, besides its task and its seed."""
+
+    num_units: int = 32
+    """Size of the GRU's state."""
+    input_scale: float = 1.0
+    """Multiplies the gradient before the network reads it."""
+    output_scale: float = 1.0
+    """Multiplies the update that the network writes."""
+    input_kind: Literal["gradient", "log_sign"] = "gradient"
+    """What the network reads: the gradient, or the pair (log1p |g|, sign g)."""
+    num_steps: int = 200
+    """Length of the unroll."""
+    batch_size: int = 64
+    """Problems per meta-step."""
+    num_meta_steps: int = 5000
+    """Meta-steps in all."""
+    learning_rate: float = 4e-3
+    """Largest learning rate of the meta-optimizer, Adam."""
+    schedule: Literal["cosine", "exponential"] = "cosine"
+    """How the learning rate falls: to `decay_rate` times the largest at the end (cosine), or by `decay_rate` every
+    `decay_steps` meta-steps, in steps (exponential)."""
+    warmup_steps: int = 0
+    """Meta-steps of linear warm-up."""
+    decay_rate: float = 0.01
+    """See `schedule`."""
+    decay_steps: int = 500
+    """See `schedule`."""
+    b1: float = 0.9
+    """Adam's decay of the mean."""
+    b2: float = 0.999
+    """Adam's decay of the mean square."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    clip: float = 5.0
+    """Element-wise bound on the meta-gradient."""
+    l2: float = 1e-5
+    """Weight of the (unsquared) Euclidean norm of the meta-parameters."""
+    objective_cap: float = float("inf")
+    """Bound on one problem's objective: beyond it the problem is counted as the bound and gives no gradient. Rosenbrock
+    starts next to the minimum make the plain mean heavy-tailed."""
+    weight_average: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none."""
+    num_validation_problems: int = 256
+    """Problems on which the best weights are chosen; never trained on."""
+    validate_every: int = 100
+    """Meta-steps between validations."""
+    num_snapshots: int = 32
+    """How many weights along meta-training are kept, spaced evenly in the logarithm of the meta-step."""
+    segment_length: int | None = None
+    """Steps per rematerialized segment: less memory for one more forward pass. None keeps every step."""
+
+
+def preset(name: str, task: str) -> MetaTrainConfig:
+    """Return the settings of a preset for a task.
+
+    Args:
+        name: `fast` (ours), `paper` (App. D.2), `authors` (their released linear-regression configuration) or
+            `momentum` (App. B: a recipe whose optimizer recovers momentum on linear regression).
+        task: the task's registered name; scales depend on it.
+
+    Raises:
+        ValueError: for an unknown name, or a preset that does not exist for the task.
+    """
+    check_choice("preset", name, PRESETS)
+    settings = PRESETS[name]
+    if task not in settings:
+        available = ", ".join(sorted(settings))
+        raise ValueError(f"preset {name!r} does not exist for task {task!r}; it exists for {available}.")
+    return settings[task]
+
+
+_PAPER = MetaTrainConfig(
+    num_units=256,
+    batch_size=32,
+    num_meta_steps=5000,
+    learning_rate=1e-3,
+    schedule="exponential",
+    decay_rate=0.8,
+    decay_steps=500,
+    clip=5.0,
+    l2=1e-5,
+)
+
+_FAST = MetaTrainConfig(
+    num_units=32,
+    batch_size=64,
+    num_meta_steps=10000,
+    learning_rate=4e-3,
+    warmup_steps=50,
+    b1=0.8,
+    b2=0.9,
+    eps=1e-6,
+    clip=0.05,
+    l2=1e-5,
+    segment_length=20,
+)
+
+#: preset -> task -> settings
+PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
+    "fast": {
+        "linear_regression": _FAST,
+        "rosenbrock": dataclasses.replace(
+            _FAST, batch_size=128, input_scale=1e-2, output_scale=0.1, learning_rate=2e-3
+        ),
+    },
+    "paper": {
+        "linear_regression": _PAPER,
+        "rosenbrock": dataclasses.replace(_PAPER, input_scale=1e-2, output_scale=0.1),
+    },
+    "authors": {
+        "linear_regression": dataclasses.replace(
+            _PAPER,
+            batch_size=64,
+            learning_rate=7.84e-4,
+            decay_rate=0.5547,
+            decay_steps=1000,
+            b1=0.806,
+            b2=0.594,
+            eps=4.5e-6,
+            clip=0.0473,
+            l2=1e-6,
+        ),
+    },
+    "momentum": {
+        "linear_regression": MetaTrainConfig(
+            num_units=64,
+            batch_size=64,
+            num_meta_steps=2000,
+            learning_rate=8e-3,
+            schedule="exponential",
+            decay_rate=0.5,
+            decay_steps=1000,
+            eps=0.1,
+            clip=5.0,
+            l2=1e-4,
+        ),
+    },
+}

@@ -1,0 +1,121 @@
+"""One meta-step: sample problems, unroll, backpropagate, clip, update."""
+
+import functools
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from optoscope._types import Array, Float, Int, PRNGKeyArray
+from optoscope.optimizers import GRUOptimizer
+from optoscope.rollout import rollout_batch
+from optoscope.tasks import AbstractTask
+from optoscope.training.config import MetaTrainConfig
+from optoscope.training.objective import meta_objective, sample_problems
+
+
+class MetaState(eqx.Module):
+    """All that a meta-training run carries from step to step."""
+
+    optimizer: GRUOptimizer
+    average: GRUOptimizer
+    adam: optax.OptState
+    step: Int[Array, ""]
+    num_skipped: Int[Array, ""]
+
+
+def meta_optimizer(config: MetaTrainConfig) -> optax.GradientTransformation:
+    """Adam with element-wise clipping of the meta-gradient and a learning-rate schedule (App. D.2)."""
+    if config.schedule == "exponential":
+        schedule = optax.exponential_decay(
+            config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
+        )
+        if config.warmup_steps:
+            warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+            schedule = optax.join_schedules([warmup, schedule], [config.warmup_steps])
+    else:
+        schedule = optax.warmup_cosine_decay_schedule(
+            config.learning_rate / max(config.warmup_steps, 1),
+            config.learning_rate,
+            config.warmup_steps,
+            max(config.num_meta_steps, config.warmup_steps + 1),
+            config.learning_rate * config.decay_rate,
+        )
+    adam = optax.adam(schedule, b1=config.b1, b2=config.b2, eps=config.eps)
+    return optax.chain(optax.clip(config.clip), adam)
+
+
+def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> MetaState:
+    """Return the state before the first meta-step."""
+    optimizer = jax.tree.map(jnp.array, optimizer)
+    average = jax.tree.map(jnp.array, optimizer)  # a copy: the meta-step gives every buffer away
+    adam = meta_optimizer(config).init(optimizer)
+    return MetaState(optimizer, average, adam, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def batch_objective(
+    optimizer: GRUOptimizer, task: AbstractTask, config: MetaTrainConfig, key: PRNGKeyArray, num_problems: int
+) -> Float[Array, ""]:
+    """Mean meta-objective over freshly sampled problems, each bounded by `config.objective_cap`."""
+    problems, keys = sample_problems(task, key, num_problems)
+    run = rollout_batch(
+        task, problems, optimizer, num_steps=config.num_steps, keys=keys, segment_length=config.segment_length
+    )
+    return jnp.mean(jnp.minimum(meta_objective(run.losses), config.objective_cap))
+
+
+def make_meta_step(
+    task: AbstractTask, config: MetaTrainConfig, devices: list[jax.Device]
+) -> Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]:
+    """Compile one meta-step; the problems of a batch are shared out over `devices`.
+
+    Args:
+        task: where problems come from.
+        config: settings; `batch_size` must be a multiple of the number of devices.
+        devices: one or more devices of one kind.
+
+    Returns:
+        A function from the state and the run's key to the new state and the batch's meta-objective. A step whose
+        objective or gradient is not finite changes nothing but `step` and `num_skipped`.
+    """
+    meta = meta_optimizer(config)
+    share = config.batch_size // len(devices)
+    mesh = jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
+    everywhere = jax.sharding.PartitionSpec()
+
+    def regularized(optimizer, key):
+        objective = batch_objective(optimizer, task, config, key, share)
+        return objective + config.l2 * _norm(optimizer), objective
+
+    @functools.partial(
+        jax.shard_map, mesh=mesh, in_specs=(everywhere, everywhere), out_specs=everywhere, check_vma=False
+    )
+    def objective_and_gradient(optimizer, key):
+        key = jax.random.fold_in(key, jax.lax.axis_index("device"))
+        gradient, objective = jax.grad(regularized, has_aux=True)(optimizer, key)
+        return jax.lax.pmean((objective, gradient), "device")
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def meta_step(state: MetaState, key: PRNGKeyArray):
+        objective, gradient = objective_and_gradient(state.optimizer, jax.random.fold_in(key, state.step))
+        flat = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)])
+        usable = jnp.isfinite(objective) & jnp.all(jnp.isfinite(flat))
+        updates, adam = meta.update(gradient, state.adam, state.optimizer)
+        optimizer = optax.apply_updates(state.optimizer, updates)
+        step = state.step + 1
+        # The decay grows to its value, so that the average forgets the start (Adam-like warm-up of the average).
+        decay = jnp.minimum(config.weight_average, step / (step + 10.0))
+        average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, optimizer)
+        old, new = (state.optimizer, state.average, state.adam), (optimizer, average, adam)
+        optimizer, average, adam = jax.tree.map(lambda a, b: jnp.where(usable, b, a), old, new)
+        return MetaState(optimizer, average, adam, step, state.num_skipped + ~usable), objective
+
+    return meta_step
+
+
+def _norm(optimizer: GRUOptimizer) -> Float[Array, ""]:
+    # Unsquared, as in the authors' code; the gradient at 0 is taken as 0.
+    square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(optimizer))
+    return jnp.sqrt(jnp.maximum(square, 1e-30))

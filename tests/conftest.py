@@ -1,0 +1,17 @@
+"""Shared set-up: run-time type checks of every annotation, and small problems."""
+
+import os
+
+# Several virtual devices, so that sharing out problems is tested everywhere.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("optoscope", "beartype.beartype")
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
