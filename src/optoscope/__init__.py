@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from optoscope import tasks as tasks
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import lift as lift
-    from optoscope.rollout import Rollout as Rollout
-    from optoscope.rollout import Save as Save
-    from optoscope.rollout import rollout as rollout
-    from optoscope.rollout import rollout_batch as rollout_batch
+    from optoscope.rollouts import Rollout as Rollout
+    from optoscope.rollouts import Save as Save
+    from optoscope.rollouts import rollout as rollout
+    from optoscope.rollouts import rollout_batch as rollout_batch
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
-    "Rollout": "optoscope.rollout",
-    "Save": "optoscope.rollout",
+    "Rollout": "optoscope.rollouts",
+    "Save": "optoscope.rollouts",
     "dynamics": None,
     "from_optax": "optoscope.optimizers",
     "lift": "optoscope.optimizers",
     "optimizers": None,
-    "rollout": "optoscope.rollout",
-    "rollout_batch": "optoscope.rollout",
+    "rollout": "optoscope.rollouts",
+    "rollout_batch": "optoscope.rollouts",
     "tasks": None,
 }
 

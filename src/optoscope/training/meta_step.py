@@ -10,7 +10,7 @@ import optax
 
 from optoscope._types import Array, Float, Int, PRNGKeyArray
 from optoscope.optimizers import GRUOptimizer
-from optoscope.rollout import rollout_batch
+from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import MetaTrainConfig
 from optoscope.training.objective import meta_objective, sample_problems
