@@ -26,3 +26,15 @@ def get(name: str) -> AbstractTask:
     """
     _check_choice("task", name, TASKS)
     return TASKS[name]()
+
+
+def name_of(task: AbstractTask) -> str:
+    """Return the registered name of a task, or its class name if it is not registered.
+
+    >>> name_of(Rosenbrock())
+    'rosenbrock'
+    """
+    for name, kind in TASKS.items():
+        if type(task) is kind:
+            return name
+    return type(task).__name__

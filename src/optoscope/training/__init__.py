@@ -1,0 +1,15 @@
+"""Meta-training, tuning and evaluation."""
+
+from optoscope.training.config import PRESETS as PRESETS
+from optoscope.training.config import MetaTrainConfig as MetaTrainConfig
+from optoscope.training.config import preset as preset
+from optoscope.training.evaluate import Comparison as Comparison
+from optoscope.training.evaluate import Evaluation as Evaluation
+from optoscope.training.evaluate import evaluate as evaluate
+from optoscope.training.meta_train import Progress as Progress
+from optoscope.training.meta_train import meta_train as meta_train
+from optoscope.training.objective import Purpose as Purpose
+from optoscope.training.objective import meta_objective as meta_objective
+from optoscope.training.objective import sample_problems as sample_problems
+from optoscope.training.search_spaces import Range as Range
+from optoscope.training.tune import tune as tune

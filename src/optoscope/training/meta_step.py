@@ -82,7 +82,7 @@ def make_meta_step(
     """
     meta = meta_optimizer(config)
     share = config.batch_size // len(devices)
-    mesh = jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
+    mesh = _mesh(devices)
     everywhere = jax.sharding.PartitionSpec()
 
     def regularized(optimizer, key):
@@ -113,6 +113,15 @@ def make_meta_step(
         return MetaState(optimizer, average, adam, step, state.num_skipped + ~usable), objective
 
     return meta_step
+
+
+def replicate(state: MetaState, devices: list[jax.Device]) -> MetaState:
+    """Place a state on every device, as the compiled meta-step wants it."""
+    return jax.device_put(state, jax.sharding.NamedSharding(_mesh(devices), jax.sharding.PartitionSpec()))
+
+
+def _mesh(devices: list[jax.Device]) -> jax.sharding.Mesh:
+    return jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
 
 
 def _norm(optimizer: GRUOptimizer) -> Float[Array, ""]:

@@ -1,4 +1,6 @@
-"""The score of an optimizer on a problem, for meta-training, tuning and evaluation alike."""
+"""The score of an optimizer on a problem, and who may see which problems."""
+
+import enum
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,21 @@ from optoscope.tasks import AbstractTask, Problem
 
 #: Initial losses below this are taken as this: a start at the minimum has no relative loss.
 SMALLEST_INITIAL_LOSS = 1e-12
+
+
+class Purpose(enum.IntEnum):
+    """What problems are drawn for. Each purpose has its own random stream, so that sets never overlap."""
+
+    TRAIN = 0
+    VALIDATE = 1
+    TUNE = 2
+    RESCORE = 3
+    TEST = 4
+    INITIALIZE = 5
+
+    def key(self, key: PRNGKeyArray) -> PRNGKeyArray:
+        """Return this purpose's stream of a user's key."""
+        return jax.random.fold_in(key, int(self))
 
 
 def meta_objective(losses: Float[Array, "*problem step"]) -> Float[Array, "*problem"]:

@@ -1,0 +1,261 @@
+"""Trained and tuned optimizers on disk: arrays in safetensors, everything else in JSON beside it.
+
+An artifact is a pair `NAME.safetensors` and `NAME.json`. The JSON is written last and holds the hash of the arrays,
+so that a pair is whole or refused. Nothing in either file is ever executed.
+"""
+
+import dataclasses
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+from jaxtyping import Float, Int
+from safetensors.numpy import load as load_arrays
+
+from optoscope._choices import check_choice
+from optoscope._files import pack_arrays, write_json, write_whole
+from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
+from optoscope.optimizers import get as get_optimizer
+
+SCHEMA_VERSION = 1
+_FORMAT = "optoscope artifact"
+
+
+class ArtifactError(ValueError):
+    """A file that is not the artifact it should be; the message says what was found and what was expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedOptimizer:
+    """A learned optimizer with where it comes from.
+
+    Attributes:
+        optimizer: the weights that were best on the validation problems.
+        task: the task's registered name.
+        preset: the name of the settings.
+        seed: the seed of the run.
+        config: all settings.
+        metrics: `best_validation`, `best_step`, `num_skipped`, `seconds`, ...
+        curve: vectors `steps`, `objectives` (mean over the batches since the last) and `validations`.
+        snapshot_steps: meta-steps at which weights were kept.
+        snapshots: those weights: an optimizer whose leaves have a leading snapshot axis.
+        provenance: versions, time and machine kind.
+    """
+
+    optimizer: GRUOptimizer
+    task: str
+    preset: str
+    seed: int | None
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    curve: dict[str, Float[np.ndarray, " step"]]
+    snapshot_steps: Int[np.ndarray, " snapshot"]
+    snapshots: GRUOptimizer
+    provenance: dict[str, Any]
+
+    def snapshot(self, index: int) -> GRUOptimizer:
+        """Return the optimizer as it was at `snapshot_steps[index]`."""
+        return jax.tree.map(lambda leaf: leaf[index], self.snapshots)
+
+    def save(self, path: str | Path) -> Path:
+        """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
+        arrays = {f"optimizer.{k}": v for k, v in _leaves(self.optimizer).items()}
+        arrays |= {f"snapshots.{k}": v for k, v in _leaves(self.snapshots).items()}
+        arrays |= {f"curve.{k}": v for k, v in self.curve.items()}
+        arrays["snapshot_steps"] = self.snapshot_steps
+        plain = ("task", "preset", "seed", "config", "metrics", "provenance")
+        return _write(path, "trained", arrays, {name: getattr(self, name) for name in plain})
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedOptimizer:
+    """A hand-designed optimizer with its best hyperparameters on a task, and every sample that was tried.
+
+    Attributes:
+        optimizer: the winner.
+        task, rule: registered names.
+        seed: the seed of the search.
+        names: the hyperparameters that were searched.
+        scales: for each, `log` or `one_minus_log` (the logarithm of the distance to 1).
+        ranges: for each, the lowest and highest value searched in the end.
+        samples: every setting [sample, hyperparameter].
+        scores: mean meta-objective of each sample on the screening problems; infinite where a run diverged.
+        leaders: indices of the samples that were scored again on fresh problems.
+        leader_scores: their scores there, which choose the winner.
+        winner: index of the winner among the samples.
+        widened: one sentence for each time that a range was widened because the winner lay on its edge.
+        settings: numbers of problems and steps.
+        provenance: versions, time and machine kind.
+    """
+
+    optimizer: AbstractOptimizer
+    task: str
+    rule: str
+    seed: int | None
+    names: list[str]
+    scales: list[str]
+    ranges: list[list[float]]
+    samples: Float[np.ndarray, "sample hyperparameter"]
+    scores: Float[np.ndarray, " sample"]
+    leaders: Int[np.ndarray, " leader"]
+    leader_scores: Float[np.ndarray, " leader"]
+    winner: int
+    widened: list[str]
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def save(self, path: str | Path) -> Path:
+        """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
+        names = ("samples", "scores", "leaders", "leader_scores")
+        plain = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
+        data = {name: getattr(self, name) for name in plain}
+        return _write(path, "tuned", {name: getattr(self, name) for name in names}, data)
+
+
+def load(name_or_path: str | Path) -> TrainedOptimizer | TunedOptimizer:
+    """Load a shipped optimizer by name, or any artifact by its path.
+
+    Args:
+        name_or_path: a name from `shipped()`, the path of one of an artifact's two files (with or without its ending),
+            or a directory that holds one artifact.
+
+    Returns:
+        The artifact; its `optimizer` is the optimizer.
+
+    Raises:
+        ArtifactError: if the files are damaged, cut off, from a newer version or something else.
+        FileNotFoundError: if there is nothing of that name.
+
+    >>> load("linear_regression").optimizer.num_units
+    32
+    """
+    stem = _find(name_or_path)
+    data = _read_json(stem.with_name(stem.name + ".json"))
+    arrays = _read_arrays(stem.with_name(stem.name + ".safetensors"), data)
+    try:
+        return _trained(arrays, data) if data["kind"] == "trained" else _tuned(arrays, data)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{stem.name} misses a part of an optoscope artifact: {error}. Make it again.") from None
+
+
+def shipped() -> dict[str, Path]:
+    """Return the names of all optimizers that come with the package, and where they are.
+
+    >>> "momentum_like" in shipped() and "rosenbrock/adam" in shipped()
+    True
+    """
+    zoo = Path(str(files("optoscope") / "zoo"))
+    return {path.relative_to(zoo).with_suffix("").as_posix(): path for path in sorted(zoo.rglob("*.json"))}
+
+
+def _find(name_or_path: str | Path) -> Path:
+    known = shipped()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)].with_suffix("")
+    path = Path(name_or_path)
+    if path.is_dir():
+        found = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
+        if len(found) != 1:
+            raise FileNotFoundError(f"{path} holds {len(found)} artifacts; name the one you want by its path.")
+        return found[0].with_suffix("")
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    if stem.with_name(stem.name + ".json").exists():
+        return stem
+    if path.exists():
+        raise ArtifactError(f"{path} is not an optoscope artifact: there is no {stem.name}.json beside it.")
+    if path.suffix or len(path.parts) > 2 or path.is_absolute():
+        raise FileNotFoundError(f"there is no artifact at {path}; looked for {stem.name}.json.")
+    try:
+        check_choice("optimizer", str(name_or_path), known)
+    except ValueError as error:
+        raise FileNotFoundError(f"{error} There is no artifact at that path either.") from None
+    raise AssertionError
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path.name} is not whole JSON ({error}); copy or make the artifact again.") from None
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise ArtifactError(f"{path.name} is not an optoscope artifact: expected format {_FORMAT!r}.")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path.name} has schema version {data.get('schema_version')}, this optoscope reads {SCHEMA_VERSION}; "
+            "install the version that wrote it (see its provenance), or make it again."
+        )
+    if data.get("kind") not in ("trained", "tuned"):
+        raise ArtifactError(f"{path.name} holds a {data.get('kind')!r}; expected 'trained' or 'tuned'.")
+    return data
+
+
+def _read_arrays(path: Path, data: dict[str, Any]) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise ArtifactError(f"{path.name} is missing beside its JSON; copy both files of the artifact.")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != data.get("sha256"):
+        raise ArtifactError(
+            f"{path.name} is damaged, cut off or from another artifact: its SHA-256 is {digest[:12]}..., "
+            f"expected {str(data.get('sha256'))[:12]}...; copy or make the artifact again."
+        )
+    try:
+        return load_arrays(content)
+    except safetensors.SafetensorError as error:
+        raise ArtifactError(f"{path.name} is not a safetensors file ({error}).") from None
+
+
+def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = pack_arrays({name: np.asarray(array) for name, array in arrays.items()})
+    header = {"format": _FORMAT, "schema_version": SCHEMA_VERSION, "kind": kind}
+    write_whole(path.with_name(path.name + ".safetensors"), content)
+    target = path.with_name(path.name + ".json")
+    write_json(target, {**header, **data, "sha256": hashlib.sha256(content).hexdigest()})
+    return target
+
+
+_WEIGHTS = ("input_weights", "gate_weights", "candidate_weights", "biases", "readout_weights", "readout_bias", "initial")
+
+
+def _leaves(optimizer: GRUOptimizer) -> dict[str, np.ndarray]:
+    return {name: np.asarray(getattr(optimizer, name)) for name in _WEIGHTS}
+
+
+def _trained(arrays, data) -> TrainedOptimizer:
+    config = data["config"]
+    settings = {name: config[name] for name in ("input_scale", "output_scale", "input_kind")}
+
+    def network(prefix, leading=()):
+        weights = {name: arrays[f"{prefix}.{name}"] for name in _WEIGHTS}
+        units, inputs = config["num_units"], 1 if config["input_kind"] == "gradient" else 2
+        shapes = [(inputs, 3 * units), (units, 2 * units), (units, units), (3 * units,), (units,), (), (units,)]
+        for (name, weight), shape in zip(weights.items(), shapes, strict=True):
+            if weight.shape != (*leading, *shape):
+                raise ArtifactError(f"{prefix}.{name} has shape {weight.shape}, expected {(*leading, *shape)}.")
+        return GRUOptimizer(**weights, **settings)
+
+    steps = arrays["snapshot_steps"]
+    return TrainedOptimizer(
+        optimizer=network("optimizer"),
+        snapshots=network("snapshots", (len(steps),)),
+        snapshot_steps=steps,
+        curve={name.removeprefix("curve."): array for name, array in arrays.items() if name.startswith("curve.")},
+        **{name: data[name] for name in ("task", "preset", "seed", "config", "metrics", "provenance")},
+    )
+
+
+def _tuned(arrays, data) -> TunedOptimizer:
+    best = dict(zip(data["names"], arrays["samples"][data["winner"]].tolist(), strict=True))
+    plain = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
+    return TunedOptimizer(
+        optimizer=get_optimizer(data["rule"])(**best),
+        **{name: arrays[name] for name in ("samples", "scores", "leaders", "leader_scores")},
+        **{name: data[name] for name in plain},
+    )

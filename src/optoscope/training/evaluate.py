@@ -1,0 +1,173 @@
+"""Run optimizers on the same fresh problems and compare them in pairs."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from optoscope._checks import check_count
+from optoscope._choices import check_choice
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import PRNGKeyArray
+from optoscope.optimizers import AbstractOptimizer
+from optoscope.rollouts import rollout_batch
+from optoscope.tasks import AbstractTask, name_of
+from optoscope.training.objective import Purpose, meta_objective, sample_problems
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Paired differences between two optimizers over the same problems.
+
+    Attributes:
+        difference: mean of (first - second) meta-objective; negative if the first is better.
+        difference_interval: its 95% bootstrap interval.
+        log_ratio: mean of log(first / second), which rare hard problems do not rule.
+        log_ratio_interval: its 95% bootstrap interval.
+        wins: share of problems on which the first is better.
+    """
+
+    difference: float
+    difference_interval: tuple[float, float]
+    log_ratio: float
+    log_ratio_interval: tuple[float, float]
+    wins: float
+
+    @property
+    def first_is_better(self) -> bool:
+        """Whether both intervals lie below 0."""
+        return self.difference_interval[1] < 0 and self.log_ratio_interval[1] < 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation(Result):
+    """Several optimizers on the same problems.
+
+    Attributes:
+        names: the optimizers.
+        task: the task's name.
+        losses: `f_0 .. f_T` of each run; not finite where it diverged.
+        objectives: meta-objective of each run; infinite where it diverged.
+        provenance: who made it.
+    """
+
+    names: list[str]
+    task: str
+    losses: Float[np.ndarray, "optimizer problem step"]
+    objectives: Float[np.ndarray, "optimizer problem"]
+    provenance: dict[str, Any]
+
+    def index(self, name: str) -> int:
+        """Return the row of an optimizer.
+
+        Raises:
+            ValueError: for an unknown name; the message lists the known ones.
+        """
+        check_choice("optimizer of this evaluation", name, self.names)
+        return self.names.index(name)
+
+    @property
+    def means(self) -> Float[np.ndarray, " optimizer"]:
+        """Mean meta-objective."""
+        return self.objectives.mean(1)
+
+    @property
+    def standard_errors(self) -> Float[np.ndarray, " optimizer"]:
+        """Standard error of the mean (ddof 1); NaN where a run diverged."""
+        with np.errstate(invalid="ignore"):
+            return self.objectives.std(1, ddof=1) / np.sqrt(self.objectives.shape[1])
+
+    @property
+    def medians(self) -> Float[np.ndarray, " optimizer"]:
+        """Median meta-objective."""
+        return np.median(self.objectives, axis=1)
+
+    @property
+    def num_diverged(self) -> np.ndarray:
+        """Number of runs that diverged, per optimizer."""
+        return (~np.isfinite(self.objectives)).sum(1)
+
+    def compare(self, first: str, second: str, *, seed: int = 0) -> Comparison:
+        """Compare two optimizers problem by problem.
+
+        Args:
+            first, second: names.
+            seed: of the bootstrap (10,000 resamples of problems, percentile intervals).
+        """
+        a, b = self.objectives[self.index(first)], self.objectives[self.index(second)]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            differences, ratios = a - b, np.log(a) - np.log(b)
+        return Comparison(
+            difference=float(differences.mean()),
+            difference_interval=_bootstrap(differences, seed),
+            log_ratio=float(ratios.mean()),
+            log_ratio_interval=_bootstrap(ratios, seed),
+            wins=float((a < b).mean()),
+        )
+
+
+def evaluate(
+    task: AbstractTask,
+    optimizers: Mapping[str, AbstractOptimizer | optax.GradientTransformation],
+    *,
+    num_problems: int = 64,
+    num_steps: int = 200,
+    key: PRNGKeyArray,
+) -> Evaluation:
+    """Run optimizers on the same fresh test problems.
+
+    Args:
+        task: where problems come from; they are drawn apart from training, validation and tuning.
+        optimizers: component-wise rules or optax transformations, by name.
+        num_problems: number of problems; the paper uses 64.
+        num_steps: length of a run; the paper uses 200.
+        key: draws the problems.
+
+    Returns:
+        Loss curves and meta-objectives, with statistics and paired comparisons.
+
+    Raises:
+        ValueError: if there is no optimizer, or a number is out of range.
+    """
+    check_count("num_problems", num_problems, minimum=2, hint="the paper uses 64")
+    check_count("num_steps", num_steps, hint="the paper uses 200")
+    if not optimizers:
+        raise ValueError("`optimizers` is empty; pass at least one, such as {'momentum': Momentum(0.1, 0.9)}.")
+    problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
+    losses = np.stack([_losses(task, problems, keys, one, num_steps) for one in optimizers.values()])
+    objectives = np.asarray(jax.vmap(meta_objective)(losses), np.float64)
+    return Evaluation(
+        names=list(optimizers),
+        task=name_of(task),
+        losses=losses,
+        objectives=np.where(np.isfinite(objectives), objectives, np.inf),
+        provenance=provenance(task=repr(task), num_problems=num_problems, num_steps=num_steps),
+    )
+
+
+def _losses(task, problems, keys, optimizer, num_steps):
+    def run(weights):
+        return rollout_batch(task, problems, weights, num_steps=num_steps, keys=keys).losses
+
+    if isinstance(optimizer, AbstractOptimizer):
+        return np.asarray(jax.jit(run)(optimizer))
+    return np.asarray(jax.jit(lambda: run(optimizer))())
+
+
+def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    if not np.isfinite(values).all():
+        # One diverged run makes the mean infinite on its side, or undefined if both sides diverged.
+        return (float("-inf"), float("inf")) if np.isnan(values.mean()) else (float(values.mean()),) * 2
+    if np.ptp(values) == 0:
+        return (float(values[0]), float(values[0]))
+    found = bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(seed), batch=1000
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
