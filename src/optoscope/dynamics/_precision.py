@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -17,7 +18,7 @@ def to_float64(tree: Any) -> Any:
         array = np.asarray(leaf)
         if np.iscomplexobj(array):
             return array.astype(np.complex128)
-        return array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else leaf
+        return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else leaf
 
     return jax.tree.map(convert, tree)
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from optoscope._checks import check_count
+from optoscope._checks import check_count, check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
-from optoscope.dynamics.update_function import as_states, effective_learning_rate
+from optoscope.dynamics.update_function import as_state, slopes_or_nan
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -23,7 +23,8 @@ class AutonomousTrajectory(Result):
     Attributes:
         states: `h_0 .. h_T`.
         updates: `dx_0 .. dx_(T-1)`: the claim is that without a gradient they vanish.
-        learning_rates: effective learning rate at each state, the slope of the update function at g = 0.
+        learning_rates: effective learning rate at each state, the slope of the update function at g = 0; NaN at a
+            state where there is none (Adam at 0), which `has_learning_rate` tells.
         gradient: the constant gradient.
         provenance: who made it.
     """
@@ -33,6 +34,11 @@ class AutonomousTrajectory(Result):
     learning_rates: Float[np.ndarray, " step"]
     gradient: float
     provenance: dict[str, Any]
+
+    @property
+    def has_learning_rate(self) -> Bool[np.ndarray, " step"]:
+        """At which states the update function has a slope."""
+        return np.isfinite(self.learning_rates)
 
     @property
     def drift(self) -> Float[np.ndarray, " step"]:
@@ -56,28 +62,36 @@ def autonomous_trajectory(
         States, updates and effective learning rates along the way.
 
     Raises:
-        ValueError: if the state does not fit.
+        ValueError: if the state or a number does not fit.
 
     >>> from optoscope.optimizers import Momentum
     >>> autonomous_trajectory(Momentum(0.1, 0.9), num_steps=3).learning_rates.round(3).tolist()
     [0.1, 0.1, 0.1, 0.1]
     """
     check_count("num_steps", num_steps)
+    check_number("gradient", gradient, hint="use a finite number")
     optimizer = to_float64(optimizer)
-    start = np.asarray(optimizer.initial_state(), np.float64) if h is None else as_states(optimizer, h)[0]
-    states, updates = jax.tree.map(np.asarray, _run(optimizer, start, float(gradient), num_steps))
-    states = np.concatenate([start[None], states])
+    start = np.asarray(optimizer.initial_state(), np.float64) if h is None else as_state(optimizer, h)
+    states, updates = run_constant(optimizer, start, float(gradient), num_steps)
     return AutonomousTrajectory(
         states=states,
         updates=updates,
-        learning_rates=effective_learning_rate(optimizer, states),
+        learning_rates=slopes_or_nan(optimizer, states, np.zeros(len(states))),
         gradient=float(gradient),
         provenance=provenance(num_steps=num_steps),
     )
 
 
+def run_constant(
+    optimizer: AbstractOptimizer, start: Float[np.ndarray, " state"], gradient: float, num_steps: int
+) -> tuple[Float[np.ndarray, "step state"], Float[np.ndarray, " update_step"]]:
+    """Return the states `h_0 ..` and updates `dx_0 ..` of a float64 optimizer, inside `in_float64`."""
+    states, updates = _scan(optimizer, start, gradient, num_steps)
+    return np.concatenate([start[None], states]), np.asarray(updates)
+
+
 @jax.jit(static_argnums=3)
-def _run(optimizer, start, gradient, num_steps):
+def _scan(optimizer, start, gradient, num_steps):
     def step(h, _):
         h, dx = optimizer.step(h, gradient)
         return h, (h, dx)

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from optoscope._checks import check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
-from optoscope.dynamics.update_function import as_states
+from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -67,10 +68,11 @@ def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Lin
     >>> linearization.A.tolist(), round(linearization.D, 3)
     ([[0.9]], -0.1)
     """
-    state = as_states(optimizer, h)[0]
+    state = as_state(optimizer, h)
     gradient = float(g)
+    check_number("g", gradient, hint="use a finite number")
     optimizer = to_float64(optimizer)
-    (next_state, update), ((A, C), (B, D)) = jax.tree.map(np.asarray, _expand(optimizer, state, gradient))
+    (next_state, update), ((A, B), (C, D)) = jax.tree.map(np.asarray, _expand(optimizer, state, gradient))
     broken = [name for name, part in zip("ABCD", (A, B, C, D)) if not np.all(np.isfinite(part))]
     if broken:
         raise ValueError(
@@ -95,14 +97,8 @@ def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Lin
 @jax.jit
 def _expand(optimizer, state, gradient):
     def step(h, g):
-        next_state, update = optimizer.step(h, g)
-        return (next_state, update), (next_state, update)
+        value = optimizer.step(h, g)
+        return value, value
 
-    (by_state, by_gradient), value = _jacobians(step, state, gradient)
-    return value, (by_state, by_gradient)
-
-
-def _jacobians(step, state, gradient):
-    jacobian, value = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
-    (F_h, F_g), (x_h, x_g) = jacobian
-    return ((F_h, x_h), (F_g, x_g)), value
+    derivatives, value = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
+    return value, derivatives

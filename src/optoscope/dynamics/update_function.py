@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from optoscope._checks import check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import ArrayLike
@@ -44,7 +45,7 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
         Updates of shape [point, grid]; `point` has length 1 for a single state.
 
     Raises:
-        ValueError: if a shape does not fit.
+        ValueError: if a shape does not fit, or a gradient is not finite.
 
     >>> from optoscope.optimizers import Momentum
     >>> update_function(Momentum(0.1, 0.9), [1.0], [0.0, 1.0]).updates.round(3).tolist()
@@ -54,6 +55,7 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
     grid = np.atleast_1d(np.asarray(gradients, np.float64))
     if grid.ndim != 1:
         raise ValueError(f"`gradients` must be a vector, got shape {grid.shape}; flatten it first.")
+    check_number("gradients", grid, hint="use finite numbers")
     updates = _updates(to_float64(optimizer), states, grid)
     return UpdateFunction(grid, states, np.asarray(updates), provenance())
 
@@ -61,7 +63,7 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
 @in_float64
 def effective_learning_rate(
     optimizer: AbstractOptimizer, h: ArrayLike, *, gradient: ArrayLike = 0.0
-) -> Float[np.ndarray, "*point"]:
+) -> Float[np.ndarray, " point"] | float:
     """Compute `-d(dx)/dg` at frozen states: the slope of the update function (section 4.1).
 
     Args:
@@ -70,10 +72,10 @@ def effective_learning_rate(
         gradient: where the slope is taken: a number, or one per point. The paper takes 0.
 
     Returns:
-        A number for a single state, else an array [point]. Not finite where the update has no slope (Adam at 0).
+        A number for a single state, else an array [point].
 
     Raises:
-        ValueError: if a shape does not fit.
+        ValueError: if a shape does not fit, or the update has no slope at one of the states (Adam at 0).
 
     >>> from optoscope.optimizers import Momentum
     >>> float(effective_learning_rate(Momentum(0.1, 0.9), [5.0]))
@@ -81,8 +83,15 @@ def effective_learning_rate(
     """
     states = as_states(optimizer, h)
     gradients = np.broadcast_to(np.asarray(gradient, np.float64), states.shape[:1])
-    slopes = np.asarray(_slopes(to_float64(optimizer), states, gradients))
-    return slopes[0] if np.ndim(h) == 1 else slopes
+    slopes = slopes_or_nan(to_float64(optimizer), states, gradients)
+    broken = np.flatnonzero(~np.isfinite(slopes))
+    if len(broken):
+        raise ValueError(
+            f"the update of {type(optimizer).__name__} has no slope at gradient {gradients[broken[0]]:g} in "
+            f"{len(broken)} of {len(states)} states, the first of them number {broken[0]} (for instance the root of a "
+            "mean square at 0). Take the slope at a nonzero gradient, or at states that a run has visited."
+        )
+    return float(slopes[0]) if np.ndim(h) == 1 else slopes
 
 
 def as_states(optimizer: AbstractOptimizer, h: ArrayLike) -> Float[np.ndarray, "point state"]:
@@ -98,6 +107,27 @@ def as_states(optimizer: AbstractOptimizer, h: ArrayLike) -> Float[np.ndarray, "
             f"{states.shape}; pass [{optimizer.num_states}] or [point, {optimizer.num_states}]."
         )
     return states[None] if states.ndim == 1 else states
+
+
+def as_state(optimizer: AbstractOptimizer, h: ArrayLike) -> Float[np.ndarray, " state"]:
+    """Return `h` as one float64 state after checking that it fits the optimizer.
+
+    Raises:
+        ValueError: if it does not, or holds several states.
+    """
+    states = as_states(optimizer, h)
+    if len(states) != 1:
+        raise ValueError(f"one state is needed here, got {len(states)}; pass one of them at a time.")
+    return states[0]
+
+
+def slopes_or_nan(
+    optimizer: AbstractOptimizer, states: Float[np.ndarray, "point state"], gradients: Float[np.ndarray, " point"]
+) -> Float[np.ndarray, " point"]:
+    """Compute `-d(dx)/dg` of a float64 optimizer, inside `in_float64`; NaN where it does not exist."""
+    slopes = np.array(_slopes(optimizer, states, gradients))
+    slopes[~np.isfinite(slopes)] = np.nan
+    return slopes
 
 
 @jax.jit

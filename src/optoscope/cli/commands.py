@@ -1,0 +1,349 @@
+"""The commands as frozen dataclasses: fields are arguments, docstrings are help, `run` calls one public function.
+
+Heavy modules are imported inside `run`.
+"""
+
+import ast
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from optoscope.cli.output import Output, make_reporter
+
+_Task = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
+_Rule = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RULE")]
+_Number = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NUMBER")]
+_Tasks = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TASK ...]")]
+_Optimizers = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[OPTIMIZER ...]")]
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List tasks, presets, rules that can be tuned, shipped optimizers and figures.
+
+    Example: optoscope list --json
+    """
+
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def run(self) -> int:
+        """Print what there is."""
+        from optoscope import artifacts
+        from optoscope.figures import NUMBERS
+        from optoscope.tasks import TASKS
+        from optoscope.training.config import PRESETS
+        from optoscope.training.search_spaces import SEARCH_SPACES
+
+        out = Output(json=self.json)
+        rows = [_describe(name, artifacts.load(name)) for name in artifacts.shipped()]
+        out.table("Shipped optimizers", ["name", "task", "how", "meta-objective"], rows)
+        out.table("Tasks", ["name"], [[name] for name in TASKS])
+        out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
+        spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
+        out.table("Rules that can be tuned", ["task", "rules"], spaces)
+        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in NUMBERS)]])
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Meta-train a learned optimizer on a task.
+
+    Example: optoscope train linear_regression --preset fast --out runs/lr
+
+    Ctrl-C saves and leaves; the same command with --resume goes on, to the same bits.
+    """
+
+    task: _Task
+    """Name of a task; `optoscope list` shows them."""
+    out: Path
+    """Directory for the trained optimizer, its checkpoints and its log."""
+    preset: str = "fast"
+    """Settings: fast, paper, authors or momentum."""
+    seed: int = 0
+    """Determines everything random."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Settings that differ from the preset, such as num_units=64 num_meta_steps=2000."""
+    resume: bool = False
+    """Go on with the run in --out."""
+    force: bool = False
+    """Start anew in a directory that holds a run, which is lost."""
+
+    def run(self) -> int:
+        """Train and save."""
+        from optoscope.cli.devices import use_all_cores
+        from optoscope.training.config import preset
+
+        use_all_cores()
+        import jax
+
+        from optoscope import tasks
+        from optoscope.training import meta_train
+        from optoscope.training.checkpoints import discard_run
+
+        config = _override(preset(self.preset, self.task), self.set)
+        task = tasks.get(self.task)
+        if self.force and not self.resume:
+            discard_run(self.out)
+        with make_reporter(f"{self.task}, preset {self.preset}, seed {self.seed}") as report:
+            trained = meta_train(
+                task,
+                config=config,
+                key=jax.random.key(self.seed),
+                directory=self.out,
+                resume=self.resume,
+                preset=self.preset if not self.set else f"{self.preset} with {' '.join(self.set)}",
+                seed=self.seed,
+                report=report.meta_training,
+            )
+        path = trained.save(self.out / self.task)
+        out = Output()
+        out.text(
+            f"best validation {trained.metrics['best_validation']:.5f} at meta-step {trained.metrics['best_step']} "
+            f"({trained.metrics['seconds']:.0f} s, {trained.metrics['num_skipped']} steps skipped); wrote {path}"
+        )
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune:
+    """Tune a hand-designed optimizer on a task by random search.
+
+    Example: optoscope tune linear_regression momentum --out runs/momentum
+    """
+
+    task: _Task
+    """Name of a task."""
+    rule: _Rule
+    """Name of a rule, such as momentum, rmsprop or adam."""
+    out: Path
+    """Directory for the tuned optimizer."""
+    num_samples: int = 2500
+    """Random settings to try."""
+    seed: int = 0
+    """Determines everything random."""
+    force: bool = False
+    """Overwrite what --out holds."""
+
+    def run(self) -> int:
+        """Tune and save."""
+        from optoscope._files import fresh_directory
+
+        fresh_directory(self.out, force=self.force)
+        import jax
+
+        from optoscope import tasks
+        from optoscope.training import tune
+
+        with make_reporter(f"{self.rule} on {self.task}") as report:
+            tuned = tune(
+                tasks.get(self.task),
+                self.rule,
+                num_samples=self.num_samples,
+                key=jax.random.key(self.seed),
+                seed=self.seed,
+                report=report.stage,
+            )
+        path = tuned.save(self.out / self.rule)
+        out = Output()
+        for sentence in tuned.widened:
+            out.text(sentence)
+        out.text(f"best: {_setting(tuned)}, meta-objective {tuned.leader_scores.min():.5f}; wrote {path}")
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Run optimizers on the same fresh problems of a task and compare them in pairs.
+
+    Without OPTIMIZER: the learned optimizer and the tuned baselines that ship for the task.
+    An OPTIMIZER is a shipped name, a path, or module:name(literals).
+
+    Example: optoscope evaluate linear_regression linear_regression "optax:sgd(learning_rate=3.0, momentum=0.9)"
+    """
+
+    task: _Task
+    """Name of a task."""
+    optimizer: _Optimizers = ()
+    """Optimizers; the first is compared with each of the others."""
+    num_problems: int = 64
+    """Fresh test problems."""
+    num_steps: int = 200
+    """Updates per run."""
+    seed: int = 0
+    """Draws the test problems."""
+    json: bool = False
+    """Print JSON instead of tables."""
+    out: Path | None = None
+    """Also write the whole result (losses of every run) to this .npz file."""
+    force: bool = False
+    """Overwrite the file --out."""
+
+    def run(self) -> int:
+        """Evaluate and print."""
+        from optoscope import artifacts, tasks
+
+        task = tasks.get(self.task)
+        names = self.optimizer or tuple(
+            name for name in artifacts.shipped() if name == self.task or name.startswith(f"{self.task}/")
+        )
+        if not names:
+            raise ValueError(f"nothing ships for {self.task}; name the optimizers to evaluate.")
+        _check_file(self.out, self.force)
+        import jax
+
+        from optoscope.cli.optimizer_spec import parse_optimizer
+        from optoscope.training import evaluate
+
+        optimizers = {name: parse_optimizer(name) for name in names}
+        result = evaluate(
+            task,
+            optimizers,
+            num_problems=self.num_problems,
+            num_steps=self.num_steps,
+            key=jax.random.key(self.seed),
+        )
+        out = Output(json=self.json)
+        rows = [
+            [name, mean, error, median, int(diverged)]
+            for name, mean, error, median, diverged in zip(
+                result.names, result.means, result.standard_errors, result.medians, result.num_diverged
+            )
+        ]
+        columns = ["optimizer", "mean", "standard error", "median", "diverged"]
+        out.table(f"Meta-objective on {self.num_problems} problems of {self.task}", columns, rows)
+        first = result.names[0]
+        pairs = {name: result.compare(first, name) for name in result.names[1:]}
+        out.table(
+            f"{first} minus another, paired, with 95% bootstrap intervals",
+            ["other", "difference", "interval", "log ratio", "interval of log ratio", "wins"],
+            [
+                [name, c.difference, list(c.difference_interval), c.log_ratio, list(c.log_ratio_interval), c.wins]
+                for name, c in pairs.items()
+            ],
+        )
+        if self.out is not None:
+            out.text(f"wrote {result.save(self.out)}")
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Draw figures of the paper from what ships, or from artifacts of your own.
+
+    Example: optoscope figure 3 --out figures
+    """
+
+    number: _Number
+    """The number of a figure, or `all`."""
+    out: Path = Path("figures")
+    """Directory for PNG, SVG and the numbers drawn (JSON)."""
+    source: Path | None = None
+    """Directory with artifacts in the layout of the shipped ones."""
+    seed: int = 0
+    """Draws the test problems."""
+    json: bool = False
+    """Print JSON."""
+    force: bool = False
+    """Overwrite pictures."""
+
+    def run(self) -> int:
+        """Draw and save."""
+        from optoscope._choices import check_choice
+        from optoscope.figures import NUMBERS
+
+        check_choice("figure", self.number, ["all", *map(str, NUMBERS)])
+        numbers = NUMBERS if self.number == "all" else [int(self.number)]
+        for number in numbers:
+            _check_file(self.out / f"figure_{number}.png", self.force)
+        from optoscope.report.reproduce import draw_figures
+
+        with make_reporter("figures") as report:
+            written = draw_figures(numbers, self.out, seed=self.seed, source=self.source, report=report.stage)
+        out = Output(json=self.json)
+        out.table("Figures", ["number", "file"], [[n, str(path)] for n, path in written.items()])
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """Reproduce the paper's results: figures, table and an index page that opens without a network.
+
+    Example: optoscope reproduce linear_regression rosenbrock --out reproduction
+    """
+
+    task: _Tasks = ()
+    """Tasks; all of them if none is named."""
+    out: Path = Path("reproduction")
+    """Directory for the page, the figures and the numbers."""
+    from_scratch: bool = False
+    """Meta-train and tune everything anew instead of using what ships (about 12 minutes on 2 cores); goes on where an
+    earlier call in the same directory stopped."""
+    seed: int = 0
+    """Draws the test problems."""
+    json: bool = False
+    """Print JSON."""
+    force: bool = False
+    """Write into a directory that is not empty."""
+
+    def run(self) -> int:
+        """Reproduce and save."""
+        from optoscope._files import fresh_directory
+        from optoscope.cli.devices import use_all_cores
+
+        if self.from_scratch:
+            use_all_cores()
+        from optoscope.report.reproduce import check_tasks, reproduce
+
+        check_tasks(self.task)
+        fresh_directory(self.out, force=self.force or (self.from_scratch and (self.out / "artifacts").exists()))
+        with make_reporter("reproduce") as report:
+            page = reproduce(
+                self.task, self.out, from_scratch=self.from_scratch, seed=self.seed, report=report.stage
+            )
+        out = Output(json=self.json)
+        out.table("Reproduction", ["page"], [[str(page)]])
+        return out.finish()
+
+
+def _override(config, settings: tuple[str, ...]):
+    """Replace fields of a configuration by NAME=VALUE with literal values."""
+    from optoscope._choices import check_choice
+
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise ValueError(f"--set takes NAME=VALUE, got {setting!r}; for instance --set num_units=64.")
+        check_choice("setting", name, [field.name for field in dataclasses.fields(config)])
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        expected = type(getattr(config, name))
+        if expected is float and isinstance(value, int):
+            value = float(value)
+        if getattr(config, name) is not None and type(value) is not expected:
+            raise ValueError(f"setting {name!r} takes a {expected.__name__}, got {text!r}.")
+        changes[name] = value
+    return dataclasses.replace(config, **changes)
+
+
+def _check_file(path: Path | None, force: bool) -> None:
+    if path is not None and path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another --out, or pass --force to overwrite it.")
+
+
+def _describe(name: str, artifact) -> list:
+    if hasattr(artifact, "preset"):
+        how = f"GRU-{artifact.optimizer.num_units}, preset {artifact.preset}, seed {artifact.seed}"
+        return [name, artifact.task, how, artifact.metrics["best_validation"]]
+    return [name, artifact.task, _setting(artifact), float(artifact.leader_scores.min())]
+
+
+def _setting(tuned) -> str:
+    values = tuned.samples[tuned.winner]
+    return ", ".join(f"{name}={value:.4g}" for name, value in zip(tuned.names, values))

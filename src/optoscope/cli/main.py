@@ -1,0 +1,63 @@
+"""Entry point of `optoscope`. Only the parser is loaded before a command is known, so that help comes at once."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from optoscope.cli.commands import Evaluate, Figure, List, Reproduce, Train, Tune
+
+_DESCRIPTION = """Open up optimizers: meta-train learned ones, tune baselines, and take any of them apart.
+
+Examples:
+
+  optoscope list
+
+  optoscope evaluate linear_regression
+
+  optoscope reproduce --out reproduction
+
+`optoscope COMMAND --help` explains a command."""
+
+
+def _command(kind: type) -> object:
+    return Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
+
+
+_COMMANDS = tuple(_command(kind) for kind in (List, Train, Tune, Evaluate, Figure, Reproduce))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    0: done; 1: some part failed; 2: the call was wrong, with one paragraph on standard error; 130: stopped by Ctrl-C.
+    """
+    command = tyro.cli(
+        tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(_union(_COMMANDS)),
+        prog="optoscope",
+        description=_DESCRIPTION,
+        args=arguments,
+    )
+    try:
+        return command.run()
+    except KeyboardInterrupt as stop:
+        print(f"optoscope: {stop or 'stopped'}.", file=sys.stderr)  # noqa: T201
+        return 130
+    except (ValueError, TypeError, OSError, AttributeError, ImportError) as error:
+        if os.environ.get("OPTOSCOPE_TRACEBACK"):
+            raise
+        print(f"optoscope: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _union(kinds: tuple):
+    union = kinds[0]
+    for kind in kinds[1:]:
+        union = union | kind
+    return union
+
+
+if __name__ == "__main__":
+    sys.exit(main())

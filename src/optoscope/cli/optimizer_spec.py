@@ -1,0 +1,57 @@
+"""From what a person types to an optimizer."""
+
+import ast
+import importlib
+import re
+
+import optax
+
+from optoscope import artifacts
+from optoscope.optimizers import AbstractOptimizer
+
+_SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*)", re.DOTALL)
+
+
+def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformation:
+    """Return the optimizer that `text` names: a shipped name, a path, or `module:name(literal arguments)`.
+
+    Arguments are literals (numbers, strings, lists ...); nothing else is evaluated.
+
+    Raises:
+        ValueError: if the text is none of these, or the call fails.
+        FileNotFoundError: for an unknown name or path.
+
+    >>> parse_optimizer("optoscope.optimizers:Momentum(learning_rate=0.1, decay=0.9)").decay
+    0.9
+    """
+    match = _SPEC.fullmatch(text.strip())
+    if match is None:
+        return artifacts.load(text).optimizer
+    name, args, kwargs = _call(match["call"], text)
+    try:
+        target = getattr(importlib.import_module(match["module"]), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot find {match['module']}:{name}: {error}.") from None
+    try:
+        made = target(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{text} failed: {error}") from None
+    if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
+        raise ValueError(f"{text} gave a {type(made).__name__}, not an optimizer.")
+    return made
+
+
+def _call(call: str, text: str):
+    hint = f"{text!r} is not module:name(literals); for instance optax:sgd(learning_rate=0.1, momentum=0.9)"
+    try:
+        node = ast.parse(call, mode="eval").body
+    except SyntaxError:
+        raise ValueError(f"{hint}.") from None
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError(f"{hint}.")
+    try:
+        args = [ast.literal_eval(argument) for argument in node.args]
+        kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+    except ValueError:
+        raise ValueError(f"{hint}; only literals are allowed as arguments.") from None
+    return node.func.id, args, kwargs

@@ -1,0 +1,118 @@
+"""What commands print: tables or JSON on standard output, progress on standard error."""
+
+import contextlib
+import json as json_module
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+
+class Output:
+    """Collects what a command has to say and prints it as text, or as one JSON object."""
+
+    def __init__(self, *, json: bool = False):
+        self.json = json
+        self._data: dict[str, Any] = {}
+
+    def text(self, line: str) -> None:
+        """Say one line."""
+        if self.json:
+            self._data.setdefault("messages", []).append(line)
+        else:
+            sys.stdout.write(line + "\n")
+
+    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+        """Show a table."""
+        if self.json:
+            self._data[title] = [dict(zip(columns, map(_plain, row))) for row in rows]
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left")
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row))
+        width = None if sys.stdout.isatty() else 160
+        Console(file=sys.stdout, width=width).print(table)
+
+    def finish(self) -> int:
+        """Print what is left; returns the exit code."""
+        if self.json:
+            sys.stdout.write(json_module.dumps(self._data, indent=1, allow_nan=False) + "\n")
+        return 0
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_cell(entry) for entry in value) + "]"
+    if hasattr(value, "item"):
+        value = value.item()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class Reporter:
+    """Shows progress: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, title: str, bar):
+        self._title, self._bar = title, bar
+        self._tasks: dict[str, Any] = {}
+        self._last = 0.0
+
+    def meta_training(self, progress) -> None:
+        """Show a `training.Progress`."""
+        validation = progress.best_validation
+        text = (
+            f"objective {progress.objective:.4f}, best validation {validation:.4f}, "
+            f"{progress.num_skipped} skipped, {progress.steps_per_second:.1f} steps/s"
+        )
+        self._show("meta-training", progress.step, progress.num_steps, text, progress.seconds_left)
+
+    def stage(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` parts of something are done."""
+        self._show(what, done, total, "", None)
+
+    def _show(self, what: str, done: int, total: int, text: str, seconds_left: float | None) -> None:
+        if self._bar is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bar.add_task(what, total=total, text="")
+            self._bar.update(self._tasks[what], completed=done, total=total, text=text)
+            return
+        now = time.monotonic()
+        if done < total and now - self._last < 5:
+            return
+        self._last = now
+        left = "" if seconds_left is None else f", {seconds_left:.0f} s left"
+        sys.stderr.write(f"{self._title}: {what} {done}/{total}{': ' + text if text else ''}{left}\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def make_reporter(title: str) -> Iterator[Reporter]:
+    """Yield a reporter that fits where standard error goes."""
+    if not sys.stderr.isatty():
+        yield Reporter(title, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield Reporter(title, bar)

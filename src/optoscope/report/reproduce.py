@@ -1,0 +1,89 @@
+"""The main job: from artifacts to figures, a table of results and an index page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from optoscope._choices import check_choice
+from optoscope.figure_data import make_study
+from optoscope.figures import NUMBERS, available, draw
+from optoscope.figures.style import save_figure
+from optoscope.report.page import write_page
+from optoscope.report.statements import statements
+from optoscope.training.recipes import RECIPES, make
+
+#: The tasks that can be reproduced, in the paper's order.
+TASK_NAMES = tuple(dict.fromkeys(recipe.task for recipe in RECIPES))
+
+
+def check_tasks(task_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the tasks to reproduce; all of them if none is named.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+    for name in task_names:
+        check_choice("task", name, TASK_NAMES)
+    return tuple(name for name in TASK_NAMES if not task_names or name in task_names)
+
+
+def reproduce(
+    task_names: Sequence[str],
+    directory: Path,
+    *,
+    from_scratch: bool = False,
+    seed: int = 0,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Path:
+    """Reproduce the paper's results for some tasks.
+
+    Args:
+        task_names: names of tasks; all if empty.
+        directory: where `index.html`, `figures/` and, from scratch, `artifacts/` go.
+        from_scratch: meta-train and tune instead of using what ships; resumable.
+        seed: draws the test problems.
+        report: called with what is being done, how much is done and how much there is.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+    chosen = check_tasks(task_names)
+    say = report or (lambda what, done, total: None)
+    directory.mkdir(parents=True, exist_ok=True)
+    source = None
+    if from_scratch:
+        source = directory / "artifacts"
+        for recipe in RECIPES:
+            if recipe.task in chosen:
+                make(recipe, source, report=say)
+    study = make_study(chosen, key=jax.random.key(seed), source=source, report=say)
+    numbers = available(study)
+    drawn = []
+    for i, number in enumerate(numbers):
+        drawn.append(draw(number, study))
+        save_figure(drawn[-1], directory / "figures")
+        say("figures", i + 1, len(numbers))
+    return write_page(directory, study, drawn, statements(study), seed=seed, from_scratch=from_scratch)
+
+
+def draw_figures(
+    numbers: Sequence[int],
+    directory: Path,
+    *,
+    seed: int = 0,
+    source: Path | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> dict[int, Path]:
+    """Draw some figures; returns the path of each picture.
+
+    Raises:
+        ValueError: for an unknown number.
+    """
+    for number in numbers:
+        check_choice("figure", str(number), map(str, NUMBERS))
+    study = make_study(TASK_NAMES, key=jax.random.key(seed), source=source, report=report)
+    return {number: save_figure(draw(number, study), directory)[0] for number in numbers}

@@ -1,0 +1,90 @@
+"""How every shipped optimizer is made: data."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from optoscope import artifacts, tasks
+from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
+from optoscope.training.config import preset
+from optoscope.training.meta_train import Progress, meta_train
+from optoscope.training.tune import tune
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One artifact: its name, and the call that makes it.
+
+    Attributes:
+        name: the artifact's name, which is also its path without ending.
+        task: the task.
+        how: `train` or `tune`.
+        setting: the preset, or the rule.
+        seed: chosen by validation among the seeds that `benchmarks/seeds.py` reports; 0 for tuning.
+    """
+
+    name: str
+    task: str
+    how: Literal["train", "tune"]
+    setting: str
+    seed: int = 0
+
+    @property
+    def command(self) -> str:
+        """The command line that makes the same optimizer."""
+        if self.how == "train":
+            return f"optoscope train {self.task} --preset {self.setting} --seed {self.seed} --out DIR"
+        return f"optoscope tune {self.task} {self.setting} --seed {self.seed} --out DIR"
+
+
+BASELINES = ("momentum", "rmsprop", "adam")
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("linear_regression", "linear_regression", "train", "fast"),
+    Recipe("rosenbrock", "rosenbrock", "train", "fast"),
+    Recipe("momentum_like", "linear_regression", "train", "momentum"),
+    *(Recipe(f"{task}/{rule}", task, "tune", rule) for task in ("linear_regression", "rosenbrock") for rule in BASELINES),
+)
+
+
+def make(
+    recipe: Recipe, directory: Path, *, report: Callable[[str, int, int], None] | None = None
+) -> TrainedOptimizer | TunedOptimizer:
+    """Make an artifact in a directory, or load it if it is there already; training goes on where it stopped.
+
+    Args:
+        recipe: what to make.
+        directory: where artifacts lie, in the layout of the shipped ones.
+        report: called with what is being done, how much is done and how much there is.
+
+    Returns:
+        The artifact, as saved.
+    """
+    target = directory / recipe.name
+    if target.with_name(target.name + ".json").exists():
+        return artifacts.load(target)
+    task, key = tasks.get(recipe.task), jax.random.key(recipe.seed)
+    if recipe.how == "tune":
+        stage = None if report is None else lambda what, done, total: report(f"{recipe.name}: {what}", done, total)
+        made = tune(task, recipe.setting, key=key, seed=recipe.seed, report=stage)
+    else:
+
+        def progress(state: Progress) -> None:
+            if report is not None:
+                report(f"{recipe.name}: meta-training", state.step, state.num_steps)
+
+        made = meta_train(
+            task,
+            config=preset(recipe.setting, recipe.task),
+            key=key,
+            directory=directory / ".runs" / recipe.name,
+            resume=True,
+            preset=recipe.setting,
+            seed=recipe.seed,
+            report=progress,
+        )
+    made.save(target)
+    return made
