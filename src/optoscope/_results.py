@@ -1,15 +1,18 @@
 """The common part of all results: frozen, labelled, saved without pickle."""
 
 import dataclasses
+import io
 import json
 import os
-import tempfile
 import types
 import typing
+import zipfile
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
+
+from optoscope._files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,22 +28,20 @@ class Result:
         The file is written aside and renamed, so that an interrupted call leaves no partial file.
 
         Raises:
+            TypeError: if a field is neither an array of numbers or text nor JSON data.
             ValueError: if `path` does not end in `.npz`.
         """
         path = Path(path)
         if path.suffix != ".npz":
             raise ValueError(f"a result is saved as .npz, got {path.name!r}; name it {path.stem}.npz.")
-        arrays, rest = {}, {"class": type(self).__name__, "fields": {}}
+        arrays, rest = {}, {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                arrays[field.name] = value
-            else:
-                rest["fields"][field.name] = value
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".npz")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, json=np.array(json.dumps(rest)), **arrays)
-        os.replace(aside, path)
+            (arrays if isinstance(value, np.ndarray) else rest)[field.name] = value
+        text = json.dumps({"class": type(self).__name__, "fields": rest})
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, json=np.array(text), **arrays)
+        write_whole(path, content.getvalue())
         return path
 
     @classmethod
@@ -48,17 +49,31 @@ class Result:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: if the file holds another class of result.
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file holds another class of result, is damaged, or is no result at all.
         """
-        with np.load(path, allow_pickle=False) as archive:
-            rest = json.loads(str(archive["json"]))
-            if rest["class"] != cls.__name__:
-                raise ValueError(f"{path} holds a {rest['class']}, not a {cls.__name__}; load it with that class.")
-            arrays = {name: archive[name] for name in archive.files if name != "json"}
-        return cls(**arrays, **rest["fields"])
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            rest = json.loads(str(arrays.pop("json")))
+            kind, fields = rest["class"], rest["fields"]
+        except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is not a result of optoscope, or damaged ({error}); write it again.") from error
+        if kind != cls.__name__:
+            raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with that class.")
+        found, expected = {*arrays, *fields}, {field.name for field in dataclasses.fields(cls)}
+        if found != expected:
+            raise ValueError(
+                f"{path} was written by another version of {cls.__name__}: it has the fields {sorted(found)}, "
+                f"expected {sorted(expected)}; make it again."
+            )
+        return cls(**arrays, **fields)
 
     def to_xarray(self):
-        """Return an `xarray.Dataset` with named axes; needs the extra `optoscope[xarray]`."""
+        """Return an `xarray.Dataset` with named axes; needs the extra `optoscope[xarray]`.
+
+        An axis that an array has twice (rows and columns of a matrix on states) is named `state` and `state_2`.
+        """
         import xarray
 
         hints = typing.get_type_hints(type(self))
@@ -66,18 +81,17 @@ class Result:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
-                variables[field.name] = (_axes(hints[field.name], value.ndim), value)
+                variables[field.name] = (_axes(field.name, hints[field.name], value.ndim), value)
             else:
-                attributes[field.name] = json.dumps(value)
+                attributes[field.name] = value if isinstance(value, int | float | str) else json.dumps(value)
         return xarray.Dataset(variables, attrs=attributes)
 
-    _unnamed: ClassVar[str] = "axis"
 
-
-def _axes(annotation: Any, ndim: int) -> tuple[str, ...]:
+def _axes(field: str, annotation: Any, ndim: int) -> tuple[str, ...]:
     options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     for option in options:
-        names = tuple(getattr(option, "dim_str", "").split())
-        if len(names) == ndim:
-            return names
-    return tuple(f"{Result._unnamed}_{i}" for i in range(ndim))
+        names = getattr(option, "dim_str", "").split()
+        if len(names) == ndim and all(name.isidentifier() for name in names):
+            repeats = [names[:i].count(name) for i, name in enumerate(names)]
+            return tuple(name if not n else f"{name}_{n + 1}" for name, n in zip(names, repeats))
+    return tuple(f"{field}_{i}" for i in range(ndim))

@@ -1,10 +1,11 @@
 """Follow a fixed point while its constant gradient changes: the S-curve of section 5.4."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy.optimize
 from jaxtyping import Bool, Float, Int
 
 from optoscope._checks import check_count, check_number
@@ -13,10 +14,18 @@ from optoscope._results import Result
 from optoscope._status import Status
 from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
-from optoscope.dynamics.autonomous import autonomous_trajectory
+from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
-from optoscope.dynamics.update_function import as_states, effective_learning_rate
+from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
+
+_FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = (
+    1e-3,
+    0.1,
+    1e-9,
+)  # in units of the range and of the states met in it
+_TURN, _SHARPEST_TURN = 0.1, 0.3  # radians between neighboring points: aimed at, and refused
+_SETTLING_STEPS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +37,13 @@ class Branch(Result):
         states: `h*` of each point.
         residuals: `|F(h*, g*) - h*|`.
         spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts.
-        learning_rates: slope of the update function at g = 0, at each state (Fig. 6c).
+        learning_rates: slope of the update function at g = 0, at each state (Fig. 6c); NaN at a state where there is
+            none (Adam at 0).
         updates: `dx` at each point: what the optimizer does under this gradient in the long run.
-        folds: indices of points at which the curve turns back in `g*`.
-        ends: `Status` codes of the low and the high end: converged (the range's end was reached) or why it stopped.
+        folds: indices of the points at which the curve turns back in `g*`. Each is located on the curve, so that
+            its gradient is as accurate as the points are.
+        ends: `Status` codes of the first and the last point: converged (an end of the range was reached) or why the
+            curve stops there.
         provenance: who made it.
     """
 
@@ -65,18 +77,19 @@ def continue_fixed_points(
 
     Pseudo-arclength continuation (Keller, 1977) in float64: each step predicts along the curve's tangent in the
     joint space of state and gradient, and corrects with Newton's method across it, so that the curve may turn back
-    in the gradient. The step adapts to the curve's bend.
+    in the gradient. Steps adapt to the curve's bend and grow by at most 30%, which spaces points about evenly in the
+    logarithm of the gradient on long tails. Folds are located and become points of the curve.
 
     Args:
         optimizer: any component-wise optimizer.
         gradients: lowest and highest constant gradient; they enclose `start_gradient`.
         start: a state near the first fixed point [state]; where the autonomous run ends if None.
         start_gradient: the gradient to start from.
-        tolerance: largest residual of a point.
+        tolerance: largest residual of a point, in units of its largest coordinate where that exceeds 1.
         max_points: bound on the number of points of each arm.
 
     Returns:
-        The curve from the low end to the high end.
+        The curve, its lower end first.
 
     Raises:
         ValueError: if the range does not enclose the start, or there is no fixed point to start from.
@@ -88,6 +101,7 @@ def continue_fixed_points(
     """
     low, high = float(gradients[0]), float(gradients[1])
     check_number("gradients", [low, high], hint="use finite numbers")
+    check_number("start_gradient", start_gradient, hint="use a finite number")
     check_number("tolerance", tolerance, low=0, open_low=True, hint="1e-10 is the default")
     check_count("max_points", max_points, minimum=2)
     if not low < high or not low <= start_gradient <= high:
@@ -95,31 +109,37 @@ def continue_fixed_points(
             f"`gradients` must enclose the start {start_gradient:g} in increasing order, got ({low:g}, {high:g})."
         )
     optimizer = to_float64(optimizer)
-    first = _first_point(optimizer, start, start_gradient, tolerance)
-    curve = _Curve(optimizer, scale=high - low, tolerance=tolerance)
-    towards_low, low_end = curve.follow(first, start_gradient, low, high, -1.0, max_points)
-    towards_high, high_end = curve.follow(first, start_gradient, low, high, +1.0, max_points)
-    points = np.concatenate([towards_low[::-1], curve.join(first, start_gradient)[None], towards_high])
-    states, inputs = points[:, :-1], points[:, -1] * curve.scale
-    values, jacobians = curve.evaluate(states, inputs)
-    turns = np.diff(np.sign(np.diff(inputs)))
+    first = _first_state(optimizer, start, float(start_gradient), tolerance)
+    curve = _Curve(optimizer, low, high, tolerance, size=_state_size(optimizer, first, (low, high)))
+    middle = curve.start(first, float(start_gradient))
+    backward, first_end = curve.follow(middle._replace(tangent=-middle.tangent), max_points)
+    forward, last_end = curve.follow(middle, max_points)
+    points, ends = [*backward[::-1], middle, *forward], [first_end, last_end]
+    if points[0].gradient > points[-1].gradient:
+        points, ends = points[::-1], ends[::-1]
     return Branch(
-        gradients=inputs,
-        states=states,
-        residuals=np.linalg.norm(values - states, axis=1),
-        spectral_radii=np.abs(np.linalg.eigvals(jacobians)).max(1, initial=0.0),
-        learning_rates=effective_learning_rate(optimizer, states),
-        updates=np.asarray(_updates(optimizer, states, inputs)),
-        folds=np.flatnonzero(turns) + 1,
-        ends=np.array([low_end, high_end], int),
-        provenance=provenance(gradients=[low, high], start_gradient=float(start_gradient), tolerance=tolerance),
+        gradients=np.array([point.gradient for point in points]),
+        states=np.stack([point.state for point in points]),
+        residuals=np.array([point.residual for point in points]),
+        spectral_radii=np.abs(np.linalg.eigvals(np.stack([point.A for point in points]))).max(1, initial=0.0),
+        learning_rates=np.array([point.learning_rate for point in points]),
+        updates=np.array([point.update for point in points]),
+        folds=np.flatnonzero([point.is_fold for point in points]),
+        ends=np.array(ends, int),
+        provenance=provenance(
+            gradients=[low, high], start_gradient=float(start_gradient), tolerance=tolerance
+        ),
     )
 
 
-def _first_point(optimizer, start, gradient, tolerance):
+def _first_state(optimizer, start, gradient, tolerance):
     if start is None:
-        start = autonomous_trajectory(optimizer, num_steps=2000, gradient=gradient).states[-1]
-    found = find_fixed_points(optimizer, gradient=gradient, seeds=as_states(optimizer, start), tolerance=tolerance)
+        start = run_constant(optimizer, np.asarray(optimizer.initial_state()), gradient, _SETTLING_STEPS)[0][
+            -1
+        ]
+    found = find_fixed_points(
+        optimizer, gradient=gradient, seeds=as_state(optimizer, start), tolerance=tolerance
+    )
     if not found.converged[0]:
         raise ValueError(
             f"there is no fixed point near the start at gradient {gradient:g}: {Status(found.status[0]).message}. "
@@ -129,97 +149,146 @@ def _first_point(optimizer, start, gradient, tolerance):
     return found.states[0]
 
 
+def _state_size(optimizer, first, gradients):
+    """The size of states met under the extreme gradients: their unit, as the range is that of gradients."""
+    runs = [run_constant(optimizer, first, gradient, _SETTLING_STEPS)[0] for gradient in gradients]
+    size = max(float(np.abs(run[np.isfinite(run)]).max(initial=0.0)) for run in runs)
+    return size * len(first) ** 0.5 if size > 0 else 1.0
+
+
+class _Point(NamedTuple):
+    joint: np.ndarray  # (state / size, gradient / span)
+    tangent: np.ndarray  # of the curve, a unit vector in the same coordinates
+    state: np.ndarray
+    gradient: float
+    residual: float
+    A: np.ndarray
+    update: float
+    learning_rate: float
+    is_fold: bool = False
+
+
+class _Lost(Exception):
+    """The corrector found no point of the curve near the prediction."""
+
+
 class _Curve:
-    """The curve `F(h, scale * p) = h` in the joint space `(h, p)`."""
+    """The curve `F(h, g) = h` in the joint space of state and gradient, each in units of its own size."""
 
-    def __init__(self, optimizer, *, scale, tolerance):
-        self.optimizer, self.scale, self.tolerance = optimizer, scale, tolerance
+    def __init__(self, optimizer, low, high, tolerance, *, size):
+        self.optimizer, self.low, self.high, self.tolerance = optimizer, low, high, tolerance
+        self.size, self.span = size, high - low
 
-    def join(self, state, gradient):
-        return np.append(state, gradient / self.scale)
+    def start(self, state, gradient):
+        joint = np.append(state / self.size, gradient / self.span)
+        *_, jacobian = self._equations(joint)
+        if not np.isfinite(jacobian).all():
+            raise ValueError(
+                f"the fixed point at gradient {gradient:g} has no derivative (for instance the root of a mean square "
+                "at 0); start the curve at another gradient."
+            )
+        tangent = np.linalg.svd(jacobian)[2][-1]  # spans the null space of the n x (n + 1) Jacobian
+        return self._correct(joint, np.where(tangent[-1] < 0, -1.0, 1.0) * tangent)
 
-    def evaluate(self, states, gradients):
-        values, jacobians, _ = _derivatives(self.optimizer, states, gradients)
-        return np.asarray(values), np.asarray(jacobians)
+    def follow(self, point, max_points):
+        """Return the points beyond a first one, along its tangent, and the status of their end."""
+        step, points = _FIRST_STEP, []
+        while len(points) < max_points:
+            try:
+                new = self._advance(point, step)
+                turned = new.tangent[-1] * point.tangent[-1] < 0
+                passed = [self._fold(point, step), new] if turned else [new]
+                outside = [not self.low <= each.gradient <= self.high for each in passed]
+                if any(outside):
+                    inside = passed[: outside.index(True)]
+                    end = self._at_end((inside or [point])[-1], passed[len(inside)])
+                    return [*points, *inside, end], Status.CONVERGED
+            except _Lost:
+                step /= 2
+                if step < _SMALLEST_STEP:
+                    return points, Status.NOT_CONVERGED
+                continue
+            points.extend(passed)
+            angle = _angle(point.tangent, new.tangent)
+            step = min(_LARGEST_STEP, step * np.clip(_TURN / max(angle, 1e-9), 0.5, 1.3))
+            point = new
+        return points, Status.NOT_CONVERGED
 
-    def _equations(self, point):
-        values, by_state, by_gradient = (
-            np.asarray(part)[0]
-            for part in _derivatives(self.optimizer, point[None, :-1], point[None, -1] * self.scale)
+    def _advance(self, point, step):
+        guess = point.joint + step * point.tangent
+        new = self._correct(guess, point.tangent)
+        if (
+            _angle(point.tangent, new.tangent) > _SHARPEST_TURN
+            or np.linalg.norm(new.joint - guess) > 0.5 * step
+        ):
+            raise _Lost
+        return new
+
+    def _fold(self, point, step):
+        """The point at most one step ahead whose tangent has no part along the gradient."""
+        along = scipy.optimize.brentq(
+            lambda ahead: self._correct(point.joint + ahead * point.tangent, point.tangent).tangent[-1],
+            *(0.0, step),
+            xtol=1e-6 * step,  # the gradient is quadratic here: an error of 1e-12 of it
         )
-        jacobian = np.column_stack([by_state - np.eye(len(values)), by_gradient * self.scale])
-        return values - point[:-1], jacobian
+        return self._correct(point.joint + along * point.tangent, point.tangent)._replace(is_fold=True)
+
+    def _at_end(self, inside, outside):
+        """The point between two at which the gradient is exactly an end of the range."""
+        end = self.low if outside.gradient < self.low else self.high
+        share = (end - inside.gradient) / (outside.gradient - inside.gradient)
+        guess = inside.joint + share * (outside.joint - inside.joint)
+        guess[-1] = end / self.span
+        point = self._correct(guess, np.append(np.zeros(len(guess) - 1), 1.0), tangent=inside.tangent)
+        return point._replace(gradient=end)
+
+    def _correct(self, guess, normal, tangent=None):
+        """Newton's method in the plane through `guess` with this normal; the new tangent keeps the sense of the old."""
+        joint = guess
+        for _ in range(8):
+            state, gradient = joint[:-1] * self.size, float(joint[-1] * self.span)
+            r, values, jacobian = self._equations(joint)
+            if not (np.isfinite(r).all() and np.isfinite(jacobian).all()):
+                raise _Lost
+            try:
+                if np.linalg.norm(r) < self.tolerance * max(1.0, np.abs(state).max(initial=0.0)):
+                    return _Point(
+                        joint,
+                        self._tangent(jacobian, normal if tangent is None else tangent),
+                        state,
+                        gradient,
+                        float(np.linalg.norm(r)),
+                        *values,
+                    )
+                equations = np.append(r / self.size, normal @ (joint - guess))
+                joint = joint - np.linalg.solve(np.vstack([jacobian, normal]), equations)
+            except np.linalg.LinAlgError:
+                raise _Lost from None
+        raise _Lost
 
     def _tangent(self, jacobian, previous):
-        # The null direction of the n x (n + 1) Jacobian, bordered by the previous one so that it keeps its sense.
         bordered = np.vstack([jacobian, previous])
-        try:
-            tangent = np.linalg.solve(bordered, np.append(np.zeros(len(jacobian)), 1.0))
-        except np.linalg.LinAlgError:
-            return previous
+        tangent = np.linalg.solve(bordered, np.append(np.zeros(len(jacobian)), 1.0))
         return tangent / np.linalg.norm(tangent)
 
-    def _correct(self, guess, tangent):
-        point = guess
-        for _ in range(8):
-            residual, jacobian = self._equations(point)
-            if not np.isfinite(residual).all() or not np.isfinite(jacobian).all():
-                return None
-            if np.linalg.norm(residual) < 0.5 * self.tolerance:
-                return point, jacobian
-            bordered = np.vstack([jacobian, tangent])
-            try:
-                point = point - np.linalg.solve(bordered, np.append(residual, tangent @ (point - guess)))
-            except np.linalg.LinAlgError:
-                return None
-        return None
+    def _equations(self, joint):
+        state, gradient = joint[:-1] * self.size, float(joint[-1] * self.span)
+        next_state, A, B, update, slope = map(np.asarray, _expand(self.optimizer, state, gradient))
+        learning_rate = -float(slope) if np.isfinite(slope) else np.nan
+        jacobian = np.column_stack([A - np.eye(len(A)), B * (self.span / self.size)])
+        return next_state - state, (A, float(update), learning_rate), jacobian
 
-    def follow(self, state, gradient, low, high, sense, max_points):
-        """Points beyond the first one, towards one end, and the status of that end."""
-        point = self.join(state, gradient)
-        _, jacobian = self._equations(point)
-        tangent = self._tangent(jacobian, np.append(np.zeros(len(state)), sense))
-        step, points = 1e-3, []
-        while len(points) < max_points:
-            corrected = self._correct(point + step * tangent, tangent)
-            new_tangent = None if corrected is None else self._tangent(corrected[1], tangent)
-            if new_tangent is None or new_tangent @ tangent < 0.95:
-                step /= 2
-                if step < 1e-9:
-                    return self._stack(points, state), Status.NOT_CONVERGED
-                continue
-            (point, _), bend = corrected, new_tangent @ tangent
-            tangent = new_tangent
-            if not low <= point[-1] * self.scale <= high:
-                clipped = self._at(point, low if point[-1] * self.scale < low else high)
-                if clipped is None:
-                    return self._stack(points, state), Status.NOT_CONVERGED
-                points.append(clipped)
-                return self._stack(points, state), Status.CONVERGED
-            points.append(point)
-            if bend > 0.995:
-                step *= 1.3
-        return self._stack(points, state), Status.OUT_OF_RANGE
 
-    def _at(self, near, gradient):
-        across = np.append(np.zeros(len(near) - 1), 1.0)
-        corrected = self._correct(self.join(near[:-1], gradient), across)
-        return None if corrected is None else corrected[0]
-
-    def _stack(self, points, state):
-        return np.array(points).reshape(len(points), len(state) + 1)
+def _angle(a, b):
+    return float(2 * np.arcsin(min(1.0, np.linalg.norm(a - b) / 2)))
 
 
 @jax.jit
-def _derivatives(optimizer, states, gradients):
-    def both(h, g):
-        value = optimizer.step(h, g)[0]
-        return value, value
+def _expand(optimizer, state, gradient):
+    def step(h, g):
+        next_state, update = optimizer.step(h, g)
+        return next_state, (next_state, update)
 
-    (by_state, by_gradient), values = jax.vmap(jax.jacfwd(both, argnums=(0, 1), has_aux=True))(states, gradients)
-    return values, by_state, by_gradient
-
-
-@jax.jit
-def _updates(optimizer, states, gradients):
-    return jax.vmap(lambda h, g: optimizer.step(h, g)[1])(states, gradients)
+    (A, B), (next_state, update) = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
+    slope = jax.grad(lambda g: optimizer.step(state, g)[1])(jax.numpy.zeros_like(gradient))
+    return next_state, A, B, update, slope

@@ -4,10 +4,8 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optimistix
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from optoscope._checks import check_count, check_number
 from optoscope._provenance import provenance
@@ -18,13 +16,16 @@ from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
 
+#: Candidates that are worked on together, and that are evaluated in one call: one compiled shape for any number.
+_BLOCK, _CHUNK = 512, 64
+
 
 @dataclasses.dataclass(frozen=True)
 class FixedPoints(Result):
     """Fixed points `F(h, g) = h`, one row per distinct point and input.
 
     Converged candidates that are the same point are merged, per input; every candidate that did not converge is
-    a row of its own, with its status. Rows are ordered by input, then by basin share.
+    a row of its own, with its status. Rows are ordered by input, then by status, then by basin share.
 
     Attributes:
         gradients: the constant gradient of each point.
@@ -33,7 +34,8 @@ class FixedPoints(Result):
         status: a `Status` code per point; `Status(code).message` says it in words.
         spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts. NaN where the
             derivative is not finite or the point did not converge.
-        basin_shares: share of this input's seeds that ended here.
+        basin_shares: share of this input's seeds whose search ended here. These are the basins of the search, which
+            also finds saddles; where the optimizer itself goes, `autonomous_trajectory` tells.
         iterations: most iterations that a seed took to get here.
         seed_points: for each input and seed, the row where it ended.
         provenance: who made it, with the tolerances.
@@ -50,13 +52,13 @@ class FixedPoints(Result):
     provenance: dict[str, Any]
 
     @property
-    def converged(self) -> np.ndarray:
-        """Which rows are fixed points to within the tolerance [point]."""
+    def converged(self) -> Bool[np.ndarray, " point"]:
+        """Which rows are fixed points to within the tolerance."""
         return self.status == Status.CONVERGED
 
     @property
-    def attracting(self) -> np.ndarray:
-        """Which rows are converged and attract their neighborhood [point]."""
+    def attracting(self) -> Bool[np.ndarray, " point"]:
+        """Which rows are converged and attract their neighborhood."""
         return self.converged & (self.spectral_radii < 1)
 
 
@@ -73,18 +75,21 @@ def find_fixed_points(
 ) -> FixedPoints:
     """Find states with `F(h, g) = h` for one or several constant gradients.
 
-    Newton's method from every seed, and Powell's dogleg (damped) for those it leaves unsolved, in float64, each seed
-    judged by itself
-    (Maheswaranathan et al., 2021, section 4.2, minimize `1/2 |F(h, g) - h|^2`, whose zeros these are).
+    The Levenberg-Marquardt method on `1/2 |F(h, g) - h|^2` (the objective of Maheswaranathan et al., 2021, section
+    4.2) from every seed, in float64, each seed judged by itself. Near a fixed point it is Newton's method, near a
+    line attractor it converges as fast (damping `~ |F - h|^2`: Yamashita and Fukushima, 2001), and where nothing
+    stands still it ends in the slowest point nearby.
 
     Args:
         optimizer: any component-wise optimizer.
         gradient: the constant input: a number, or several [grid].
         seeds: states to start from [seed, state], or one [state].
-        tolerance: largest residual of a fixed point.
+        tolerance: largest residual of a fixed point, in units of its largest coordinate where that exceeds 1.
+            The search goes on to rounding; the tolerance only judges.
         slow_tolerance: a candidate with a residual below this, but not below `tolerance`, is a slow point.
         max_iterations: per seed.
-        merge_distance: converged candidates closer than this times the size of the states are one point.
+        merge_distance: converged candidates closer than this, in units of the largest coordinate among them and
+            their seeds, are one point.
 
     Returns:
         Every candidate with its status.
@@ -99,119 +104,169 @@ def find_fixed_points(
     """
     starts = as_states(optimizer, seeds)
     inputs = np.atleast_1d(np.asarray(gradient, np.float64))
+    if inputs.ndim != 1 or not len(inputs) or not len(starts):
+        raise ValueError(
+            f"`gradient` and `seeds` must not be empty, got shapes {inputs.shape} and {starts.shape}."
+        )
     check_number("gradient", inputs, hint="use finite numbers")
     check_number("tolerance", tolerance, low=0, open_low=True, hint="1e-10 is the default")
+    check_number(
+        "slow_tolerance", slow_tolerance, low=0, hint="1e-4 is the default, 0 asks for no slow points"
+    )
+    check_number("merge_distance", merge_distance, low=0, hint="1e-6 is the default")
     check_count("max_iterations", max_iterations)
-    if not np.all(np.isfinite(starts)):
+    if not np.isfinite(starts).all():
         raise ValueError("`seeds` must be finite; some are not. Drop the states of diverged runs first.")
     optimizer = to_float64(optimizer)
-    states, residuals, iterations = _solve(optimizer, starts, inputs, max_iterations, tolerance)
-    rows, seed_points, offset = [], [], 0
-    for i, g in enumerate(inputs):
-        row, members = _merge(states[i], residuals[i], iterations[i], tolerance, slow_tolerance, merge_distance)
-        rows.append({"gradients": np.full(len(row["states"]), g), **row})
-        seed_points.append(members + offset)
-        offset += len(row["states"])
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    radii = _spectral_radii(optimizer, columns["states"], columns["gradients"], columns["status"])
+    gradients = inputs.repeat(len(starts))
+    states, residuals, iterations, broken = _search(
+        optimizer, np.tile(starts, (len(inputs), 1)), gradients, max_iterations, tolerance
+    )
+    status = _judge(states, residuals, broken, tolerance, slow_tolerance)
+    rows, seed_points = [], np.empty((len(inputs), len(starts)), int)
+    for i in range(len(inputs)):
+        own = slice(i * len(starts), (i + 1) * len(starts))
+        kept, members = _merge(starts, states[own], residuals[own], status[own], merge_distance)
+        seed_points[i] = members + len(rows)
+        rows.extend(kept + own.start)
+    rows = np.array(rows)
+    most_iterations = np.zeros(len(rows), int)
+    np.maximum.at(most_iterations, seed_points.ravel(), iterations)
     return FixedPoints(
-        **columns,
-        spectral_radii=radii,
-        seed_points=np.stack(seed_points),
+        gradients=gradients[rows],
+        states=states[rows],
+        residuals=residuals[rows],
+        status=status[rows],
+        spectral_radii=_spectral_radii(
+            optimizer, states[rows], gradients[rows], status[rows] == Status.CONVERGED
+        ),
+        basin_shares=np.bincount(seed_points.ravel(), minlength=len(rows)) / len(starts),
+        iterations=most_iterations,
+        seed_points=seed_points,
         provenance=provenance(
-            tolerance=tolerance, slow_tolerance=slow_tolerance, merge_distance=merge_distance, num_seeds=len(starts)
+            tolerance=tolerance,
+            slow_tolerance=slow_tolerance,
+            merge_distance=merge_distance,
+            num_seeds=len(starts),
         ),
     )
 
 
-def _solve(optimizer, seeds, inputs, max_iterations, tolerance):
-    """Candidates [grid, seed, ...]: Newton's method, and Powell's dogleg for the seeds that it leaves unsolved."""
-    gradients, starts = np.repeat(inputs, len(seeds)), np.tile(seeds, (len(inputs), 1))
-    states, residuals, iterations = map(np.array, _newton(optimizer, starts, gradients, max_iterations))
-    left = np.flatnonzero(~(residuals < tolerance))
-    if len(left):
-        # Padded to a power of two, so that few sizes are ever compiled.
-        padded = np.resize(left, 1 << (len(left) - 1).bit_length())
-        damped = map(np.array, _dogleg(optimizer, starts[padded], gradients[padded], max_iterations))
-        better_states, better_residuals, more_iterations = (array[: len(left)] for array in damped)
-        better = ~(better_residuals >= residuals[left])
-        states[left[better]], residuals[left[better]] = better_states[better], better_residuals[better]
-        iterations[left] += more_iterations
-    shape = (len(inputs), len(seeds))
-    return states.reshape(*shape, -1), residuals.reshape(shape), iterations.reshape(shape)
+def _search(optimizer, seeds, gradients, max_iterations, tolerance):
+    """Candidates [candidate, ...]: states, residuals, iterations, and where a derivative was not finite."""
+    blocks = [
+        _levenberg_marquardt(
+            optimizer, seeds[i : i + _BLOCK], gradients[i : i + _BLOCK], max_iterations, tolerance
+        )
+        for i in range(0, len(seeds), _BLOCK)
+    ]
+    return [np.concatenate(column) for column in zip(*blocks)]
 
 
-def _compiled_with(make_solver):
-    @jax.jit(static_argnums=3)
-    def solve_all(optimizer, seeds, gradients, max_iterations):
-        def residual(h, g):
-            return optimizer.step(h, g)[0] - h
-
-        # The solver goes on to near rounding; whether it has converged is judged by the residual, afterwards.
-        solver = make_solver(rtol=0.0, atol=1e-13, norm=optimistix.max_norm)
-
-        def solve(seed, g):
-            solution = optimistix.root_find(residual, solver, seed, g, max_steps=max_iterations, throw=False)
-            return solution.value, jnp.linalg.norm(residual(solution.value, g)), solution.stats["num_steps"]
-
-        return jax.vmap(solve)(seeds, gradients)
-
-    return solve_all
-
-
-_newton = _compiled_with(optimistix.Newton)
-_dogleg = _compiled_with(optimistix.Dogleg)
-
-
-def _merge(states, residuals, iterations, tolerance, slow_tolerance, merge_distance):
-    """Group the candidates of one input; returns columns of the distinct rows, and each candidate's row."""
-    status = np.full(len(states), Status.NOT_CONVERGED)
-    status[residuals < slow_tolerance] = Status.SLOW
-    status[residuals < tolerance] = Status.CONVERGED
-    status[~np.isfinite(residuals) | ~np.isfinite(states).all(1)] = Status.NOT_FINITE
-    converged = status == Status.CONVERGED
-    scale = max(1.0, float(np.abs(states[converged]).max(initial=0.0)))
-    members = np.full(len(states), -1)
-    kept: list[int] = []
-    for i in np.argsort(np.where(converged, residuals, np.inf), kind="stable"):
-        if converged[i]:
-            distances = np.linalg.norm(states[kept] - states[i], axis=1) if kept else np.zeros(0)
-            same = np.flatnonzero((distances < merge_distance * scale) & converged[kept]) if kept else []
-            if len(same):
-                members[i] = same[0]
-                continue
-        members[i] = len(kept)
-        kept.append(int(i))
-    shares = np.bincount(members, minlength=len(kept)) / len(states)
-    most_iterations = np.zeros(len(kept), int)
-    np.maximum.at(most_iterations, members, iterations)
-    order = np.lexsort((-shares, status[kept]))  # converged first, then by basin share
-    rank = np.empty(len(kept), int)
-    rank[order] = np.arange(len(kept))
-    kept_in_order = np.asarray(kept, int)[order]
-    columns = {
-        "states": states[kept_in_order],
-        "residuals": residuals[kept_in_order],
-        "status": status[kept_in_order],
-        "basin_shares": shares[order],
-        "iterations": most_iterations[order],
-    }
-    return columns, rank[members]
+def _levenberg_marquardt(optimizer, seeds, gradients, max_iterations, tolerance):
+    """Minimize `|r|^2`, `r = F(h, g) - h`; only candidates that still move are worked on."""
+    states, iterations = seeds.copy(), np.zeros(len(seeds), int)
+    r, jacobians = _evaluate(optimizer, states, gradients)
+    norms = np.linalg.norm(r, axis=1)
+    damping = np.full(len(seeds), 1e-2)
+    stalled = np.zeros(len(seeds), int)
+    broken = ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
+    active = np.flatnonzero(~broken & (norms > _rounding(states, tolerance)))
+    for _ in range(max_iterations):
+        if not len(active):
+            break
+        with np.errstate(over="ignore", invalid="ignore"):
+            step, predicted = _step(r[active], jacobians[active], damping[active] * norms[active] ** 2)
+            new_r, new_jacobians = _evaluate(optimizer, states[active] + step, gradients[active])
+            new_norms = np.linalg.norm(new_r, axis=1)
+            better = new_norms < norms[active]
+            gain = (norms[active] ** 2 - new_norms**2) / np.maximum(predicted, np.finfo(float).tiny)
+        stalled[active] = np.where(new_norms < 0.999 * norms[active], 0, stalled[active] + 1)
+        iterations[active] += 1
+        damping[active] *= np.select([~better | (gain < 0.25), gain > 0.75], [4.0, 0.1], 1.0)
+        moved = active[better]
+        states[moved] += step[better]
+        r[moved], jacobians[moved], norms[moved] = new_r[better], new_jacobians[better], new_norms[better]
+        broken[moved] = ~np.isfinite(new_jacobians[better]).all((1, 2))
+        at_rounding = (norms[active] <= _rounding(states[active], tolerance)) | (
+            ~better & (norms[active] < _limits(states[active], tolerance))
+        )
+        active = active[~(at_rounding | broken[active] | (stalled[active] >= 10))]
+    return states, norms, iterations, broken
 
 
-def _spectral_radii(optimizer, states, gradients, status):
-    radii = np.full(len(states), np.nan)
-    chosen = status == Status.CONVERGED
-    if states.shape[1] == 0:
-        radii[chosen] = 0.0
-    elif chosen.any():
-        jacobians = np.asarray(_jacobians(optimizer, states[chosen], gradients[chosen]))
-        finite = np.isfinite(jacobians).all((1, 2))
-        chosen[chosen] = finite
-        radii[chosen] = np.abs(np.linalg.eigvals(jacobians[finite])).max(1)
-    return radii
+def _step(r, jacobians, damping):
+    """The damped Gauss-Newton step and the decrease of `|r|^2` that the linear model predicts."""
+    transposed = np.swapaxes(jacobians, 1, 2)
+    normal = transposed @ jacobians
+    diagonal = np.einsum("kii->ki", normal)
+    # The floor keeps a singular matrix solvable in rounding; it slows the last steps by no more than its size.
+    diagonal += (damping + 1e-14 * diagonal.sum(1) + np.finfo(float).tiny)[:, None]
+    step = -np.linalg.solve(normal, transposed @ r[..., None])
+    return step[..., 0], (r**2).sum(1) - ((r + (jacobians @ step)[..., 0]) ** 2).sum(1)
+
+
+def _evaluate(optimizer, states, gradients):
+    """Residual vectors and their Jacobians, in chunks of one shape."""
+    num, padding = len(states), -len(states) % _CHUNK
+    states = np.concatenate([states, states[-1:].repeat(padding, 0)])
+    gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
+    parts = [
+        _residuals(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK])
+        for i in range(0, len(states), _CHUNK)
+    ]
+    return [np.concatenate(column)[:num] for column in zip(*parts)]
 
 
 @jax.jit
-def _jacobians(optimizer, states, gradients):
-    return jax.vmap(jax.jacfwd(lambda h, g: optimizer.step(h, g)[0]))(states, gradients)
+def _residuals(optimizer, states, gradients):
+    def residual(h, g):
+        r = optimizer.step(h, g)[0] - h
+        return r, r
+
+    jacobians, r = jax.vmap(jax.jacfwd(residual, has_aux=True))(states, gradients)
+    return r, jacobians
+
+
+def _limits(states, tolerance):
+    return tolerance * np.maximum(1.0, np.abs(states).max(1, initial=0.0))
+
+
+def _rounding(states, tolerance):
+    return np.maximum(1e-5 * tolerance, 4 * np.finfo(float).eps * np.abs(states).max(1, initial=0.0))
+
+
+def _judge(states, residuals, broken, tolerance, slow_tolerance):
+    status = np.full(len(states), int(Status.NOT_CONVERGED))
+    status[residuals < slow_tolerance] = Status.SLOW
+    status[broken] = Status.NOT_FINITE
+    status[residuals < _limits(states, tolerance)] = Status.CONVERGED
+    return status
+
+
+def _merge(seeds, states, residuals, status, merge_distance):
+    """The distinct candidates of one input, in the order of its rows, and for each candidate its place among them."""
+    converged = status == Status.CONVERGED
+    distance = merge_distance * max(
+        np.abs(seeds).max(initial=0.0), np.abs(states[converged]).max(initial=0.0)
+    )
+    kept, members = [], np.empty(len(states), int)
+    for i in np.lexsort((residuals, status)):  # converged ones first, the best of them first
+        near = []
+        if converged[i] and kept:
+            near = np.flatnonzero(np.linalg.norm(states[kept] - states[i], axis=1) <= distance)
+        members[i] = near[0] if len(near) else len(kept)
+        if not len(near):
+            kept.append(i)
+    order = np.lexsort((-np.bincount(members), status[kept]))
+    return np.array(kept)[order], np.argsort(order)[members]
+
+
+def _spectral_radii(optimizer, states, gradients, converged):
+    radii = np.full(len(states), np.nan)
+    if converged.any():
+        _, jacobians = _evaluate(optimizer, states[converged], gradients[converged])
+        finite = np.isfinite(jacobians).all((1, 2))
+        eigenvalues = np.linalg.eigvals(jacobians[finite]) + 1  # those of dF/dh
+        radii[np.flatnonzero(converged)[finite]] = np.abs(eigenvalues).max(1, initial=0.0)
+    return radii

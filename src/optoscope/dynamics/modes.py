@@ -28,7 +28,7 @@ class Modes(Result):
         right: right eigenvectors, one per column.
         left: left eigenvectors, one per row: `left @ right = 1`.
         direct: the part of the learning rate that bypasses the state (0 where `dx` reads only the new state).
-        condition: condition number of the eigenvector basis; above 1e8 single modes mean little (Jordan blocks).
+        condition: condition number of the eigenvector basis; above 1e6 or so only sums of modes mean something.
         provenance: who made it.
     """
 
@@ -76,6 +76,9 @@ def modes(linearization: Linearization) -> Modes:
     Returns:
         The modes, largest learning rate first.
 
+    Raises:
+        ValueError: if modes do not make up the system (a Jordan block, or a gradient passed on after a delay).
+
     >>> from optoscope.optimizers import Momentum
     >>> from optoscope.dynamics import linearize
     >>> found = modes(linearize(Momentum(learning_rate=0.1, decay=0.9), [0.0]))
@@ -83,23 +86,25 @@ def modes(linearization: Linearization) -> Modes:
     ([0.9], [0.1])
     """
     A, B, C, D = linearization.A, linearization.B, linearization.C, linearization.D
-    decays, right = np.linalg.eig(A.astype(np.complex128))
-    if not len(decays):
-        empty = np.zeros(0, np.complex128)
-        return Modes(empty, empty, right, right, direct=-D, condition=1.0, provenance=provenance())
-    left = np.linalg.inv(right)
+    if not len(A):
+        none = np.zeros(0, np.complex128)
+        return Modes(none, none, none.reshape(0, 0), none.reshape(0, 0), -D, 1.0, provenance())
+    decays, right = (part.astype(np.complex128) for part in np.linalg.eig(A))
+    try:
+        left = np.linalg.inv(right)
+    except np.linalg.LinAlgError:
+        left = np.full_like(right, np.nan)
     driven = left @ B
     readout, *_ = np.linalg.lstsq(np.column_stack([A, B]).T, np.append(C, D), rcond=None)
     misfit = np.abs(np.append(readout @ A - C, readout @ B - D)).max()
-    if misfit <= 1e-9 * max(np.abs(C).max(), abs(D), np.finfo(float).tiny):
+    if misfit <= 1e-9 * np.abs(np.append(C, D)).max():
         learning_rates, direct = -(readout @ right) * driven, 0.0
     else:
-        reach = (C @ right) * driven
-        small = np.abs(decays) < 1e-12
-        learning_rates = -np.where(small, 0, reach) / np.where(small, 1, decays)
+        zero = np.abs(decays) <= 1e-12 * np.abs(decays).max()
+        learning_rates = -np.where(zero, 0, (C @ right) * driven) / np.where(zero, 1, decays)
         direct = float(-D - learning_rates.sum().real)
-    order = np.lexsort((-decays.imag, -np.abs(learning_rates).round(12)))
-    return Modes(
+    order = _order(decays, learning_rates)
+    found = Modes(
         decays=decays[order],
         learning_rates=learning_rates[order],
         right=right[:, order],
@@ -108,3 +113,31 @@ def modes(linearization: Linearization) -> Modes:
         condition=float(np.linalg.cond(right)),
         provenance=provenance(),
     )
+    _check(found, linearization)
+    return found
+
+
+def _order(decays, learning_rates):
+    """Largest learning rate first, each conjugate pair together (NumPy gives them side by side, upper one first)."""
+    leaders = np.flatnonzero(decays.imag >= 0)
+    leaders = leaders[np.argsort(-np.abs(learning_rates[leaders]), kind="stable")]
+    return np.concatenate([[i, i + 1] if decays[i].imag > 0 else [i] for i in leaders])
+
+
+def _check(found, linearization):
+    """Refuse modes that do not add up to the linear system: it has Jordan blocks, or delays."""
+    A, B, C, D = linearization.A, linearization.B, linearization.C, linearization.D
+    response, h = [D], B
+    for _ in range(len(A)):  # by Cayley and Hamilton, these values determine all later ones
+        response.append(C @ h)
+        h = A @ h
+    response = np.array(response)
+    with np.errstate(all="ignore"):
+        missed = np.abs(found.impulse_response(len(response)) - response).max()
+        changed = np.abs((found.right * found.decays) @ found.left - A).max()
+    if not (missed <= 1e-6 * np.abs(response).max() and changed <= 1e-6 * np.abs(A).max()):
+        raise ValueError(
+            f"this linearization is not a sum of {len(A)} modes `alpha * beta^k`: its eigenvectors (condition number "
+            f"{found.condition:.1e}) miss the response to a gradient by {missed:.1e}. It has repeated eigenvalues that share "
+            "an eigenvector, or passes a gradient on after a delay. Use its `A`, `B`, `C`, `D` themselves."
+        )

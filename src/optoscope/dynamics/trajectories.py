@@ -41,25 +41,31 @@ def principal_components(states: ArrayLike, *, num_components: int | None = None
         num_components: how many to keep; all of them if None.
 
     Returns:
-        Mean, axes and variance ratios, in float64. The sign of an axis is fixed by its largest entry.
+        Mean, axes and variance ratios, in float64. The largest entry of an axis is positive. States that are all the
+        same have ratios of 0.
 
     Raises:
         ValueError: if states are not finite, or fewer than two.
     """
-    from sklearn.decomposition import PCA
-
     flat = np.asarray(states, np.float64)
     flat = flat.reshape(-1, flat.shape[-1])
     if len(flat) < 2 or not np.isfinite(flat).all():
-        raise ValueError("`states` must hold at least two states, all finite; leave out the runs that diverged.")
+        raise ValueError(
+            "`states` must hold at least two states, all finite; leave out the runs that diverged."
+        )
     limit = min(flat.shape)
     if num_components is not None:
         limit = min(check_count("num_components", num_components), limit)
-    pca = PCA(n_components=limit, svd_solver="covariance_eigh").fit(flat)
+    mean = flat.mean(0)
+    centered = flat - mean
+    variances, vectors = np.linalg.eigh(centered.T @ centered)
+    axes = vectors[:, ::-1].T[:limit]
+    axes = axes * np.sign(axes[np.arange(limit), np.abs(axes).argmax(1)])[:, None]
+    total = max(float(variances.clip(0).sum()), np.finfo(float).tiny)
     return PrincipalComponents(
-        mean=pca.mean_,
-        axes=pca.components_,
-        explained_variance_ratio=pca.explained_variance_ratio_,
+        mean=mean,
+        axes=axes,
+        explained_variance_ratio=variances[::-1][:limit].clip(0) / total,
         provenance=provenance(num_states=len(flat)),
     )
 
@@ -73,7 +79,7 @@ def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
         states: [trajectory, step, state], or with more leading axes, which all count as trajectories.
 
     Raises:
-        ValueError: if there are not at least three axes.
+        ValueError: if there are not at least three axes, or states are not finite.
 
     >>> total_variance(np.stack([np.ones((2, 3)), -np.ones((2, 3))])).tolist()
     [3.0, 3.0]
@@ -81,4 +87,6 @@ def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
     array = np.asarray(states, np.float64)
     if array.ndim < 3:
         raise ValueError(f"`states` must be [trajectory, step, state], got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError("`states` must be finite; leave out the runs that diverged.")
     return array.reshape(-1, *array.shape[-2:]).var(axis=0).sum(axis=-1)

@@ -122,7 +122,9 @@ def as_state(optimizer: AbstractOptimizer, h: ArrayLike) -> Float[np.ndarray, " 
 
 
 def slopes_or_nan(
-    optimizer: AbstractOptimizer, states: Float[np.ndarray, "point state"], gradients: Float[np.ndarray, " point"]
+    optimizer: AbstractOptimizer,
+    states: Float[np.ndarray, "point state"],
+    gradients: Float[np.ndarray, " point"],
 ) -> Float[np.ndarray, " point"]:
     """Compute `-d(dx)/dg` of a float64 optimizer, inside `in_float64`; NaN where it does not exist."""
     slopes = np.array(_slopes(optimizer, states, gradients))
