@@ -38,7 +38,11 @@ def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'optoscope' has no attribute {name!r}; it has {', '.join(__all__)}.")
     module = _PUBLIC[name]
-    value = importlib.import_module(f"optoscope.{name}") if module is None else getattr(importlib.import_module(module), name)
+    value = (
+        importlib.import_module(f"optoscope.{name}")
+        if module is None
+        else getattr(importlib.import_module(module), name)
+    )
     globals()[name] = value
     return value
 

@@ -32,7 +32,7 @@ def write_json(path: Path, data: Any) -> None:
 
 def pack_arrays(arrays: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
     """Return the bytes of a safetensors file."""
-    return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata)
+    return safetensors.numpy.save({k: np.array(v, order="C") for k, v in arrays.items()}, metadata)
 
 
 def fresh_directory(path: Path, *, force: bool = False) -> Path:
@@ -42,6 +42,8 @@ def fresh_directory(path: Path, *, force: bool = False) -> Path:
         FileExistsError: if it exists and is not empty, and `force` is false.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())) and not force:
-        raise FileExistsError(f"{path} exists and is not empty; choose another --out, or pass --force to write into it.")
+        raise FileExistsError(
+            f"{path} exists and is not empty; choose another --out, or pass --force to write into it."
+        )
     path.mkdir(parents=True, exist_ok=True)
     return path

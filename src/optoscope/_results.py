@@ -8,11 +8,13 @@ import types
 import typing
 import zipfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 
 from optoscope._files import write_whole
+
+R = TypeVar("R", bound="Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Result:
         return path
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
+    def load(cls: type[R], path: str | os.PathLike) -> R:
         """Read what `save` wrote.
 
         Raises:

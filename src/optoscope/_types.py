@@ -12,7 +12,7 @@ Axes used throughout the library:
 - `sample`: hyperparameter settings
 """
 
-from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, PyTree, Shaped
 from numpy.typing import ArrayLike
 
 #: A number: a Python float, or a zero-dimensional array.
@@ -20,4 +20,15 @@ Scalar = Float[Array, ""] | float
 #: A pytree of inner parameters `x`.
 Params = PyTree[Shaped[Array, "..."]]
 
-__all__ = ["Array", "ArrayLike", "Complex", "Float", "Int", "PRNGKeyArray", "Params", "PyTree", "Scalar"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Bool",
+    "Complex",
+    "Float",
+    "Int",
+    "PRNGKeyArray",
+    "Params",
+    "PyTree",
+    "Scalar",
+]

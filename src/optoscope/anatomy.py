@@ -186,7 +186,12 @@ def dissect(
 
 
 def visit(
-    optimizer: AbstractOptimizer, task: AbstractTask, *, key: PRNGKeyArray, num_problems: int = 64, num_steps: int = 200
+    optimizer: AbstractOptimizer,
+    task: AbstractTask,
+    *,
+    key: PRNGKeyArray,
+    num_problems: int = 64,
+    num_steps: int = 200,
 ) -> Visits:
     """Run an optimizer on test problems and keep what each component met; runs that diverged are left out.
 
@@ -195,13 +200,17 @@ def visit(
     """
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     save = Save(states=True, gradients=True, updates=True)
-    run = jax.jit(
-        lambda rule: rollout_batch(task, problems, rule, num_steps=num_steps, keys=keys, save=save)
-    )(optimizer)
+    run = jax.jit(lambda rule: rollout_batch(task, problems, rule, num_steps=num_steps, keys=keys, save=save))(
+        optimizer
+    )
     states = np.moveaxis(np.asarray(run.states), 2, 1)  # problem, component, step, state
     num_components = states.shape[1]
     gradients, updates = (
-        np.moveaxis(np.concatenate([np.asarray(leaf).reshape(num_problems, num_steps, -1) for leaf in leaves], -1), 2, 1)
+        np.moveaxis(
+            np.concatenate([np.asarray(leaf).reshape(num_problems, num_steps, -1) for leaf in leaves], -1),
+            2,
+            1,
+        )
         for leaves in (jax.tree.leaves(run.gradients), jax.tree.leaves(run.updates))
     )
     whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
@@ -215,7 +224,10 @@ def visit(
         total_variance=total_variance(states),
         num_components=num_components,
         provenance=provenance(
-            task=name_of(task), num_problems=num_problems, num_steps=num_steps, num_diverged=int((~whole).sum())
+            task=name_of(task),
+            num_problems=num_problems,
+            num_steps=num_steps,
+            num_diverged=int((~whole).sum()),
         ),
     )
 

@@ -112,7 +112,18 @@ class TunedOptimizer:
     def save(self, path: str | Path) -> Path:
         """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
         names = ("samples", "scores", "leaders", "leader_scores")
-        plain = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
+        plain = (
+            "task",
+            "rule",
+            "seed",
+            "names",
+            "scales",
+            "ranges",
+            "winner",
+            "widened",
+            "settings",
+            "provenance",
+        )
         data = {name: getattr(self, name) for name in plain}
         return _write(path, "tuned", {name: getattr(self, name) for name in names}, data)
 
@@ -221,7 +232,15 @@ def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dic
     return target
 
 
-_WEIGHTS = ("input_weights", "gate_weights", "candidate_weights", "biases", "readout_weights", "readout_bias", "initial")
+_WEIGHTS = (
+    "input_weights",
+    "gate_weights",
+    "candidate_weights",
+    "biases",
+    "readout_weights",
+    "readout_bias",
+    "initial",
+)
 
 
 def _leaves(optimizer: GRUOptimizer) -> dict[str, np.ndarray]:
@@ -235,7 +254,15 @@ def _trained(arrays, data) -> TrainedOptimizer:
     def network(prefix, leading=()):
         weights = {name: arrays[f"{prefix}.{name}"] for name in _WEIGHTS}
         units, inputs = config["num_units"], 1 if config["input_kind"] == "gradient" else 2
-        shapes = [(inputs, 3 * units), (units, 2 * units), (units, units), (3 * units,), (units,), (), (units,)]
+        shapes = [
+            (inputs, 3 * units),
+            (units, 2 * units),
+            (units, units),
+            (3 * units,),
+            (units,),
+            (),
+            (units,),
+        ]
         for (name, weight), shape in zip(weights.items(), shapes, strict=True):
             if weight.shape != (*leading, *shape):
                 raise ArtifactError(f"{prefix}.{name} has shape {weight.shape}, expected {(*leading, *shape)}.")
@@ -253,7 +280,18 @@ def _trained(arrays, data) -> TrainedOptimizer:
 
 def _tuned(arrays, data) -> TunedOptimizer:
     best = dict(zip(data["names"], arrays["samples"][data["winner"]].tolist(), strict=True))
-    plain = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
+    plain = (
+        "task",
+        "rule",
+        "seed",
+        "names",
+        "scales",
+        "ranges",
+        "winner",
+        "widened",
+        "settings",
+        "provenance",
+    )
     return TunedOptimizer(
         optimizer=get_optimizer(data["rule"])(**best),
         **{name: arrays[name] for name in ("samples", "scores", "leaders", "leader_scores")},

@@ -164,7 +164,9 @@ def rollout_batch(
 
     def step(carry, k):
         params, state = carry
-        losses, gradients = value_and_grad(problems, params, jax.vmap(lambda key: jax.random.fold_in(key, k))(step_keys))
+        losses, gradients = value_and_grad(
+            problems, params, jax.vmap(lambda key: jax.random.fold_in(key, k))(step_keys)
+        )
         updates, new_state = transformation.update(gradients, state, params)
         new_params = jax.tree.map(jnp.add, params, updates)
         saved = save._pick(params=params, states=state, gradients=gradients, updates=updates)

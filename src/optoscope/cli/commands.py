@@ -221,7 +221,14 @@ class Evaluate:
             f"{first} minus another, paired, with 95% bootstrap intervals",
             ["other", "difference", "interval", "log ratio", "interval of log ratio", "wins"],
             [
-                [name, c.difference, list(c.difference_interval), c.log_ratio, list(c.log_ratio_interval), c.wins]
+                [
+                    name,
+                    c.difference,
+                    list(c.difference_interval),
+                    c.log_ratio,
+                    list(c.log_ratio_interval),
+                    c.wins,
+                ]
                 for name, c in pairs.items()
             ],
         )
@@ -301,9 +308,7 @@ class Reproduce:
         check_tasks(self.task)
         fresh_directory(self.out, force=self.force or (self.from_scratch and (self.out / "artifacts").exists()))
         with make_reporter("reproduce") as report:
-            page = reproduce(
-                self.task, self.out, from_scratch=self.from_scratch, seed=self.seed, report=report.stage
-            )
+            page = reproduce(self.task, self.out, from_scratch=self.from_scratch, seed=self.seed, report=report.stage)
         out = Output(json=self.json)
         out.table("Reproduction", ["page"], [[str(page)]])
         return out.finish()

@@ -4,8 +4,10 @@ import abc
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
-from optoscope._types import Array, Float, Scalar
+from optoscope._types import Array, Float, Params, Scalar
 
 
 class AbstractOptimizer(eqx.Module):
@@ -40,7 +42,19 @@ class AbstractOptimizer(eqx.Module):
 
         A class overrides it only to compute the same numbers faster; a contract test compares the two.
         """
-        return jax.vmap(self.step)(h, g)
+        h, dx = jax.vmap(self.step)(h, g)
+        return h, jnp.asarray(dx)
+
+    def step_tree(
+        self, h: Float[Array, "component state"], gradients: Params
+    ) -> tuple[Float[Array, "component state"], Params]:
+        """Advance all components of a pytree of parameters, in the order of `jax.flatten_util.ravel_pytree`.
+
+        The same map as `step_components` of the raveled gradients; a class overrides it only for the last bit.
+        """
+        vector, unravel = ravel_pytree(gradients)
+        h, dx = self.step_components(h, vector)
+        return h, unravel(dx)
 
     @property
     def num_states(self) -> int:

@@ -41,9 +41,8 @@ def lift(optimizer: AbstractOptimizer) -> optax.GradientTransformation:
 
     def update(updates, state, params=None):
         del params
-        gradients, unravel = ravel_pytree(updates)
-        state, dx = optimizer.step_components(state, gradients)
-        return unravel(dx), state
+        state, dx = optimizer.step_tree(state, updates)
+        return dx, state
 
     return optax.GradientTransformation(init, update)
 

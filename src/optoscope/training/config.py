@@ -94,14 +94,16 @@ _PAPER = MetaTrainConfig(
 _FAST = MetaTrainConfig(
     num_units=32,
     batch_size=64,
-    num_meta_steps=10000,
-    learning_rate=4e-3,
+    num_meta_steps=12000,
+    learning_rate=3e-3,
     warmup_steps=50,
     b1=0.8,
     b2=0.9,
     eps=1e-6,
     clip=0.05,
     l2=1e-5,
+    objective_cap=2.0,
+    weight_average=0.995,
     segment_length=20,
 )
 
@@ -110,7 +112,13 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
     "fast": {
         "linear_regression": _FAST,
         "rosenbrock": dataclasses.replace(
-            _FAST, batch_size=128, input_scale=1e-2, output_scale=0.1, learning_rate=2e-3
+            _FAST,
+            input_scale=1e-2,
+            output_scale=0.1,
+            num_meta_steps=8000,
+            learning_rate=1e-3,
+            b1=0.9,
+            b2=0.99,
         ),
     },
     "paper": {

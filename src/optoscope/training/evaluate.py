@@ -168,6 +168,11 @@ def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
     if np.ptp(values) == 0:
         return (float(values[0]), float(values[0]))
     found = bootstrap(
-        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(seed), batch=1000
+        (values,),
+        np.mean,
+        n_resamples=10_000,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+        batch=1000,
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

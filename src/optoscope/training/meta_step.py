@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optoscope._types import Array, Float, Int, PRNGKeyArray
+from optoscope._types import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from optoscope.optimizers import GRUOptimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask
@@ -29,9 +29,7 @@ class MetaState(eqx.Module):
 def meta_optimizer(config: MetaTrainConfig) -> optax.GradientTransformation:
     """Adam with element-wise clipping of the meta-gradient and a learning-rate schedule (App. D.2)."""
     if config.schedule == "exponential":
-        schedule = optax.exponential_decay(
-            config.learning_rate, config.decay_steps, config.decay_rate, staircase=True
-        )
+        schedule = optax.exponential_decay(config.learning_rate, config.decay_steps, config.decay_rate, staircase=True)
         if config.warmup_steps:
             warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
             schedule = optax.join_schedules([warmup, schedule], [config.warmup_steps])
@@ -66,23 +64,15 @@ def batch_objective(
     return jnp.mean(jnp.minimum(meta_objective(run.losses), config.objective_cap))
 
 
-def make_meta_step(
+def make_objective_and_gradient(
     task: AbstractTask, config: MetaTrainConfig, devices: list[jax.Device]
-) -> Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]:
-    """Compile one meta-step; the problems of a batch are shared out over `devices`.
+) -> Callable[[GRUOptimizer, PRNGKeyArray], tuple[Float[Array, ""], GRUOptimizer]]:
+    """Return the function from weights and a key to a batch's meta-objective and its gradient.
 
-    Args:
-        task: where problems come from.
-        config: settings; `batch_size` must be a multiple of the number of devices.
-        devices: one or more devices of one kind.
-
-    Returns:
-        A function from the state and the run's key to the new state and the batch's meta-objective. A step whose
-        objective or gradient is not finite changes nothing but `step` and `num_skipped`.
+    The problems of a batch are shared out over `devices`; the gradient includes the penalty on the weights, the
+    objective does not.
     """
-    meta = meta_optimizer(config)
     share = config.batch_size // len(devices)
-    mesh = _mesh(devices)
     everywhere = jax.sharding.PartitionSpec()
 
     def regularized(optimizer, key):
@@ -90,22 +80,45 @@ def make_meta_step(
         return objective + config.l2 * _norm(optimizer), objective
 
     @functools.partial(
-        jax.shard_map, mesh=mesh, in_specs=(everywhere, everywhere), out_specs=everywhere, check_vma=False
+        jax.shard_map,
+        mesh=_mesh(devices),
+        in_specs=(everywhere, everywhere),
+        out_specs=everywhere,
+        check_vma=False,
     )
     def objective_and_gradient(optimizer, key):
         key = jax.random.fold_in(key, jax.lax.axis_index("device"))
         gradient, objective = jax.grad(regularized, has_aux=True)(optimizer, key)
         return jax.lax.pmean((objective, gradient), "device")
 
+    return objective_and_gradient
+
+
+def make_meta_step(
+    task: AbstractTask, config: MetaTrainConfig, devices: list[jax.Device]
+) -> Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]:
+    """Compile one meta-step.
+
+    Args:
+        task: where problems come from.
+        config: settings; `batch_size` must be a multiple of the number of devices.
+        devices: one or more devices of one kind.
+
+    Returns:
+        A function from the state (see `replicate`) and the run's key to the new state and the batch's meta-objective.
+        A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`.
+    """
+    meta = meta_optimizer(config)
+    objective_and_gradient = make_objective_and_gradient(task, config, devices)
+
     @functools.partial(jax.jit, donate_argnums=0)
     def meta_step(state: MetaState, key: PRNGKeyArray):
         objective, gradient = objective_and_gradient(state.optimizer, jax.random.fold_in(key, state.step))
-        flat = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)])
-        usable = jnp.isfinite(objective) & jnp.all(jnp.isfinite(flat))
+        usable = jnp.isfinite(objective) & _all_finite(gradient)
         updates, adam = meta.update(gradient, state.adam, state.optimizer)
         optimizer = optax.apply_updates(state.optimizer, updates)
         step = state.step + 1
-        # The decay grows to its value, so that the average forgets the start (Adam-like warm-up of the average).
+        # The decay grows to its value, so that the average forgets the start.
         decay = jnp.minimum(config.weight_average, step / (step + 10.0))
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, optimizer)
         old, new = (state.optimizer, state.average, state.adam), (optimizer, average, adam)
@@ -115,13 +128,17 @@ def make_meta_step(
     return meta_step
 
 
-def replicate(state: MetaState, devices: list[jax.Device]) -> MetaState:
-    """Place a state on every device, as the compiled meta-step wants it."""
-    return jax.device_put(state, jax.sharding.NamedSharding(_mesh(devices), jax.sharding.PartitionSpec()))
+def replicate(tree: PyTree, devices: list[jax.Device]) -> PyTree:
+    """Place arrays on every device, as the compiled meta-step wants them."""
+    return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), jax.sharding.PartitionSpec()))
 
 
 def _mesh(devices: list[jax.Device]) -> jax.sharding.Mesh:
     return jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
+
+
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _norm(optimizer: GRUOptimizer) -> Float[Array, ""]:

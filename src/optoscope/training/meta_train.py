@@ -24,7 +24,13 @@ from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
 from optoscope.training.config import MetaTrainConfig
-from optoscope.training.meta_step import MetaState, batch_objective, initial_meta_state, make_meta_step, replicate
+from optoscope.training.meta_step import (
+    MetaState,
+    batch_objective,
+    initial_meta_state,
+    make_meta_step,
+    replicate,
+)
 from optoscope.training.objective import Purpose
 
 

@@ -46,7 +46,11 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("linear_regression", "linear_regression", "train", "fast"),
     Recipe("rosenbrock", "rosenbrock", "train", "fast"),
     Recipe("momentum_like", "linear_regression", "train", "momentum"),
-    *(Recipe(f"{task}/{rule}", task, "tune", rule) for task in ("linear_regression", "rosenbrock") for rule in BASELINES),
+    *(
+        Recipe(f"{task}/{rule}", task, "tune", rule)
+        for task in ("linear_regression", "rosenbrock")
+        for rule in BASELINES
+    ),
 )
 
 

@@ -1,0 +1,63 @@
+"""Meta-train several seeds of a preset and report every one: `python -m benchmarks.seeds TASK [SEED ...] --out DIR`.
+
+Each run is an ordinary `optoscope train`; a run that is already there is read, one that was cut off goes on. The
+tuned baselines that ship are evaluated on the same test problems. The seed that ships is the best on validation.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks._report import record
+from optoscope import artifacts, tasks
+from optoscope.training import evaluate
+from optoscope.training.recipes import BASELINES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task")
+    parser.add_argument("seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    task_name, out = arguments.task, arguments.out / arguments.task
+    task = tasks.get(task_name)
+    for seed in arguments.seeds:
+        if not (out / str(seed) / f"{task_name}.json").exists():
+            command = [sys.executable, "-m", "optoscope.cli.main", "train", task_name, "--preset", "fast"]
+            command += ["--seed", str(seed), "--out", str(out / str(seed)), "--resume"]
+            subprocess.run(command, check=True)
+    trained = {f"seed {seed}": artifacts.load(out / str(seed) / task_name) for seed in arguments.seeds}
+    baselines = {rule: artifacts.load(f"{task_name}/{rule}").optimizer for rule in BASELINES}
+    numbers: dict = {}
+    for name, one in trained.items():
+        log = [json.loads(line) for line in (out / name.removeprefix("seed ") / "log.jsonl").read_text().splitlines()]
+        second_half = [entry["validation"] for entry in log if entry["step"] > one.config["num_meta_steps"] / 2]
+        numbers[name] = {
+            "training s": one.metrics["seconds"],
+            "best validation": one.metrics["best_validation"],
+            "meta-steps skipped": one.metrics["num_skipped"],
+            "largest validation in the second half": max(second_half),
+        }
+    for num_problems in (64, 512):
+        everything = {**{name: one.optimizer for name, one in trained.items()}, **baselines}
+        result = evaluate(task, everything, num_problems=num_problems, key=jax.random.key(0))
+        for i, name in enumerate(result.names):
+            entry = numbers.setdefault(name, {})
+            entry[f"mean on {num_problems}"] = float(np.round(result.means[i], 5))
+            entry[f"median on {num_problems}"] = float(np.round(result.medians[i], 5))
+            if name in trained:
+                pairs = {rule: result.compare(name, rule) for rule in baselines}
+                entry[f"beats in mean and log ratio on {num_problems}"] = [
+                    rule for rule, pair in pairs.items() if pair.first_is_better
+                ]
+    record(f"seeds_{task_name}", numbers)
+
+
+if __name__ == "__main__":
+    main()
