@@ -86,6 +86,8 @@ class OptaxOptimizer(AbstractOptimizer):
         return (self._step_together if in_step else step_apart)(h, gradients)
 
     def _step_together(self, h, gradients):
+        if len(h) == 0:
+            return h, gradients
         x = jax.tree.map(jnp.zeros_like, gradients)  # the rule does not read them, but it may insist on having them
         updates, state = self.transformation.update(gradients, self._unpack(h, x), x)
         updates = jax.tree.map(lambda dx, g: dx.astype(g.dtype), updates, gradients)
@@ -277,8 +279,8 @@ def _refuse_leaks(tx, shared):
         updates, other_updates, apart, ends = jax.tree.map(np.asarray, probe())
     except jax.errors.JAXTypeError as error:
         raise ValueError(
-            "`from_optax` probes a transformation with numbers, but some of this one's are being traced by jit, vmap or "
-            "grad; make it outside of them."
+            "`from_optax` probes a transformation with numbers, but some of this one's are being traced by jit, vmap "
+            "or grad; make it outside of them."
         ) from error
     except Exception as error:
         raise _refusal(
