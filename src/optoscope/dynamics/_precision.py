@@ -10,15 +10,15 @@ import numpy as np
 
 
 def to_float64(tree: Any) -> Any:
-    """Return a pytree with its floating-point leaves in float64, as NumPy arrays; other leaves are kept."""
+    """Return a pytree with its floating-point leaves in float64 (inside `in_float64`); other leaves are kept."""
 
     def convert(leaf):
         if isinstance(leaf, float):
             return np.float64(leaf)
         array = np.asarray(leaf)
         if np.iscomplexobj(array):
-            return array.astype(np.complex128)
-        return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else leaf
+            return jnp.asarray(array, jnp.complex128)
+        return jnp.asarray(array, jnp.float64) if jnp.issubdtype(array.dtype, jnp.floating) else leaf
 
     return jax.tree.map(convert, tree)
 

@@ -201,8 +201,7 @@ class _Curve:
                 outside = [not self.low <= each.gradient <= self.high for each in passed]
                 if any(outside):
                     inside = passed[: outside.index(True)]
-                    end = self._at_end((inside or [point])[-1], passed[len(inside)])
-                    return [*points, *inside, end], Status.CONVERGED
+                    return points + inside + self._end((inside or [point])[-1], passed[len(inside)]), Status.CONVERGED
             except _Lost:
                 step /= 2
                 if step < _SMALLEST_STEP:
@@ -233,14 +232,16 @@ class _Curve:
         )
         return self._correct(point.joint + along * point.tangent, point.tangent)._replace(is_fold=True)
 
-    def _at_end(self, inside, outside):
-        """The point between two at which the gradient is exactly an end of the range."""
+    def _end(self, inside, outside):
+        """The point between two at which the gradient is exactly an end of the range; none if the first is there."""
         end = self.low if outside.gradient < self.low else self.high
+        if inside.gradient == end:
+            return []
         share = (end - inside.gradient) / (outside.gradient - inside.gradient)
         guess = inside.joint + share * (outside.joint - inside.joint)
         guess[-1] = end / self.span
         point = self._correct(guess, np.append(np.zeros(len(guess) - 1), 1.0), tangent=inside.tangent)
-        return point._replace(gradient=end)
+        return [point._replace(gradient=end)]
 
     def _correct(self, guess, normal, tangent=None):
         """Newton's method in the plane through `guess` with this normal; the new tangent keeps the sense of the old."""

@@ -167,8 +167,8 @@ def _levenberg_marquardt(optimizer, seeds, gradients, max_iterations, tolerance)
     """Minimize `|r|^2`, `r = F(h, g) - h`; only candidates that still move are worked on."""
     states, iterations = seeds.copy(), np.zeros(len(seeds), int)
     r, jacobians = _evaluate(optimizer, states, gradients)
-    norms = np.linalg.norm(r, axis=1)
-    damping = np.full(len(seeds), 1e-2)
+    first_norms = np.linalg.norm(r, axis=1)
+    norms, damping = first_norms.copy(), np.full(len(seeds), 1e-2)
     stalled = np.zeros(len(seeds), int)
     broken = ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
     active = np.flatnonzero(~broken & (norms > _rounding(states, tolerance)))
@@ -176,7 +176,8 @@ def _levenberg_marquardt(optimizer, seeds, gradients, max_iterations, tolerance)
         if not len(active):
             break
         with np.errstate(over="ignore", invalid="ignore"):
-            step, predicted = _step(r[active], jacobians[active], damping[active] * norms[active] ** 2)
+            share = damping[active] * (norms[active] / first_norms[active]) ** 2
+            step, predicted = _step(r[active], jacobians[active], share)
             new_r, new_jacobians = _evaluate(optimizer, states[active] + step, gradients[active])
             new_norms = np.linalg.norm(new_r, axis=1)
             better = new_norms < norms[active]
@@ -200,8 +201,8 @@ def _step(r, jacobians, damping):
     transposed = np.swapaxes(jacobians, 1, 2)
     normal = transposed @ jacobians
     diagonal = np.einsum("kii->ki", normal)
-    # The floor keeps a singular matrix solvable in rounding; it slows the last steps by no more than its size.
-    diagonal += (damping + 1e-14 * diagonal.sum(1) + np.finfo(float).tiny)[:, None]
+    # Damping is a share of the mean diagonal. Its floor keeps a singular matrix solvable in rounding.
+    diagonal += ((damping + 1e-14) * diagonal.mean(1) + np.finfo(float).tiny)[:, None]
     step = -np.linalg.solve(normal, transposed @ r[..., None])
     return step[..., 0], (r**2).sum(1) - ((r + (jacobians @ step)[..., 0]) ** 2).sum(1)
 
