@@ -1,0 +1,55 @@
+"""Which function draws which figure, from which parts of a study."""
+
+import dataclasses
+from collections.abc import Callable
+
+from optoscope.figure_data import KnownUpdates, SingleMode, Study
+from optoscope.figures.adaptation import figure_6, figure_12
+from optoscope.figures.momentum import figure_3, figure_8
+from optoscope.figures.performance import figure_1, figure_17
+from optoscope.figures.recovered_momentum import figure_14, figure_15
+from optoscope.figures.schedules import figure_5, figure_11
+from optoscope.figures.style import Drawn, house_style
+from optoscope.figures.tuning import tuning_figure
+from optoscope.figures.update_functions import figure_2, figure_4, figure_10
+
+_LINEAR, _ROSENBROCK = "linear_regression", "rosenbrock"
+
+
+def compose(number: int, study: Study) -> Drawn:
+    """Draw a figure in the house style."""
+    with house_style():
+        return dataclasses.replace(_FIGURES[number](study), provenance=study.provenance)
+
+
+def _rates(study: Study) -> dict[str, float]:
+    return {task: float(rules["momentum"].optimizer.learning_rate) for task, rules in study.tuned.items()}  # type: ignore
+
+
+def _figure_2(study: Study) -> Drawn:
+    assert isinstance(study.known_updates, KnownUpdates)
+    return figure_2(study.known_updates)
+
+
+def _figure_14(study: Study) -> Drawn:
+    assert study.momentum_like_anatomy is not None and isinstance(study.single_mode, SingleMode)
+    return figure_14(study.momentum_like_anatomy, study.tuned[_LINEAR]["momentum"], study.single_mode)
+
+
+_FIGURES: dict[int, Callable[[Study], Drawn]] = {
+    1: lambda study: figure_1(study.evaluations, study.information),
+    2: _figure_2,
+    3: lambda study: figure_3(study.anatomies[_ROSENBROCK]),
+    4: lambda study: figure_4(study.anatomies[_ROSENBROCK]),
+    5: lambda study: figure_5(study.anatomies[_LINEAR], _rates(study)[_LINEAR]),
+    6: lambda study: figure_6(study.anatomies[_ROSENBROCK], _rates(study)[_ROSENBROCK]),
+    8: lambda study: figure_8(study.anatomies),
+    10: lambda study: figure_10(study.anatomies),
+    11: lambda study: figure_11(study.anatomies, _rates(study)),
+    12: lambda study: figure_12(study.anatomies, _rates(study)),
+    14: _figure_14,
+    15: lambda study: figure_15(study.meta_training["momentum_like"], study.tuned[_LINEAR]["momentum"]),
+    17: lambda study: figure_17(study.evaluations),
+    18: lambda study: tuning_figure(18, _LINEAR, study.tuned[_LINEAR]),
+    19: lambda study: tuning_figure(19, _ROSENBROCK, study.tuned[_ROSENBROCK]),
+}

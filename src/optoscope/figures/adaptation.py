@@ -1,0 +1,192 @@
+"""Learning rates that fall with the gradient, along the S-curve: Figs. 6 and 12."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from optoscope.anatomy import Anatomy
+from optoscope.dynamics import Branch
+from optoscope.figures._state_space import PLANE, axis_label, draw_landmarks, draw_visited, project
+from optoscope.figures.style import (
+    COLORS,
+    FAINT,
+    GRADIENTS,
+    INK,
+    NEGATIVE,
+    PAGE,
+    POSITIVE,
+    SOFT,
+    Drawn,
+    add_colorbar,
+    dress,
+    label_of,
+    new_figure,
+    numbers_of,
+    symmetric_norm,
+)
+
+
+def draw_s_curve(anatomy: Anatomy, axes: Axes, *, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
+    """Draw fixed points over constant gradients, colored by the gradient, in the plane of two principal components.
+
+    Rings mark the states of panel b; crosses mark points that do not attract.
+    """
+    branch = anatomy.branch
+    points = project(anatomy, branch.states, plane)
+    artists = draw_visited(anatomy, axes, plane)
+    axes.plot(*points.T, color=FAINT, linewidth=0.8, zorder=2)
+    artists["fixed points"] = axes.scatter(
+        *points.T, c=branch.gradients, cmap=GRADIENTS, norm=symmetric_norm(branch.gradients), s=9, linewidth=0, zorder=4
+    )
+    if not branch.attracting.all():
+        artists["not attracting"] = axes.scatter(
+            *points[~branch.attracting].T, marker="x", s=10, color=INK, linewidth=0.6, zorder=5
+        )
+    artists["states of the update functions"] = axes.scatter(
+        *project(anatomy, anatomy.branch_updates.states, plane).T, s=34, facecolor="none", edgecolor=INK, linewidth=0.8,
+        zorder=6,
+    )  # fmt: skip
+    return artists | draw_landmarks(anatomy, axes, plane)
+
+
+def draw_branch_updates(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+    """Draw the update functions at states along the positive arm, up to the gradients that matter for their slope."""
+    result, at = anatomy.branch_updates, branch_gradients(anatomy)
+    axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
+    axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
+    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients)(at))
+    lines = [axes.plot(result.gradients, dx, color=color)[0] for dx, color in zip(result.updates, colors, strict=True)]
+    reach = _linear_reach(anatomy)
+    inside = np.abs(result.gradients) <= reach
+    largest = 1.05 * np.abs(result.updates[:, inside]).max()
+    axes.set(xlim=(-reach, reach), ylim=(-largest, largest))
+    return {f"g* = {g:.3g}": line for g, line in zip(at, lines, strict=True)}
+
+
+def draw_adaptation(branch: Branch, tuned: float | None, axes: Axes) -> dict[str, Artist]:
+    """Draw the effective learning rate against |g*| along both arms, with tuned momentum's as a dashed line."""
+    center = int(np.argmin(np.abs(branch.gradients)))
+    largest = np.abs(branch.gradients).max()
+    arms = {
+        "negative gradients": (slice(None, center), NEGATIVE, (0, (4, 1.2))),
+        "positive gradients": (slice(center + 1, None), POSITIVE, "-"),
+    }
+    artists: dict[str, Artist] = {}
+    for name, (arm, color, dashes) in arms.items():
+        artists[name] = axes.plot(
+            np.abs(branch.gradients[arm]), branch.learning_rates[arm], color=color, linestyle=dashes, label=name, linewidth=1.6
+        )[0]
+    axes.plot(largest * 1e-4, branch.learning_rates[center], "s", color=INK, markersize=4, clip_on=False)
+    if tuned is not None:
+        artists["tuned momentum"] = axes.axhline(
+            tuned, color=COLORS["momentum"], linestyle="--", label="tuned momentum", zorder=1
+        )
+    axes.set_xscale("log")
+    axes.set_xlim(largest * 1e-4, largest)
+    axes.set_ylim(min(0, 1.1 * branch.learning_rates.min()), 1.12 * max(branch.learning_rates.max(), tuned or 0))
+    return artists
+
+
+def branch_gradients(anatomy: Anatomy) -> np.ndarray:
+    """Return the constant gradient at each state whose update function is drawn."""
+    states = anatomy.branch.states
+    return np.array([
+        anatomy.branch.gradients[int(np.argmin(np.abs(states - state).sum(1)))] for state in anatomy.branch_updates.states
+    ])  # fmt: skip
+
+
+def _linear_reach(anatomy: Anatomy) -> float:
+    """A few times the gradient at which the update at the center has left its tangent."""
+    result, center = anatomy.branch_updates, 0
+    at_zero = int(np.argmin(np.abs(result.gradients)))
+    rate = anatomy.branch.learning_rates[int(np.argmin(np.abs(anatomy.branch.gradients)))]
+    response = result.updates[center] - result.updates[center, at_zero]
+    weak = np.abs(response) < 0.7 * np.abs(rate * result.gradients)
+    return min(3 * float(np.abs(result.gradients[weak]).min(initial=np.inf)), float(result.gradients[-1]))
+
+
+def figure_6(anatomy: Anatomy, tuned: float | None, *, plane: tuple[int, int] = PLANE) -> Drawn:
+    """Draw the S-curve of one optimizer and what it does to the learning rate.
+
+    Args:
+        anatomy: on Rosenbrock.
+        tuned: learning rate of tuned momentum.
+        plane: the two principal components to draw, counted from 0.
+    """
+    return _adaptation(6, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned}, {anatomy.task: plane})
+
+
+def figure_12(
+    anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float], *, planes: Mapping[str, tuple[int, int]] | None = None
+) -> Drawn:
+    """Draw the S-curve of each task's optimizer, one column per task."""
+    return _adaptation(12, anatomies, tuned, planes or {})
+
+
+def _adaptation(number, anatomies, tuned, planes) -> Drawn:
+    columns = len(anatomies)
+    if number == 6:
+        figure = new_figure(PAGE, 2.5)
+        panels = figure.subplots(1, 3).reshape(3, 1)
+    else:
+        figure = new_figure(max(PAGE / 2 * columns, 3.4), 6.9)
+        panels = figure.subplots(3, columns, squeeze=False)
+    numbers, summary = {}, {}
+    for j, (task, anatomy) in enumerate(anatomies.items()):
+        top, middle, bottom = panels[:, j]
+        plane = planes.get(task, PLANE)
+        key = "" if number == 6 else f"{task}, "
+        artists = draw_s_curve(anatomy, top, plane=plane)
+        x, y = (axis_label(anatomy, i) for i in plane)
+        dress(top, letter="a" if number == 6 else "abcdefgh"[j], title="S-curve" if number == 6 else label_of(task), x=x, y=y)
+        _gradient_bar(artists["fixed points"], top, number == 6)
+        numbers[f"{key}a"] = numbers_of(top, artists)
+        artists = draw_branch_updates(anatomy, middle)
+        dress(middle, letter="b" * (number == 6), title="Update functions" * (number == 6), x="Gradient g", y="Update Δx")
+        numbers[f"{key}b"] = numbers_of(middle, artists)
+        artists = draw_adaptation(anatomy.branch, tuned.get(task), bottom)
+        dress(bottom, letter="c" * (number == 6), title="Learning rate" * (number == 6), x="Gradient magnitude |g*|",
+              y="Effective learning rate")  # fmt: skip
+        numbers[f"{key}c"] = numbers_of(bottom, artists)
+        if j == 0:
+            bottom.legend(loc="best")
+        summary[task] = _summary(anatomy.branch, tuned.get(task))
+    if number == 12:
+        figure.align_ylabels(panels[:, 0])
+    sentences = "; ".join(
+        f"{label_of(task).lower()}: {one['at the center']:.3g} in the center, {one['at the negative end']:.3g} and "
+        f"{one['at the positive end']:.3g} at |g*| = {one['largest gradient']:.3g}"
+        for task, one in summary.items()
+    )
+    return Drawn(
+        number,
+        "Learning rate adaptation",
+        figure,
+        {"summary": summary, "panels": numbers},
+        f"{'Left' if number == 6 else 'Top'}: fixed points under constant gradients g* lie on a curve through the one at "
+        f"g = 0 (square). {'Middle' if number == 6 else 'Middle row'}: update functions at the ringed points of its positive "
+        f"arm. {'Right' if number == 6 else 'Bottom'}: effective learning rate along both arms. Learning rates, {sentences}.",
+    )
+
+
+def _gradient_bar(artist, axes: Axes, small: bool) -> None:
+    bar = add_colorbar(artist, axes, "Constant gradient g*", location="bottom" if small else "right")
+    largest = artist.norm.vmax
+    bar.set_ticks([-largest, 0, largest], labels=[f"−{largest:g}", "0", f"{largest:g}"])
+    bar.minorticks_off()
+    bar.ax.tick_params(color=SOFT)
+
+
+def _summary(branch: Branch, tuned: float | None) -> dict:
+    center = int(np.argmin(np.abs(branch.gradients)))
+    return {
+        "at the center": branch.learning_rates[center],
+        "at the negative end": branch.learning_rates[0],
+        "at the positive end": branch.learning_rates[-1],
+        "largest gradient": np.abs(branch.gradients).max(),
+        "folds": len(branch.folds),
+        "share attracting": branch.attracting.mean(),
+        "tuned momentum": tuned,
+    }

@@ -1,0 +1,148 @@
+"""Momentum inside a learned optimizer: Figs. 3 and 8."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from optoscope.anatomy import Anatomy, ModeShift, Visits
+from optoscope.figures._state_space import (
+    axis_label,
+    describe,
+    draw_landmarks,
+    draw_spectrum,
+    draw_visited,
+    project,
+)
+from optoscope.figures.style import (
+    COLORS,
+    DISPLACEMENTS,
+    FAINT,
+    PAGE,
+    SOFT,
+    Drawn,
+    add_colorbar,
+    dress,
+    emptiest_corner,
+    label_of,
+    new_figure,
+    numbers_of,
+)
+
+_INSETS = {
+    "upper right": (0.66, 0.7),
+    "upper left": (0.08, 0.7),
+    "lower right": (0.66, 0.14),
+    "lower left": (0.08, 0.14),
+}
+
+
+def draw_convergence(anatomy: Anatomy, axes: Axes, *, num_runs: int = 6) -> dict[str, Artist]:
+    """Draw some runs to the convergence point, and the line along the leading mode on which panel b's curves lie."""
+    artists = draw_visited(anatomy, axes)
+    for i, run in enumerate(project(anatomy, anatomy.visits.states[:num_runs])):
+        artists[f"run {i + 1}"] = axes.plot(*run.T, color=SOFT, linewidth=0.6, alpha=0.9, zorder=2)[0]
+    points = project(anatomy, anatomy.shift.states)
+    axes.plot(*points[[0, -1]].T, color=FAINT, linewidth=1.0, zorder=4)
+    artists["states along the mode"] = axes.scatter(
+        *points.T, c=anatomy.shift.displacements, cmap=DISPLACEMENTS, s=22, edgecolor="white", linewidth=0.4, zorder=6
+    )
+    artists |= draw_landmarks(anatomy, axes)
+    artists["initial state"].set(sizes=[22])
+    return artists
+
+
+def draw_total_variance(visits: Visits, axes: Axes) -> dict[str, Artist]:
+    """Draw the variance of states across runs over iterations, as a share of its largest value, as a small inset."""
+    share = visits.total_variance / visits.total_variance.max()
+    line = axes.plot(share, color=COLORS["learned"], linewidth=1.0)[0]
+    axes.set(xlim=(0, len(share)), ylim=(0, 1.05), xticks=[0, len(share)], yticks=[0, 1])
+    axes.set_yticklabels(["0", "max"])
+    axes.tick_params(labelsize=5.5, length=2, pad=1)
+    axes.set_title("Total variance", fontsize=6, loc="center", pad=2)
+    axes.set_facecolor((1, 1, 1, 0.85))
+    return {"share of the largest total variance": line}
+
+
+def add_variance_inset(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+    """Place the inset of the total variance where a panel is emptiest."""
+    states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
+    corner = emptiest_corner(np.concatenate([states, project(anatomy, anatomy.shift.states)]))
+    return draw_total_variance(anatomy.visits, axes.inset_axes((*_INSETS[corner], 0.28, 0.2), zorder=9))
+
+
+def draw_shift(shift: ModeShift, axes: Axes) -> dict[str, Artist]:
+    """Draw the update functions at states along a mode: momentum shifts them up and down."""
+    axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
+    axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
+    shades = DISPLACEMENTS(np.linspace(0, 1, len(shift.displacements)))
+    lines = [axes.plot(shift.gradients, dx, color=color)[0] for dx, color in zip(shift.updates, shades, strict=True)]
+    axes.set_xlim(shift.gradients[0], shift.gradients[-1])
+    return {f"displacement {at:.3g}": line for at, line in zip(shift.displacements, lines, strict=True)}
+
+
+def figure_3(anatomy: Anatomy) -> Drawn:
+    """Draw momentum in one optimizer: its states, the shift of its update function, its spectrum."""
+    return _momentum(3, {anatomy.task: anatomy})
+
+
+def figure_8(anatomies: Mapping[str, Anatomy]) -> Drawn:
+    """Draw momentum in each task's optimizer, one column per task."""
+    return _momentum(8, anatomies)
+
+
+def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
+    columns = len(anatomies)
+    if number == 3:
+        figure = new_figure(PAGE, 2.35)
+        panels = figure.subplots(1, 3).reshape(3, 1)
+    else:
+        figure = new_figure(max(PAGE / 2 * columns, 3.2), 7.4)
+        panels = figure.subplots(3, columns, squeeze=False)
+    numbers, summary = {}, {}
+    for j, (task, anatomy) in enumerate(anatomies.items()):
+        top, middle, bottom = panels[:, j]
+        name = label_of(task)
+        artists = draw_convergence(anatomy, top)
+        x, y = (axis_label(anatomy, i) for i in (0, 1))
+        dress(top, letter="a" if number == 3 else "abcdefgh"[j], title="States" if number == 3 else name, x=x, y=y)
+        key = (lambda panel, task=task: panel) if number == 3 else (lambda panel, task=task: f"{task}, {panel}")
+        numbers[key("a")] = numbers_of(top, artists)
+        inset = add_variance_inset(anatomy, top)
+        numbers[key("a, inset")] = numbers_of(inset["share of the largest total variance"].axes, inset)  # type: ignore
+        artists = draw_shift(anatomy.shift, middle)
+        dress(middle, letter="b" * (number == 3), title="Along the leading mode" * (number == 3), x="Gradient g",
+              y="Update Δx")  # fmt: skip
+        numbers[key("b")] = numbers_of(middle, artists)
+        artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, bottom)
+        dress(bottom, letter="c" * (number == 3), title="Eigenvalues" * (number == 3), x="Re β", y="Im β")
+        add_colorbar(artists["decays"], bottom, "Learning rate |α|")
+        numbers[key("c")] = numbers_of(bottom, artists)
+        summary[task] = _summary(anatomy)
+    sentences = "; ".join(
+        f"{label_of(task).lower()}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, total "
+        f"variance falls to {one['variance left']:.2%} of its largest value"
+        for task, one in summary.items()
+    )
+    return Drawn(
+        number,
+        "Momentum",
+        figure,
+        {"summary": summary, "panels": numbers},
+        f"{'Left' if number == 3 else 'Top'}: states of runs (gray) end in one fixed point (square); the inset shows their "
+        f"total variance over iterations. {'Middle' if number == 3 else 'Middle row'}: displaced along the leading mode "
+        "(colored dots), the update function shifts, as momentum's does. "
+        f"{'Right' if number == 3 else 'Bottom'}: eigenvalues of the trained network at that point, colored by learning "
+        f"rate, over those of the untrained one (light gray). {sentences[:1].upper()}{sentences[1:]}.",
+    )
+
+
+def _summary(anatomy: Anatomy) -> dict:
+    variance = anatomy.visits.total_variance
+    return {
+        "decay": complex(anatomy.modes.decays[0]),
+        "learning rate": complex(anatomy.modes.learning_rates[0]),
+        "variance left": float(variance[-1] / variance.max()),
+        "fixed points that attract": int(anatomy.resting.attracting.sum()),
+    }

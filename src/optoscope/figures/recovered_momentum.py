@@ -1,0 +1,245 @@
+"""A learned optimizer that recovers momentum: Figs. 14 and 15."""
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+
+from optoscope.anatomy import Anatomy, MetaTrainingModes
+from optoscope.artifacts import TunedOptimizer
+from optoscope.dynamics import Modes, PrincipalComponents
+from optoscope.figure_data import OPTIMAL_MOMENTUM, SingleMode
+from optoscope.figures._state_space import axis_label, describe, draw_landmarks, draw_spectrum, draw_visited, project
+from optoscope.figures.momentum import draw_shift
+from optoscope.figures.performance import draw_loss_curves
+from optoscope.figures.style import (
+    COLORS,
+    INK,
+    MAGNITUDES,
+    PAGE,
+    ROW,
+    SOFT,
+    TIMES,
+    Drawn,
+    add_colorbar,
+    dress,
+    emptiest_corner,
+    magnitude_norm,
+    new_figure,
+    numbers_of,
+    thin,
+)
+
+_OPTIMUM = "#d6201f"
+
+
+def draw_one_problem(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+    """Draw the state of each component over one problem, among all visited states."""
+    artists = draw_visited(anatomy, axes)
+    runs = project(anatomy, anatomy.visits.states[: anatomy.visits.num_components])
+    shades = MAGNITUDES(np.linspace(0.25, 0.85, len(runs)))
+    for i, (run, color) in enumerate(zip(runs, shades, strict=True)):
+        artists[f"component {i + 1}"] = axes.plot(*run.T, color=color, linewidth=1.0, zorder=3)[0]
+    return artists | draw_landmarks(anatomy, axes)
+
+
+def draw_explained_variance(components: PrincipalComponents, axes: Axes, *, most: int = 10) -> dict[str, Artist]:
+    """Draw the share of the variance along each principal component, as a small inset."""
+    shares = components.explained_variance_ratio[:most]
+    line = axes.plot(np.arange(1, len(shares) + 1), shares, "o-", color=INK, markersize=1.8, linewidth=0.7)[0]
+    axes.set(xlim=(0, len(shares) + 1), ylim=(-0.05, 1.1), xticks=[1, len(shares)], yticks=[0, 1])
+    axes.tick_params(labelsize=5.5, length=2, pad=1)
+    axes.set_title("Variance explained", fontsize=6, loc="center", pad=2)
+    axes.set_facecolor((1, 1, 1, 0.85))
+    return {"share of the variance": line}
+
+
+def draw_parameters(modes: Modes, tuned: tuple[float, float], optimum: tuple[float, float], axes: Axes) -> dict[str, Artist]:
+    """Draw each mode as a learning rate and a momentum timescale, with tuned momentum and the analytic optimum."""
+    rates, decays = np.abs(modes.learning_rates), np.abs(modes.decays)
+    artists: dict[str, Artist] = {
+        "modes": axes.scatter(
+            rates, decays, c=rates, cmap=MAGNITUDES, norm=magnitude_norm(rates), s=16, edgecolor="white", linewidth=0.3,
+            zorder=4,
+        ),
+        "tuned momentum": axes.scatter(
+            *tuned, marker="D", s=26, facecolor=COLORS["momentum"], edgecolor="white", linewidth=0.5, zorder=3,
+            label="tuned momentum",
+        ),
+        "analytic optimum": draw_optimum(optimum, axes),
+    }  # fmt: skip
+    largest = max(float(rates.max()), *tuned[:1], *optimum[:1])
+    axes.set_xscale("log")
+    axes.set(xlim=(largest * 1e-4, largest * 4), ylim=(0, 1.03))
+    return artists
+
+
+def draw_optimum(optimum: tuple[float, float], axes: Axes) -> Artist:
+    """Draw the analytic optimum of momentum as a red star."""
+    return axes.scatter(
+        *optimum, marker="*", s=75, facecolor=_OPTIMUM, edgecolor="white", linewidth=0.5, zorder=5, label="analytic optimum"
+    )
+
+
+def draw_single_mode(single: SingleMode, axes: Axes) -> dict[str, Artist]:
+    """Draw the updates of the leading mode alone against those of the whole optimizer, for the same gradients."""
+    points = thin(np.column_stack([single.updates.ravel(), single.driven_updates.ravel()]), 3000)
+    largest = float(np.quantile(np.abs(points), 0.999)) or 1.0
+    axes.plot([-largest, largest], [-largest, largest], color=SOFT, linewidth=0.8, zorder=1)
+    axes.set(xlim=(-largest, largest), ylim=(-largest, largest))
+    return {
+        "updates": axes.scatter(
+            *points.T, s=3, color=COLORS["single_mode"], linewidth=0, alpha=0.6, rasterized=True, zorder=2
+        )
+    }
+
+
+def figure_14(
+    anatomy: Anatomy,
+    tuned: TunedOptimizer,
+    single: SingleMode,
+    *,
+    optimum: tuple[float, float] = OPTIMAL_MOMENTUM,
+) -> Drawn:
+    """Draw an optimizer that recovers momentum, and its leading mode running alone.
+
+    Args:
+        anatomy: of that optimizer, on linear regression.
+        tuned: tuned momentum there.
+        single: the leading mode, run alone.
+        optimum: the best learning rate and decay in theory.
+    """
+    best = _hyperparameters(tuned)
+    figure = new_figure(PAGE, 2 * ROW + 0.5)
+    (a, b, c), (d, e, f) = figure.subplots(2, 3)
+    numbers = {}
+    artists = draw_one_problem(anatomy, a)
+    dress(a, letter="a", title="States on one problem", x=axis_label(anatomy, 0), y=axis_label(anatomy, 1))
+    numbers["a"] = numbers_of(a, artists)
+    corner = emptiest_corner(project(anatomy, anatomy.visits.states).reshape(-1, 2))
+    place = (0.66 if "right" in corner else 0.1, 0.72 if "upper" in corner else 0.16, 0.3, 0.2)
+    artists = draw_explained_variance(anatomy.components, a.inset_axes(place, zorder=9))
+    numbers["a, inset"] = numbers_of(artists["share of the variance"].axes, artists)  # type: ignore[arg-type]
+    artists = draw_shift(anatomy.shift, b)
+    dress(b, letter="b", title="Along the leading mode", x="Gradient g", y="Update Δx")
+    numbers["b"] = numbers_of(b, artists)
+    artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, c)
+    dress(c, letter="c", title="Eigenvalues", x="Re β", y="Im β")
+    add_colorbar(artists["decays"], c, "Learning rate |α|")
+    numbers["c"] = numbers_of(c, artists)
+    artists = draw_parameters(anatomy.modes, best, optimum, d)
+    dress(d, letter="d", title="Modes as momentum", x="Learning rate |α|", y="Momentum |β|")
+    d.legend(loc="lower left", borderaxespad=0.2, handletextpad=0.2)
+    numbers["d"] = numbers_of(d, artists)
+    artists = draw_single_mode(single, e)
+    dress(e, letter="e", title="The leading mode alone", x="Update Δx of the whole", y="Update Δx of the mode")
+    numbers["e"] = numbers_of(e, artists)
+    artists = draw_loss_curves(single.evaluation, f)
+    dress(f, letter="f", title="Loss", x="Iteration", y="Loss")
+    handles, names = f.get_legend_handles_labels()
+    f.legend(handles[::-1], names[::-1], loc="upper right", borderaxespad=0.0)
+    numbers["f"] = numbers_of(f, artists)
+    summary = {
+        "decay": complex(anatomy.modes.decays[0]),
+        "learning rate": complex(anatomy.modes.learning_rates[0]),
+        "tuned": {"learning rate": best[0], "decay": best[1]},
+        "analytic optimum": {"learning rate": optimum[0], "decay": optimum[1]},
+        "next largest decay": float(np.sort(np.abs(anatomy.modes.decays))[-2]),
+        "variance along PC 1": float(anatomy.components.explained_variance_ratio[0]),
+        "R2 of the mode running by itself": single.r_squared,
+        "R2 of the mode on the same gradients": single.driven_r_squared,
+    }
+    return Drawn(
+        14,
+        "An optimizer that recovers momentum",
+        figure,
+        {"summary": summary, "panels": numbers},
+        f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Displacing along the leading mode "
+        f"shifts the update function. That mode has β = {describe(summary['decay'])} and α = "
+        f"{describe(summary['learning rate'])}, tuned momentum {best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and "
+        f"{optimum[0]:.3g}. Run alone on the same problems, it explains R² = {single.r_squared:.4f} of the updates "
+        f"({single.driven_r_squared:.4f} when fed the same gradients).",
+    )
+
+
+def draw_mode_paths(modes: MetaTrainingModes, optimum: tuple[float, float], axes: Axes) -> dict[str, Artist]:
+    """Draw every mode of every snapshot as learning rate and momentum, colored by the meta-step."""
+    rates, decays = np.abs(modes.learning_rates), np.abs(modes.decays)
+    steps = np.repeat(modes.steps, rates.shape[1])
+    known = np.isfinite(rates.ravel()) & np.isfinite(decays.ravel())
+    artists: dict[str, Artist] = {
+        "modes": axes.scatter(
+            rates.ravel()[known], decays.ravel()[known], c=steps[known] + 1, cmap=TIMES,
+            norm=LogNorm(1, float(modes.steps[-1]) + 1), s=7, linewidth=0, zorder=3, rasterized=True,
+        ),
+        "analytic optimum": draw_optimum(optimum, axes),
+    }  # fmt: skip
+    largest = max(float(np.nanmax(rates, initial=0.0)), optimum[0])
+    axes.set_xscale("log")
+    axes.set(xlim=(largest * 1e-4, largest * 2), ylim=(0, 1.03))
+    return artists
+
+
+def draw_leading(steps: np.ndarray, values: np.ndarray, tuned: float, optimum: float, axes: Axes) -> dict[str, Artist]:
+    """Draw a number of the leading mode over meta-steps, with the analytic and the tuned value as lines."""
+    known = np.isfinite(values)
+    artists: dict[str, Artist] = {
+        "leading mode": axes.plot(steps[known], values[known], "o-", color=COLORS["learned"], markersize=2.6)[0],
+        "analytic optimum": axes.axhline(optimum, color=INK, linewidth=0.9, zorder=1, label="analytic optimum"),
+        "tuned momentum": axes.axhline(
+            tuned, color=COLORS["momentum"], linestyle="--", linewidth=1.1, zorder=1, label="tuned momentum"
+        ),
+    }
+    axes.set_xscale("symlog", linthresh=max(float(steps[1]), 1.0) if len(steps) > 1 else 1.0)
+    axes.set_xlim(0, steps[-1] * 1.1)
+    return artists
+
+
+def figure_15(modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple[float, float] = OPTIMAL_MOMENTUM) -> Drawn:
+    """Draw modes through meta-training.
+
+    Args:
+        modes: at the convergence point of each snapshot.
+        tuned: tuned momentum on the same task.
+        optimum: the best learning rate and decay in theory.
+    """
+    best = _hyperparameters(tuned)
+    rates, decays = np.abs(modes.learning_rates[:, 0]), np.abs(modes.decays[:, 0])
+    decays = np.where(rates > 0, decays, np.nan)  # before the first meta-step no mode has a learning rate
+    figure = new_figure(PAGE, 2.4)
+    a, b, c = figure.subplots(1, 3)
+    artists = draw_mode_paths(modes, optimum, a)
+    dress(a, letter="a", title="All modes", x="Learning rate |α|", y="Momentum |β|")
+    add_colorbar(artists["modes"], a, "Meta-step + 1")
+    numbers = {"a": numbers_of(a, artists)}
+    artists = draw_leading(modes.steps, rates, best[0], optimum[0], b)
+    dress(b, letter="b", title="Leading mode", x="Meta-step", y="Learning rate |α|")
+    b.set_ylim(bottom=0)
+    b.legend(handles=[artists["analytic optimum"], artists["tuned momentum"]], loc="best")
+    numbers["b"] = numbers_of(b, artists)
+    artists = draw_leading(modes.steps, decays, best[1], optimum[1], c)
+    dress(c, letter="c", title="Leading mode", x="Meta-step", y="Momentum |β|")
+    c.set_ylim(0, 1.03)
+    numbers["c"] = numbers_of(c, artists)
+    last = int(np.flatnonzero(np.isfinite(rates))[-1])
+    summary = {
+        "meta-steps": int(modes.steps[last]),
+        "last learning rate": rates[last],
+        "last decay": decays[last],
+        "tuned": {"learning rate": best[0], "decay": best[1]},
+        "analytic optimum": {"learning rate": optimum[0], "decay": optimum[1]},
+        "snapshots without a fixed point": int((~np.isfinite(rates)).sum()),
+    }
+    return Drawn(
+        15,
+        "Modes through meta-training",
+        figure,
+        {"summary": summary, "panels": numbers},
+        f"Learning rate and momentum of each mode at the convergence point, from the first meta-step (yellow) to the last "
+        f"(purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and |β| = "
+        f"{decays[last]:.3g} after {modes.steps[last]} meta-steps; theory says {optimum[0]:.3g} and {optimum[1]:.3g}.",
+    )
+
+
+def _hyperparameters(tuned: TunedOptimizer) -> tuple[float, float]:
+    return float(tuned.optimizer.learning_rate), float(tuned.optimizer.decay)  # type: ignore[attr-defined]

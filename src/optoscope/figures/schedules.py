@@ -1,0 +1,121 @@
+"""Learning-rate schedules that run by themselves: Figs. 5 and 11."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from optoscope.anatomy import Anatomy
+from optoscope.dynamics import AutonomousTrajectory
+from optoscope.figures._state_space import axis_label, draw_landmarks, draw_visited, project
+from optoscope.figures.style import (
+    COLORS,
+    PAGE,
+    ROW,
+    SOFT,
+    Drawn,
+    dress,
+    emptiest_corner,
+    label_of,
+    new_figure,
+    numbers_of,
+)
+
+
+def draw_autonomous(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+    """Draw the states of a run without gradients, among fixed points (gray circles) and states visited with gradients."""
+    artists = draw_visited(anatomy, axes)
+    converged = project(anatomy, anatomy.resting.states[anatomy.resting.converged])
+    artists["fixed points"] = axes.scatter(
+        *converged.T, s=34, facecolor="none", edgecolor=SOFT, linewidth=0.9, zorder=4, label="fixed points"
+    )
+    run = project(anatomy, anatomy.autonomous.states)
+    artists["autonomous run"] = axes.plot(
+        *run.T, color=COLORS["learned"], marker="o", markersize=1.8, linewidth=1.3, zorder=5, label="run without gradients"
+    )[0]
+    return artists | draw_landmarks(anatomy, axes)
+
+
+def draw_learning_rates(autonomous: AutonomousTrajectory, tuned: float | None, axes: Axes) -> dict[str, Artist]:
+    """Draw the effective learning rate over iterations, with tuned momentum's as a dashed line."""
+    steps = np.arange(len(autonomous.learning_rates))
+    artists: dict[str, Artist] = {
+        "learning rate": axes.plot(
+            steps, autonomous.learning_rates, color=COLORS["learned"], linewidth=1.8, label="without gradients"
+        )[0]
+    }
+    if tuned is not None:
+        artists["tuned momentum"] = axes.axhline(tuned, color=COLORS["momentum"], linestyle="--", label="tuned momentum")
+    largest = max(autonomous.learning_rates.max(), tuned or 0)
+    axes.set_xlim(0, steps[-1])
+    axes.set_ylim(min(0, autonomous.learning_rates.min()), 1.1 * largest)
+    return artists
+
+
+def figure_5(anatomy: Anatomy, tuned: float | None) -> Drawn:
+    """Draw the schedule of one optimizer.
+
+    Args:
+        anatomy: on linear regression.
+        tuned: learning rate of tuned momentum.
+    """
+    return _schedules(5, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned})
+
+
+def figure_11(anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> Drawn:
+    """Draw the schedule of each task's optimizer, one column per task."""
+    return _schedules(11, anatomies, tuned)
+
+
+def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> Drawn:
+    columns = len(anatomies)
+    if number == 5:
+        figure = new_figure(PAGE, 2.5)
+        panels = figure.subplots(1, 2).reshape(2, 1)
+    else:
+        figure = new_figure(max(PAGE / 2 * columns, 3.4), 2 * ROW + 0.4)
+        panels = figure.subplots(2, columns, squeeze=False)
+    numbers, summary = {}, {}
+    for j, (task, anatomy) in enumerate(anatomies.items()):
+        top, bottom = panels[:, j]
+        key = "" if number == 5 else f"{task}, "
+        artists = draw_autonomous(anatomy, top)
+        x, y = (axis_label(anatomy, i) for i in (0, 1))
+        title = f"{label_of(task)}: states" if number == 5 else label_of(task)
+        dress(top, letter="a" if number == 5 else "abcdefgh"[j], title=title, x=x, y=y)
+        numbers[f"{key}a"] = numbers_of(top, artists)
+        artists = draw_learning_rates(anatomy.autonomous, tuned.get(task), bottom)
+        dress(bottom, letter="b" * (number == 5), title="Learning rate along that run" * (number == 5), x="Iteration",
+              y="" if j else "Effective learning rate")  # fmt: skip
+        numbers[f"{key}b"] = numbers_of(bottom, artists)
+        if j == 0:
+            states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
+            if number == 5:
+                top.legend(loc=emptiest_corner(states), markerscale=0.8, borderaxespad=0.2)
+            bottom.legend(loc="best")
+        rates = anatomy.autonomous.learning_rates
+        summary[task] = {
+            "first": rates[0],
+            "largest": rates.max(),
+            "largest at": int(rates.argmax()),
+            "last": rates[-1],
+            "tuned momentum": tuned.get(task),
+            "largest drift": np.abs(anatomy.autonomous.drift).max(),
+        }
+    if number == 11:
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=0.8)
+    sentences = "; ".join(
+        f"{label_of(task).lower()}: {one['first']:.3g} at the start, largest {one['largest']:.3g} at step "
+        f"{one['largest at']}, {one['last']:.3g} at the end"
+        + (f", tuned momentum {one['tuned momentum']:.3g}" if one["tuned momentum"] is not None else "")
+        for task, one in summary.items()
+    )
+    return Drawn(
+        number,
+        "Learning-rate schedules",
+        figure,
+        {"summary": summary, "panels": numbers},
+        "Without any gradient the state runs (blue) from its initial value (black circle) to a fixed point (square), and "
+        f"the slope of the update function changes on the way. Effective learning rates, {sentences}.",
+    )

@@ -1,0 +1,271 @@
+"""The look of all figures: colors, sizes, canvases, and files with the numbers drawn."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize, SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import StepPatch
+
+from optoscope._files import write_whole
+
+#: Width of a page, of half of it, and height of a row of panels, in inches.
+PAGE, COLUMN, ROW = 7.2, 3.6, 2.15
+
+#: One color per optimizer, throughout: as in the paper, and ordered in lightness, so that print in gray stays legible.
+COLORS = {
+    "learned": "#123f8c",
+    "adam": "#c8232c",
+    "momentum": "#ef8a2b",
+    "rmsprop": "#e6c229",
+    "gradient_descent": "#8a8a8a",
+    "nesterov_momentum": "#8c510a",
+    "momentum_like": "#123f8c",
+    "single_mode": "#3aa6d0",
+}
+INK, SOFT, FAINT = "#1b1f24", "#7a828c", "#c9ced4"
+#: Ends of the S-curve: negative gradients red, positive ones green (bluish, to tell them apart without red-green vision).
+NEGATIVE, POSITIVE = "#a81e12", "#00705c"
+
+LABELS = {
+    "learned": "Learned",
+    "adam": "Adam",
+    "momentum": "Momentum",
+    "rmsprop": "RMSProp",
+    "gradient_descent": "Gradient descent",
+    "nesterov_momentum": "Nesterov momentum",
+    "momentum_like": "Learned (all modes)",
+    "single_mode": "Its leading mode alone",
+    "learning_rate": "Learning rate α",
+    "b1": "1 − β₁",
+    "b2": "1 − β₂",
+    "mnist": "MNIST",
+}
+
+#: Signed gradients, signed displacements, magnitudes (darker is more), time (darker is later), scores (dark is best).
+GRADIENTS = LinearSegmentedColormap.from_list(
+    "gradients", ["#6d0f08", NEGATIVE, "#e58a78", "#cfd3d6", "#6fbfae", POSITIVE, "#00382e"]
+)
+DISPLACEMENTS = LinearSegmentedColormap.from_list(
+    "displacements", ["#4b2a8c", "#9d8ac7", "#a9adb2", "#c79a5b", "#7a4a06"]
+)
+MAGNITUDES = LinearSegmentedColormap.from_list("magnitudes", ["#cfe3ea", "#74b6c8", "#2f7fa8", "#1b4a86", "#1a1440"])
+TIMES: Colormap = matplotlib.colormaps["viridis_r"]
+SCORES: Colormap = matplotlib.colormaps["viridis"]
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "legend.fontsize": 7.0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.formatter.limits": (-3, 4),
+    "axes.formatter.use_mathtext": True,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "xtick.minor.size": 1.6,
+    "ytick.minor.size": 1.6,
+    "lines.linewidth": 1.3,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "optoscope",
+    "path.simplify": True,
+}
+_LOCK = threading.RLock()
+
+
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house style, whatever the caller's settings of matplotlib are; one thread at a time."""
+    with _LOCK, matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A figure of the paper, drawn anew.
+
+    Attributes:
+        number: the figure's number in the paper.
+        title: what it is about.
+        figure: the picture.
+        numbers: `summary` (the key numbers), and per panel its labels and every series that was drawn.
+        caption: what one sees.
+        provenance: who made the results.
+    """
+
+    number: int
+    title: str
+    figure: Figure
+    numbers: dict[str, Any]
+    caption: str
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty canvas of a size in inches, laid out so that nothing overlaps; needs no display."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.04)  # type: ignore[union-attr]
+    return figure
+
+
+def color_of(name: str) -> str:
+    """Return the color of an optimizer; gray for one that the palette does not know."""
+    return COLORS.get(name, SOFT)
+
+
+def label_of(name: str) -> str:
+    """Return the name of an optimizer, a task or a hyperparameter as it stands in figures.
+
+    >>> label_of("linear_regression"), label_of("rmsprop")
+    ('Linear regression', 'RMSProp')
+    """
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def dress(axes: Axes, *, letter: str = "", title: str = "", x: str = "", y: str = "") -> None:
+    """Give a panel its letter, title and axis labels."""
+    bold = rf"$\bf{{{letter}}}$" if letter else ""
+    axes.set_title("  ".join(part for part in (bold, title) if part))
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def symmetric_norm(values: np.ndarray, *, decades: float = 3.0) -> Normalize:
+    """Return a color scale of signed values that is logarithmic away from 0."""
+    largest = max(float(np.abs(values).max(initial=0.0)), np.finfo(float).tiny)
+    return SymLogNorm(linthresh=largest * 10**-decades, vmin=-largest, vmax=largest, base=10)
+
+
+def magnitude_norm(values: np.ndarray, *, decades: float = 4.0) -> LogNorm:
+    """Return a logarithmic color scale that covers the largest magnitudes."""
+    largest = max(float(np.abs(values).max(initial=0.0)), np.finfo(float).tiny)
+    return LogNorm(vmin=largest * 10**-decades, vmax=largest, clip=True)
+
+
+def thin(points: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many rows, evenly spaced."""
+    return points[:: -(-len(points) // most)]
+
+
+def add_colorbar(artist: Any, axes: Axes | Sequence[Axes], label: str, **options: Any) -> Any:
+    """Add a slim color bar beside one or several panels."""
+    first = axes if isinstance(axes, Axes) else axes[0]
+    bar = first.get_figure().colorbar(artist, ax=axes, **{"fraction": 0.05, "pad": 0.02, "aspect": 22, **options})
+    bar.set_label(label)
+    bar.outline.set_linewidth(0.5)
+    return bar
+
+
+def emptiest_corner(points: np.ndarray) -> str:
+    """Return the corner of a panel that holds the fewest of the points drawn: `upper left`, ..., `lower right`."""
+    low, high = points.min(0), points.max(0)
+    scaled = (points - low) / np.where(high > low, high - low, 1)
+    corners = {
+        f"{vertical} {side}": ((scaled[:, 0] > 0.55) == (side == "right")) & (abs(scaled[:, 0] - 0.5) > 0.05)
+        & ((scaled[:, 1] > 0.55) == (vertical == "upper")) & (abs(scaled[:, 1] - 0.5) > 0.05)
+        for vertical in ("upper", "lower")
+        for side in ("right", "left")
+    }
+    return min(corners, key=lambda corner: int(corners[corner].sum()))
+
+
+def numbers_of(axes: Axes, artists: Mapping[str, Artist]) -> dict[str, Any]:
+    """Read back what a panel shows: its labels, and the data of each artist."""
+    panel: dict[str, Any] = {
+        "title": axes.get_title(loc="left"),
+        "x": axes.get_xlabel(),
+        "y": axes.get_ylabel(),
+    }
+    return panel | {"series": {name: _data(artist) for name, artist in artists.items()}}
+
+
+def _data(artist: Artist) -> dict[str, Any]:
+    if isinstance(artist, Line2D):
+        return {"x": np.asarray(artist.get_xdata(), float), "y": np.asarray(artist.get_ydata(), float)}
+    if isinstance(artist, PathCollection):
+        x, y = np.ma.filled(artist.get_offsets(), np.nan).T
+        colors = artist.get_array()
+        return {"x": x, "y": y} | ({} if colors is None else {"color": np.asarray(colors)})
+    if isinstance(artist, StepPatch):
+        values, edges, _ = artist.get_data()
+        return {"edges": edges, "values": values}
+    if isinstance(artist, QuadMesh):
+        return {"values": np.asarray(artist.get_array())}
+    vertices = [path.vertices for path in artist.get_paths()]  # type: ignore[attr-defined]
+    return {"x": np.concatenate([v[:, 0] for v in vertices]), "y": np.concatenate([v[:, 1] for v in vertices])}
+
+
+def plain(value: Any) -> Any:
+    """Return numbers as JSON data: arrays as lists, complex numbers as pairs, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    array = np.asarray(value)
+    if array.ndim:
+        return [plain(v) for v in array]
+    if np.iscomplexobj(array):
+        return {"re": plain(array.real), "im": plain(array.imag)}
+    number = array.item()
+    return None if isinstance(number, float) and not np.isfinite(number) else number
+
+
+def save_figure(drawn: Drawn, directory: str | Path, *, made_with: str | None = None) -> list[Path]:
+    """Write `figure_N.png`, `figure_N.svg` and `figure_N.json` with the numbers drawn; the same input gives the same files.
+
+    Args:
+        drawn: the figure.
+        directory: made if it is not there.
+        made_with: the command that makes it.
+
+    Returns:
+        The three paths.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / f"figure_{drawn.number}.{ending}" for ending in ("png", "svg", "json")]
+    with house_style():
+        for path, options in zip(paths, ({"dpi": 200, "metadata": {"Software": None}}, {"dpi": 200, "metadata": {"Date": None}})):
+            content = io.BytesIO()
+            drawn.figure.savefig(content, format=path.suffix[1:], **options)
+            write_whole(path, content.getvalue())
+    text = {
+        "figure": drawn.number,
+        "title": drawn.title,
+        "caption": drawn.caption,
+        "made_with": made_with or f"optoscope figure {drawn.number}",
+        "provenance": drawn.provenance,
+        **drawn.numbers,
+    }
+    write_whole(paths[2], (json.dumps(plain(text), allow_nan=False) + "\n").encode())
+    return paths

@@ -1,0 +1,114 @@
+"""Where the tuned optimizers lie among all settings tried: Figs. 18 and 19."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+
+from optoscope.artifacts import TunedOptimizer
+from optoscope.figures.style import FAINT, INK, PAGE, ROW, SCORES, Drawn, add_colorbar, dress, label_of, new_figure, numbers_of
+
+_DECAYS = {"momentum": "1 − β", "rmsprop": "1 − γ", "nesterov_momentum": "1 − β"}
+
+
+def draw_samples(tuned: TunedOptimizer, pair: tuple[int, int], norm: Normalize, axes: Axes) -> dict[str, Artist]:
+    """Draw every setting by two of its hyperparameters, colored by score, best on top; the winner is ringed.
+
+    A decay is drawn as its distance to 1. Crosses are settings that diverged.
+    """
+    points = np.column_stack([_coordinate(tuned, i) for i in pair])
+    finite = np.isfinite(tuned.scores)
+    order = np.flatnonzero(finite)[np.argsort(-tuned.scores[finite], kind="stable")]
+    artists: dict[str, Artist] = {
+        "diverged": axes.scatter(*points[~finite].T, marker="x", s=3, color=FAINT, linewidth=0.4, rasterized=True, zorder=1),
+        "settings": axes.scatter(
+            *points[order].T, c=tuned.scores[order], cmap=SCORES, norm=norm, s=4, linewidth=0, rasterized=True, zorder=2
+        ),
+        "winner": axes.scatter(
+            *points[tuned.winner], s=70, facecolor="none", edgecolor="white", linewidth=2.4, zorder=3
+        ),
+    }  # fmt: skip
+    axes.scatter(*points[tuned.winner], s=70, facecolor="none", edgecolor="#d6201f", linewidth=1.2, zorder=4)
+    axes.set(xscale="log", yscale="log")
+    for i, set_limits in zip(pair, (axes.set_xlim, axes.set_ylim)):
+        low, high = tuned.ranges[i]
+        set_limits(*((low, high) if tuned.scales[i] == "log" else (1 - high, 1 - low)))
+    return artists
+
+
+def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -> Drawn:
+    """Draw all settings of each rule on one task, one panel per pair of hyperparameters.
+
+    Args:
+        number: the figure's number.
+        task: the task's name.
+        tuned: rule -> tuned optimizer.
+    """
+    panels = [(rule, pair) for rule, one in tuned.items() for pair in combinations(range(len(one.names)), 2)]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure(PAGE, rows * ROW + 0.2)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    scores = np.concatenate([one.scores[np.isfinite(one.scores)] for one in tuned.values()])
+    best = float(scores.min())
+    norm = LogNorm(best, max(1.0, 2 * best), clip=True)
+    numbers = {}
+    # Rules with one pair come first, and leave the rest of their row empty, so that each rule starts a row or shares one.
+    places = _places([rule for rule, _ in panels], columns)
+    for letter, (rule, pair), place in zip("abcdefgh", panels, places):
+        axes = grid[place]
+        artists = draw_samples(tuned[rule], pair, norm, axes)
+        x, y = (_label(rule, tuned[rule].names[i]) for i in pair)
+        dress(axes, letter=letter, title=label_of(rule), x=x, y=y)
+        numbers[letter] = numbers_of(axes, artists)
+    unused = [grid[i, j] for i in range(rows) for j in range(columns) if (i, j) not in places]
+    for axes in unused:
+        axes.set_axis_off()
+    bar = add_colorbar(artists["settings"], list(grid.ravel()), "Meta-objective (purple is best)", extend="max")
+    bar.ax.axhline(best, color=INK)
+    summary = {
+        rule: {
+            **dict(zip(one.names, one.samples[one.winner].tolist())),
+            "screening score": float(one.scores[one.winner]),
+            "score on fresh problems": float(one.leader_scores.min()),
+            "diverged": int((~np.isfinite(one.scores)).sum()),
+            "samples": len(one.scores),
+        }
+        for rule, one in tuned.items()
+    }
+    sentences = "; ".join(
+        f"{label_of(rule)} {', '.join(f'{name} {summary[rule][name]:.3g}' for name in one.names)} with "
+        f"{summary[rule]['score on fresh problems']:.3g}"
+        for rule, one in tuned.items()
+    ).replace("_", " ")
+    return Drawn(
+        number,
+        f"Hyperparameters on {label_of(task)[:1].lower()}{label_of(task)[1:]}",
+        figure,
+        {"summary": summary, "panels": numbers},
+        f"Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), and the "
+        f"winner (red ring), chosen on fresh problems: {sentences}.",
+    )
+
+
+def _places(rules: list[str], columns: int) -> list[tuple[int, int]]:
+    places, row, column = [], 0, 0
+    for i, rule in enumerate(rules):
+        same = rules.count(rule)
+        if column and (column >= columns or (rule not in rules[:i] and column + same > columns)):
+            row, column = row + 1, 0
+        places.append((row, column))
+        column += 1
+    return places
+
+
+def _coordinate(tuned: TunedOptimizer, index: int) -> np.ndarray:
+    values = tuned.samples[:, index]
+    return values if tuned.scales[index] == "log" else 1 - values
+
+
+def _label(rule: str, name: str) -> str:
+    return _DECAYS.get(rule, "1 − decay") if name == "decay" else label_of(name)
