@@ -55,7 +55,7 @@ class Result:
             ValueError: if the file holds another class of result, is damaged, or is no result at all.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             rest = json.loads(str(arrays.pop("json")))
             kind, fields = rest["class"], rest["fields"]

@@ -126,20 +126,14 @@ def continue_fixed_points(
         updates=np.array([point.update for point in points]),
         folds=np.flatnonzero([point.is_fold for point in points]),
         ends=np.array(ends, int),
-        provenance=provenance(
-            gradients=[low, high], start_gradient=float(start_gradient), tolerance=tolerance
-        ),
+        provenance=provenance(gradients=[low, high], start_gradient=float(start_gradient), tolerance=tolerance),
     )
 
 
 def _first_state(optimizer, start, gradient, tolerance):
     if start is None:
-        start = run_constant(optimizer, np.asarray(optimizer.initial_state()), gradient, _SETTLING_STEPS)[0][
-            -1
-        ]
-    found = find_fixed_points(
-        optimizer, gradient=gradient, seeds=as_state(optimizer, start), tolerance=tolerance
-    )
+        start = run_constant(optimizer, np.asarray(optimizer.initial_state()), gradient, _SETTLING_STEPS)[0][-1]
+    found = find_fixed_points(optimizer, gradient=gradient, seeds=as_state(optimizer, start), tolerance=tolerance)
     if not found.converged[0]:
         raise ValueError(
             f"there is no fixed point near the start at gradient {gradient:g}: {Status(found.status[0]).message}. "
@@ -216,10 +210,7 @@ class _Curve:
     def _advance(self, point, step):
         guess = point.joint + step * point.tangent
         new = self._correct(guess, point.tangent)
-        if (
-            _angle(point.tangent, new.tangent) > _SHARPEST_TURN
-            or np.linalg.norm(new.joint - guess) > 0.5 * step
-        ):
+        if _angle(point.tangent, new.tangent) > _SHARPEST_TURN or np.linalg.norm(new.joint - guess) > 0.5 * step:
             raise _Lost
         return new
 

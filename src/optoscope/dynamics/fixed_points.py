@@ -105,14 +105,10 @@ def find_fixed_points(
     starts = as_states(optimizer, seeds)
     inputs = np.atleast_1d(np.asarray(gradient, np.float64))
     if inputs.ndim != 1 or not len(inputs) or not len(starts):
-        raise ValueError(
-            f"`gradient` and `seeds` must not be empty, got shapes {inputs.shape} and {starts.shape}."
-        )
+        raise ValueError(f"`gradient` and `seeds` must not be empty, got shapes {inputs.shape} and {starts.shape}.")
     check_number("gradient", inputs, hint="use finite numbers")
     check_number("tolerance", tolerance, low=0, open_low=True, hint="1e-10 is the default")
-    check_number(
-        "slow_tolerance", slow_tolerance, low=0, hint="1e-4 is the default, 0 asks for no slow points"
-    )
+    check_number("slow_tolerance", slow_tolerance, low=0, hint="1e-4 is the default, 0 asks for no slow points")
     check_number("merge_distance", merge_distance, low=0, hint="1e-6 is the default")
     check_count("max_iterations", max_iterations)
     if not np.isfinite(starts).all():
@@ -137,9 +133,7 @@ def find_fixed_points(
         states=states[rows],
         residuals=residuals[rows],
         status=status[rows],
-        spectral_radii=_spectral_radii(
-            optimizer, states[rows], gradients[rows], status[rows] == Status.CONVERGED
-        ),
+        spectral_radii=_spectral_radii(optimizer, states[rows], gradients[rows], status[rows] == Status.CONVERGED),
         basin_shares=np.bincount(seed_points.ravel(), minlength=len(rows)) / len(starts),
         iterations=most_iterations,
         seed_points=seed_points,
@@ -155,9 +149,7 @@ def find_fixed_points(
 def _search(optimizer, seeds, gradients, max_iterations, tolerance):
     """Candidates [candidate, ...]: states, residuals, iterations, and where a derivative was not finite."""
     blocks = [
-        _levenberg_marquardt(
-            optimizer, seeds[i : i + _BLOCK], gradients[i : i + _BLOCK], max_iterations, tolerance
-        )
+        _levenberg_marquardt(optimizer, seeds[i : i + _BLOCK], gradients[i : i + _BLOCK], max_iterations, tolerance)
         for i in range(0, len(seeds), _BLOCK)
     ]
     return [np.concatenate(column) for column in zip(*blocks)]
@@ -213,8 +205,7 @@ def _evaluate(optimizer, states, gradients):
     states = np.concatenate([states, states[-1:].repeat(padding, 0)])
     gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
     parts = [
-        _residuals(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK])
-        for i in range(0, len(states), _CHUNK)
+        _residuals(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK]) for i in range(0, len(states), _CHUNK)
     ]
     return [np.concatenate(column)[:num] for column in zip(*parts)]
 
@@ -248,9 +239,7 @@ def _judge(states, residuals, broken, tolerance, slow_tolerance):
 def _merge(seeds, states, residuals, status, merge_distance):
     """The distinct candidates of one input, in the order of its rows, and for each candidate its place among them."""
     converged = status == Status.CONVERGED
-    distance = merge_distance * max(
-        np.abs(seeds).max(initial=0.0), np.abs(states[converged]).max(initial=0.0)
-    )
+    distance = merge_distance * max(np.abs(seeds).max(initial=0.0), np.abs(states[converged]).max(initial=0.0))
     kept, members = [], np.empty(len(states), int)
     for i in np.lexsort((residuals, status)):  # converged ones first, the best of them first
         near = []

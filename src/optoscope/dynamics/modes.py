@@ -57,7 +57,7 @@ class Modes(Result):
         decays, rates = self.decays[chosen], self.learning_rates[chosen]
         if which is None and self.direct:
             decays, rates = np.append(decays, 0), np.append(rates, self.direct)
-        if not decays.imag.any() and not rates.imag.any():
+        if not decays.imag.any() and not rates.imag.any() and (decays.real >= 0).all():
             decays, rates = decays.real, rates.real
         return AggregatedMomentum(learning_rates=rates, decays=decays)
 
@@ -137,7 +137,8 @@ def _check(found, linearization):
         changed = np.abs((found.right * found.decays) @ found.left - A).max()
     if not (missed <= 1e-6 * np.abs(response).max() and changed <= 1e-6 * np.abs(A).max()):
         raise ValueError(
-            f"this linearization is not a sum of {len(A)} modes `alpha * beta^k`: its eigenvectors (condition number "
-            f"{found.condition:.1e}) miss the response to a gradient by {missed:.1e}. It has repeated eigenvalues that share "
-            "an eigenvector, or passes a gradient on after a delay. Use its `A`, `B`, `C`, `D` themselves."
+            f"this linearization is not a sum of {len(A)} modes `alpha * beta^k`: they miss its response to a gradient "
+            f"by {missed:.1e} (condition number of the eigenvectors: {found.condition:.1e}). It has repeated "
+            "eigenvalues that share an eigenvector, or passes a gradient on after a delay. Use its `A`, `B`, `C`, `D` "
+            "themselves."
         )

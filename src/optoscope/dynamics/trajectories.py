@@ -50,9 +50,7 @@ def principal_components(states: ArrayLike, *, num_components: int | None = None
     flat = np.asarray(states, np.float64)
     flat = flat.reshape(-1, flat.shape[-1])
     if len(flat) < 2 or not np.isfinite(flat).all():
-        raise ValueError(
-            "`states` must hold at least two states, all finite; leave out the runs that diverged."
-        )
+        raise ValueError("`states` must hold at least two states, all finite; leave out the runs that diverged.")
     limit = min(flat.shape)
     if num_components is not None:
         limit = min(check_count("num_components", num_components), limit)
