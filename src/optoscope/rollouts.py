@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from optoscope._checks import check_count
-from optoscope._types import Array, Float, Params, PRNGKeyArray, PyTree
+from optoscope._types import Array, Float, Keys, Params, PRNGKeyArray, PyTree
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers._gru_cell import SAVED
 from optoscope.optimizers.lift import lift_over_problems
@@ -127,7 +127,7 @@ def rollout_batch(
     optimizer: AbstractOptimizer | optax.GradientTransformation,
     *,
     num_steps: int,
-    keys: PRNGKeyArray,
+    keys: Keys,
     save: Save = Save(),  # noqa: B008 (frozen)
     segment_length: int | None = None,
 ) -> Rollout:
@@ -195,7 +195,9 @@ def _segment_length(num_steps: int, save: Save, segment_length: int | None) -> i
     keeps_arrays = save.params or save.states or save.gradients or save.updates
     if keeps_arrays and segment_length is not None:
         raise ValueError("`segment_length` is for meta-training, which saves losses only; leave one of the two out.")
-    name, length = ("save.every", save.every) if keeps_arrays else ("segment_length", segment_length or num_steps)
+    name, length = ("save.every", save.every) if keeps_arrays else ("segment_length", segment_length)
+    if length is None:
+        return num_steps
     check_count(name, length)
     if num_steps % length:
         below = num_steps - num_steps % length

@@ -111,7 +111,7 @@ class AggregatedMomentum(AbstractOptimizer):
                 "`learning_rates` and `decays` must be vectors of one length, got shapes "
                 f"{np.shape(self.learning_rates)} and {np.shape(self.decays)}; give one of each per timescale."
             )
-        check_number("learning_rates", np.abs(self.learning_rates), low=0, hint="use finite numbers")
+        check_number("learning_rates", self.learning_rates, hint="use finite numbers")
         check_number("decays", self.decays, low=0, high=1, hint=_DECAY_HINT)
 
     @property
