@@ -83,7 +83,8 @@ def find_fixed_points(
     Args:
         optimizer: any component-wise optimizer.
         gradient: the constant input: a number, or several [grid].
-        seeds: states to start from [seed, state], or one [state].
+        seeds: states to start from [seed, state], or one [state]; best those that runs visit. Far outside of them a
+            network's gates saturate, and there are slow points that no run comes near.
         tolerance: largest residual of a fixed point, in units of its largest coordinate where that exceeds 1.
             The search goes on to rounding; the tolerance only judges.
         slow_tolerance: a candidate with a residual below this, but not below `tolerance`, is a slow point.

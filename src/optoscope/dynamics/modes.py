@@ -57,8 +57,8 @@ class Modes(Result):
         decays, rates = self.decays[chosen], self.learning_rates[chosen]
         if which is None and self.direct:
             decays, rates = np.append(decays, 0), np.append(rates, self.direct)
-        if not decays.imag.any() and not rates.imag.any() and (decays.real >= 0).all():
-            decays, rates = decays.real, rates.real
+        if np.isreal(decays).all() and np.isreal(rates).all() and (np.real(decays) >= 0).all():
+            decays, rates = np.real(decays), np.real(rates)
         return AggregatedMomentum(learning_rates=rates, decays=decays)
 
 
