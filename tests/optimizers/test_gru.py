@@ -1,0 +1,99 @@
+"""The learned optimizer against METHODS section 1, written again in NumPy, and its hand-derived reverse pass."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from optoscope.optimizers import GRUOptimizer, lift
+from optoscope.optimizers._gru_cell import gru_cell, gru_cell_components
+
+UNITS = 4
+
+
+def random_gru(input_kind="gradient", seed=0):
+    rng = np.random.default_rng(seed)
+    num_inputs = {"gradient": 1, "log_sign": 2}[input_kind]
+    n = UNITS
+    shapes = [(num_inputs, 3 * n), (n, 2 * n), (n, n), (3 * n,), (n,), (), (n,)]
+    weights = [jnp.asarray(rng.standard_normal(shape)) for shape in shapes]
+    return GRUOptimizer(*weights, input_scale=0.7, output_scale=0.3, input_kind=input_kind)
+
+
+def numpy_gru_step(weights, h, g):
+    """METHODS section 1, with separate gate matrices that multiply columns from the left."""
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))
+    s = weights.input_scale * g
+    s = np.array([s]) if weights.input_kind == "gradient" else np.array([np.log1p(abs(s)), np.sign(s)])
+    a_u, a_r, a_c = np.split(np.asarray(weights.input_weights).T, 3)
+    w_u, w_r = np.split(np.asarray(weights.gate_weights).T, 2)
+    w_c = np.asarray(weights.candidate_weights).T
+    b_u, b_r, b_c = np.split(np.asarray(weights.biases), 3)
+    u = sigmoid(a_u @ s + w_u @ h + b_u)
+    r = sigmoid(a_r @ s + w_r @ h + b_r)
+    c = np.tanh(a_c @ s + w_c @ (r * h) + b_c)
+    h = u * h + (1 - u) * c
+    return h, weights.output_scale * (np.asarray(weights.readout_weights) @ h + float(weights.readout_bias))
+
+
+@pytest.mark.parametrize("input_kind", ["gradient", "log_sign"])
+def test_the_network_is_the_one_of_the_methods(input_kind):
+    with jax.enable_x64(True):
+        optimizer = random_gru(input_kind)
+        h = expected_h = np.asarray(optimizer.initial_state())
+        for g in (0.0, -1.5, 300.0, 1e-4):
+            expected_h, expected_dx = numpy_gru_step(optimizer, expected_h, g)
+            h, dx = optimizer.step(h, g)
+            np.testing.assert_allclose(h, expected_h, rtol=1e-12)
+            np.testing.assert_allclose(dx, expected_dx, rtol=1e-12)
+
+
+def test_256_units_are_198657_meta_parameters():
+    network = jax.eval_shape(lambda key: GRUOptimizer.create(256, key=key), jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(network)) == 198_657
+
+
+@pytest.mark.parametrize("input_kind", ["gradient", "log_sign"])
+def test_an_untrained_network_does_nothing(key, input_kind):
+    transformation = lift(GRUOptimizer.create(8, key=key, input_kind=input_kind))
+    gradients = jnp.array([0.0, 1.0, -1e6])
+    updates, state = transformation.update(gradients, transformation.init(gradients))
+    assert jnp.all(updates == 0)
+    assert jnp.any(state != 0)
+
+
+def test_untrained_weights_are_normal_with_the_variance_of_the_methods(key):
+    network = GRUOptimizer.create(64, key=key)
+    for weights in (network.gate_weights, network.candidate_weights):
+        assert jnp.std(weights) == pytest.approx(64**-0.5, rel=0.05)
+    for zeros in (network.biases, network.readout_weights, network.readout_bias, network.initial):
+        assert jnp.all(zeros == 0)
+
+
+def cell_arguments(num_inputs):
+    rng = np.random.default_rng(3)
+    n, components = UNITS, 3
+    shapes = [(num_inputs, 3 * n), (n, 2 * n), (n, n), (3 * n,), (components, n), (components, num_inputs)]
+    return [jnp.asarray(rng.standard_normal(shape)) for shape in shapes]
+
+
+@pytest.mark.parametrize("num_inputs", [1, 2])
+def test_the_reverse_pass_is_that_of_the_formula(num_inputs):
+    with jax.enable_x64(True):
+        arguments = cell_arguments(num_inputs)
+        seed = np.random.default_rng(4).standard_normal((3, UNITS))
+        formula = jax.vmap(gru_cell, in_axes=(None, None, None, None, 0, 0))
+        derive = lambda cell: jax.grad(lambda *args: jnp.sum(seed * cell(*args)), argnums=tuple(range(6)))
+        for fast, plain in zip(jax.jit(derive(gru_cell_components))(*arguments), jax.jit(derive(formula))(*arguments)):
+            np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-13)
+
+
+def test_the_reverse_pass_agrees_with_finite_differences():
+    with jax.enable_x64(True):
+        check_grads(jax.jit(gru_cell_components), cell_arguments(2), order=1, modes=["rev"], eps=1e-5)
+
+
+def test_scales_are_settings_not_weights(key):
+    leaves = jax.tree.leaves(GRUOptimizer.create(2, key=key, input_scale=3.0, output_scale=5.0))
+    assert not any(np.array_equal(leaf, scale) for leaf in leaves for scale in (3.0, 5.0))
