@@ -66,7 +66,7 @@ class FixedPoints(Result):
 def find_fixed_points(
     optimizer: AbstractOptimizer,
     *,
-    gradient: ArrayLike,
+    gradient: ArrayLike | float | int,
     seeds: ArrayLike,
     tolerance: float = 1e-10,
     slow_tolerance: float = 1e-4,

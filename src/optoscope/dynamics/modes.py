@@ -47,7 +47,7 @@ class Modes(Result):
         response[:1] -= self.direct
         return response
 
-    def as_optimizer(self, which: ArrayLike | None = None) -> AggregatedMomentum:
+    def as_optimizer(self, which: ArrayLike | int | None = None) -> AggregatedMomentum:
         """Return the linear optimizer made of some modes (all of them if `which` is None).
 
         Args:

@@ -62,7 +62,7 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
 
 @in_float64
 def effective_learning_rate(
-    optimizer: AbstractOptimizer, h: ArrayLike, *, gradient: ArrayLike = 0.0
+    optimizer: AbstractOptimizer, h: ArrayLike, *, gradient: ArrayLike | float | int = 0.0
 ) -> Float[np.ndarray, " point"] | float:
     """Compute `-d(dx)/dg` at frozen states: the slope of the update function (section 4.1).
 
