@@ -253,7 +253,7 @@ def make_study(
     say("study", len(work), len(work))
     return Study(
         tasks=tuple(task_names),
-        **found,
+        **{part: {name: results[name] for name in task_names if name in results} for part, results in found.items()},
         known_updates=known,
         momentum_like=recovered,
         momentum_like_anatomy=anatomy,
@@ -363,7 +363,7 @@ def _with_conjugate(modes: Modes) -> np.ndarray:
 
 
 def _drive(modes: Modes, chosen: np.ndarray, visits: Visits) -> np.ndarray:
-    """Updates of some modes under given gradients: `dx_k = -Re sum_j alpha_j sum_i beta_j^i g_(k-i)` (App. C, eq. 6)."""
+    """Updates of some modes under given gradients: `dx_k = -Re sum_j,i alpha_j beta_j^i g_(k-i)` (App. C, eq. 6)."""
     from scipy.signal import lfilter
 
     gradients = visits.gradients.astype(np.complex128)

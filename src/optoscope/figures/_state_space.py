@@ -26,11 +26,15 @@ def axis_label(anatomy: Anatomy, component: int) -> str:
     return f"PC {component + 1} ({share:.0%})"
 
 
-def draw_visited(anatomy: Anatomy, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500) -> dict[str, Artist]:
+def draw_visited(
+    anatomy: Anatomy, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500
+) -> dict[str, Artist]:
     """Draw visited states as a faint background."""
     states = anatomy.visits.states
     points = project(anatomy, thin(states.reshape(-1, states.shape[-1]), most), plane)
-    return {"visited states": axes.scatter(*points.T, s=2.5, color=FAINT, linewidth=0, alpha=0.6, rasterized=True, zorder=1)}
+    return {
+        "visited states": axes.scatter(*points.T, s=2.5, color=FAINT, linewidth=0, alpha=0.6, rasterized=True, zorder=1)
+    }
 
 
 def draw_landmarks(anatomy: Anatomy, axes: Axes, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
@@ -65,7 +69,7 @@ def draw_spectrum(modes: Modes, untrained: Modes | None, axes: Axes) -> dict[str
     )  # fmt: skip
     reach = 1.1 * max(1.0, float(np.abs(modes.decays).max(initial=0)))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    axes.set_aspect("equal")
+    axes.set_box_aspect(1)
     return artists
 
 

@@ -21,6 +21,7 @@ from optoscope.figures.style import (
     Drawn,
     add_colorbar,
     dress,
+    in_sentence,
     label_of,
     new_figure,
     numbers_of,
@@ -36,9 +37,15 @@ def draw_s_curve(anatomy: Anatomy, axes: Axes, *, plane: tuple[int, int] = PLANE
     branch = anatomy.branch
     points = project(anatomy, branch.states, plane)
     artists = draw_visited(anatomy, axes, plane)
-    axes.plot(*points.T, color=FAINT, linewidth=0.8, zorder=2)
+    axes.plot(*points.T, color=SOFT, linewidth=0.7, zorder=2)
     artists["fixed points"] = axes.scatter(
-        *points.T, c=branch.gradients, cmap=GRADIENTS, norm=symmetric_norm(branch.gradients), s=9, linewidth=0, zorder=4
+        *points.T,
+        c=branch.gradients,
+        cmap=GRADIENTS,
+        norm=symmetric_norm(branch.gradients, decades=2),
+        s=9,
+        linewidth=0,
+        zorder=4,
     )
     if not branch.attracting.all():
         artists["not attracting"] = axes.scatter(
@@ -56,12 +63,12 @@ def draw_branch_updates(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
     result, at = anatomy.branch_updates, branch_gradients(anatomy)
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
-    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients)(at))
+    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients, decades=2)(at))
     lines = [axes.plot(result.gradients, dx, color=color)[0] for dx, color in zip(result.updates, colors, strict=True)]
     reach = _linear_reach(anatomy)
-    inside = np.abs(result.gradients) <= reach
-    largest = 1.05 * np.abs(result.updates[:, inside]).max()
-    axes.set(xlim=(-reach, reach), ylim=(-largest, largest))
+    inside = result.updates[:, np.abs(result.gradients) <= reach]
+    margin = 0.05 * np.ptp(inside)
+    axes.set(xlim=(-reach, reach), ylim=(inside.min() - margin, inside.max() + margin))
     return {f"g* = {g:.3g}": line for g, line in zip(at, lines, strict=True)}
 
 
@@ -76,7 +83,12 @@ def draw_adaptation(branch: Branch, tuned: float | None, axes: Axes) -> dict[str
     artists: dict[str, Artist] = {}
     for name, (arm, color, dashes) in arms.items():
         artists[name] = axes.plot(
-            np.abs(branch.gradients[arm]), branch.learning_rates[arm], color=color, linestyle=dashes, label=name, linewidth=1.6
+            np.abs(branch.gradients[arm]),
+            branch.learning_rates[arm],
+            color=color,
+            linestyle=dashes,
+            label=name,
+            linewidth=1.6,
         )[0]
     axes.plot(largest * 1e-4, branch.learning_rates[center], "s", color=INK, markersize=4, clip_on=False)
     if tuned is not None:
@@ -91,10 +103,8 @@ def draw_adaptation(branch: Branch, tuned: float | None, axes: Axes) -> dict[str
 
 def branch_gradients(anatomy: Anatomy) -> np.ndarray:
     """Return the constant gradient at each state whose update function is drawn."""
-    states = anatomy.branch.states
-    return np.array([
-        anatomy.branch.gradients[int(np.argmin(np.abs(states - state).sum(1)))] for state in anatomy.branch_updates.states
-    ])  # fmt: skip
+    distances = np.abs(anatomy.branch.states[:, None] - anatomy.branch_updates.states).sum(-1)
+    return anatomy.branch.gradients[distances.argmin(0)]
 
 
 def _linear_reach(anatomy: Anatomy) -> float:
@@ -115,7 +125,9 @@ def figure_6(anatomy: Anatomy, tuned: float | None, *, plane: tuple[int, int] = 
         tuned: learning rate of tuned momentum.
         plane: the two principal components to draw, counted from 0.
     """
-    return _adaptation(6, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned}, {anatomy.task: plane})
+    return _adaptation(
+        6, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned}, {anatomy.task: plane}
+    )
 
 
 def figure_12(
@@ -128,8 +140,8 @@ def figure_12(
 def _adaptation(number, anatomies, tuned, planes) -> Drawn:
     columns = len(anatomies)
     if number == 6:
-        figure = new_figure(PAGE, 2.5)
-        panels = figure.subplots(1, 3).reshape(3, 1)
+        figure = new_figure(PAGE, 2.3)
+        panels = figure.subplots(1, 3, width_ratios=[1.25, 1, 1]).reshape(3, 1)
     else:
         figure = new_figure(max(PAGE / 2 * columns, 3.4), 6.9)
         panels = figure.subplots(3, columns, squeeze=False)
@@ -140,11 +152,19 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
         key = "" if number == 6 else f"{task}, "
         artists = draw_s_curve(anatomy, top, plane=plane)
         x, y = (axis_label(anatomy, i) for i in plane)
-        dress(top, letter="a" if number == 6 else "abcdefgh"[j], title="S-curve" if number == 6 else label_of(task), x=x, y=y)
-        _gradient_bar(artists["fixed points"], top, number == 6)
+        dress(
+            top,
+            letter="a" if number == 6 else "abcdefgh"[j],
+            title="S-curve" if number == 6 else label_of(task),
+            x=x,
+            y=y,
+        )
+        _gradient_bar(artists["fixed points"], top)
         numbers[f"{key}a"] = numbers_of(top, artists)
         artists = draw_branch_updates(anatomy, middle)
-        dress(middle, letter="b" * (number == 6), title="Update functions" * (number == 6), x="Gradient g", y="Update Δx")
+        dress(
+            middle, letter="b" * (number == 6), title="Update functions" * (number == 6), x="Gradient g", y="Update Δx"
+        )
         numbers[f"{key}b"] = numbers_of(middle, artists)
         artists = draw_adaptation(anatomy.branch, tuned.get(task), bottom)
         dress(bottom, letter="c" * (number == 6), title="Learning rate" * (number == 6), x="Gradient magnitude |g*|",
@@ -156,7 +176,7 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
     if number == 12:
         figure.align_ylabels(panels[:, 0])
     sentences = "; ".join(
-        f"{label_of(task).lower()}: {one['at the center']:.3g} in the center, {one['at the negative end']:.3g} and "
+        f"{in_sentence(task)}: {one['at the center']:.3g} in the center, {one['at the negative end']:.3g} and "
         f"{one['at the positive end']:.3g} at |g*| = {one['largest gradient']:.3g}"
         for task, one in summary.items()
     )
@@ -165,14 +185,14 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
         "Learning rate adaptation",
         figure,
         {"summary": summary, "panels": numbers},
-        f"{'Left' if number == 6 else 'Top'}: fixed points under constant gradients g* lie on a curve through the one at "
-        f"g = 0 (square). {'Middle' if number == 6 else 'Middle row'}: update functions at the ringed points of its positive "
-        f"arm. {'Right' if number == 6 else 'Bottom'}: effective learning rate along both arms. Learning rates, {sentences}.",
+        f"{'Left' if number == 6 else 'Top'}: fixed points under constant gradients g*, followed from the one at g = 0 "
+        f"(square). {'Middle' if number == 6 else 'Middle row'}: update functions at the ringed points of the positive arm. "
+        f"{'Right' if number == 6 else 'Bottom'}: effective learning rate along both arms. Learning rates, {sentences}.",
     )
 
 
-def _gradient_bar(artist, axes: Axes, small: bool) -> None:
-    bar = add_colorbar(artist, axes, "Constant gradient g*", location="bottom" if small else "right")
+def _gradient_bar(artist, axes: Axes) -> None:
+    bar = add_colorbar(artist, axes, "Constant gradient g*")
     largest = artist.norm.vmax
     bar.set_ticks([-largest, 0, largest], labels=[f"−{largest:g}", "0", f"{largest:g}"])
     bar.minorticks_off()

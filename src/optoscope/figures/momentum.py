@@ -23,30 +23,25 @@ from optoscope.figures.style import (
     SOFT,
     Drawn,
     add_colorbar,
+    add_inset,
     dress,
-    emptiest_corner,
+    in_sentence,
     label_of,
     new_figure,
     numbers_of,
+    sentence,
 )
 
-_INSETS = {
-    "upper right": (0.66, 0.7),
-    "upper left": (0.08, 0.7),
-    "lower right": (0.66, 0.14),
-    "lower left": (0.08, 0.14),
-}
 
-
-def draw_convergence(anatomy: Anatomy, axes: Axes, *, num_runs: int = 6) -> dict[str, Artist]:
+def draw_convergence(anatomy: Anatomy, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:
     """Draw some runs to the convergence point, and the line along the leading mode on which panel b's curves lie."""
     artists = draw_visited(anatomy, axes)
     for i, run in enumerate(project(anatomy, anatomy.visits.states[:num_runs])):
-        artists[f"run {i + 1}"] = axes.plot(*run.T, color=SOFT, linewidth=0.6, alpha=0.9, zorder=2)[0]
+        artists[f"run {i + 1}"] = axes.plot(*run.T, color=SOFT, linewidth=0.5, alpha=0.7, zorder=2)[0]
     points = project(anatomy, anatomy.shift.states)
     axes.plot(*points[[0, -1]].T, color=FAINT, linewidth=1.0, zorder=4)
     artists["states along the mode"] = axes.scatter(
-        *points.T, c=anatomy.shift.displacements, cmap=DISPLACEMENTS, s=22, edgecolor="white", linewidth=0.4, zorder=6
+        *points.T, c=anatomy.shift.displacements, cmap=DISPLACEMENTS, s=24, edgecolor="white", linewidth=0.5, zorder=6
     )
     artists |= draw_landmarks(anatomy, axes)
     artists["initial state"].set(sizes=[22])
@@ -59,17 +54,14 @@ def draw_total_variance(visits: Visits, axes: Axes) -> dict[str, Artist]:
     line = axes.plot(share, color=COLORS["learned"], linewidth=1.0)[0]
     axes.set(xlim=(0, len(share)), ylim=(0, 1.05), xticks=[0, len(share)], yticks=[0, 1])
     axes.set_yticklabels(["0", "max"])
-    axes.tick_params(labelsize=5.5, length=2, pad=1)
-    axes.set_title("Total variance", fontsize=6, loc="center", pad=2)
-    axes.set_facecolor((1, 1, 1, 0.85))
     return {"share of the largest total variance": line}
 
 
 def add_variance_inset(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
     """Place the inset of the total variance where a panel is emptiest."""
     states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
-    corner = emptiest_corner(np.concatenate([states, project(anatomy, anatomy.shift.states)]))
-    return draw_total_variance(anatomy.visits, axes.inset_axes((*_INSETS[corner], 0.28, 0.2), zorder=9))
+    points = np.concatenate([states, project(anatomy, anatomy.shift.states)])
+    return draw_total_variance(anatomy.visits, add_inset(axes, points, "Total variance"))
 
 
 def draw_shift(shift: ModeShift, axes: Axes) -> dict[str, Artist]:
@@ -96,7 +88,7 @@ def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
     columns = len(anatomies)
     if number == 3:
         figure = new_figure(PAGE, 2.35)
-        panels = figure.subplots(1, 3).reshape(3, 1)
+        panels = figure.subplots(1, 3, width_ratios=[1, 1, 1.28]).reshape(3, 1)
     else:
         figure = new_figure(max(PAGE / 2 * columns, 3.2), 7.4)
         panels = figure.subplots(3, columns, squeeze=False)
@@ -121,20 +113,22 @@ def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         numbers[key("c")] = numbers_of(bottom, artists)
         summary[task] = _summary(anatomy)
     sentences = "; ".join(
-        f"{label_of(task).lower()}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, total "
-        f"variance falls to {one['variance left']:.2%} of its largest value"
+        f"{in_sentence(task)}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, along which "
+        f"the offset goes from {one['offsets'][0]:.2g} to {one['offsets'][1]:.2g} and the slope stays within "
+        f"{one['slopes'][0]:.2g} to {one['slopes'][1]:.2g}, the total variance falls to {one['variance left']:.2%} of "
+        f"its largest value, attracting fixed points found: {one['fixed points that attract']}"
         for task, one in summary.items()
     )
+    where = ("Left", "Middle", "Right") if number == 3 else ("Top", "Middle row", "Bottom")
     return Drawn(
         number,
         "Momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"{'Left' if number == 3 else 'Top'}: states of runs (gray) end in one fixed point (square); the inset shows their "
-        f"total variance over iterations. {'Middle' if number == 3 else 'Middle row'}: displaced along the leading mode "
-        "(colored dots), the update function shifts, as momentum's does. "
-        f"{'Right' if number == 3 else 'Bottom'}: eigenvalues of the trained network at that point, colored by learning "
-        f"rate, over those of the untrained one (light gray). {sentences[:1].upper()}{sentences[1:]}.",
+        f"{where[0]}: states of runs (gray) around the attracting fixed point with the largest basin (square); the inset "
+        f"shows their total variance over iterations. {where[1]}: update functions at states displaced along the leading "
+        f"mode (dots of the same colors). {where[2]}: eigenvalues of the trained network at that point, colored by learning "
+        f"rate, over those of the untrained one (light gray). {sentence(sentences)}",
     )
 
 
@@ -143,6 +137,8 @@ def _summary(anatomy: Anatomy) -> dict:
     return {
         "decay": complex(anatomy.modes.decays[0]),
         "learning rate": complex(anatomy.modes.learning_rates[0]),
+        "offsets": anatomy.shift.offsets[[0, -1]].tolist(),
+        "slopes": [float(anatomy.shift.learning_rates.min()), float(anatomy.shift.learning_rates.max())],
         "variance left": float(variance[-1] / variance.max()),
         "fixed points that attract": int(anatomy.resting.attracting.sum()),
     }

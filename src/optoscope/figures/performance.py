@@ -7,6 +7,7 @@ from matplotlib import cbook
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from scipy.stats import gaussian_kde
 
@@ -22,6 +23,7 @@ from optoscope.figures.style import (
     add_colorbar,
     color_of,
     dress,
+    in_sentence,
     label_of,
     new_figure,
     numbers_of,
@@ -50,7 +52,9 @@ def draw_loss_curves(evaluation: Evaluation, axes: Axes) -> dict[str, Artist]:
         artists[f"{name}: mean ± standard error"] = axes.fill_between(
             steps, np.maximum(mean - error, mean / 100), mean + error, color=color, alpha=0.18, linewidth=0, zorder=2
         )
-        artists[f"{name}: median"] = axes.plot(steps, median, color=color, linewidth=0.8, linestyle=":", zorder=front)[0]
+        artists[f"{name}: median"] = axes.plot(steps, median, color=color, linewidth=0.8, linestyle=":", zorder=front)[
+            0
+        ]
     axes.set_yscale("log")
     axes.set_xlim(0, steps[-1])
     return artists
@@ -123,9 +127,7 @@ def draw_violins(evaluation: Evaluation, axes: Axes) -> dict[str, Artist]:
     return artists
 
 
-def figure_1(
-    evaluations: Mapping[str, Evaluation], information: Mapping[str, ConditionNumbers | LossSurface]
-) -> Drawn:
+def figure_1(evaluations: Mapping[str, Evaluation], information: Mapping[str, ConditionNumbers | LossSurface]) -> Drawn:
     """Draw loss curves of all optimizers on each task, and what the tasks' problems look like."""
     figure = new_figure(max(PAGE / 2 * len(evaluations), 4.4), 2 * ROW + 0.25)
     panels = figure.subplots(2, len(evaluations), squeeze=False)
@@ -142,12 +144,11 @@ def figure_1(
         draw = draw_condition_numbers if isinstance(about, ConditionNumbers) else draw_loss_surface
         numbers[f"{letter}, bottom"] = numbers_of(panels[1, j], draw(about, panels[1, j]))  # type: ignore[arg-type]
     handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles[::-1], names[::-1], loc="outside upper center", ncols=len(names))
+    handles = [*handles[::-1], Line2D([], [], color=SOFT, linewidth=0.8, linestyle=":")]
+    figure.legend(handles, [*names[::-1], "Median"], loc="outside upper center", ncols=len(handles))
     summary = {task: _summary(one) for task, one in evaluations.items()}
     count = next(iter(evaluations.values())).losses.shape[1]
-    finals = "; ".join(
-        f"{label_of(task).lower()}: {_ranking(one['median final loss'])}" for task, one in summary.items()
-    )
+    finals = "; ".join(f"{in_sentence(task)}: {_ranking(one['median final loss'])}" for task, one in summary.items())
     return Drawn(
         1,
         "Learned and tuned hand-designed optimizers",
@@ -169,7 +170,7 @@ def figure_17(evaluations: Mapping[str, Evaluation]) -> Drawn:
         numbers["abcdefgh"[j]] = numbers_of(panels[j], artists)
     summary = {task: _summary(one) for task, one in evaluations.items()}
     count = next(iter(evaluations.values())).losses.shape[1]
-    means = "; ".join(f"{label_of(task).lower()}: {_ranking(one['mean'])}" for task, one in summary.items())
+    means = "; ".join(f"{in_sentence(task)}: {_ranking(one['mean'])}" for task, one in summary.items())
     return Drawn(
         17,
         "Meta-objectives over test problems",

@@ -22,8 +22,8 @@ from optoscope.figures.style import (
     TIMES,
     Drawn,
     add_colorbar,
+    add_inset,
     dress,
-    emptiest_corner,
     magnitude_norm,
     new_figure,
     numbers_of,
@@ -48,13 +48,12 @@ def draw_explained_variance(components: PrincipalComponents, axes: Axes, *, most
     shares = components.explained_variance_ratio[:most]
     line = axes.plot(np.arange(1, len(shares) + 1), shares, "o-", color=INK, markersize=1.8, linewidth=0.7)[0]
     axes.set(xlim=(0, len(shares) + 1), ylim=(-0.05, 1.1), xticks=[1, len(shares)], yticks=[0, 1])
-    axes.tick_params(labelsize=5.5, length=2, pad=1)
-    axes.set_title("Variance explained", fontsize=6, loc="center", pad=2)
-    axes.set_facecolor((1, 1, 1, 0.85))
     return {"share of the variance": line}
 
 
-def draw_parameters(modes: Modes, tuned: tuple[float, float], optimum: tuple[float, float], axes: Axes) -> dict[str, Artist]:
+def draw_parameters(
+    modes: Modes, tuned: tuple[float, float], optimum: tuple[float, float], axes: Axes
+) -> dict[str, Artist]:
     """Draw each mode as a learning rate and a momentum timescale, with tuned momentum and the analytic optimum."""
     rates, decays = np.abs(modes.learning_rates), np.abs(modes.decays)
     artists: dict[str, Artist] = {
@@ -77,7 +76,14 @@ def draw_parameters(modes: Modes, tuned: tuple[float, float], optimum: tuple[flo
 def draw_optimum(optimum: tuple[float, float], axes: Axes) -> Artist:
     """Draw the analytic optimum of momentum as a red star."""
     return axes.scatter(
-        *optimum, marker="*", s=75, facecolor=_OPTIMUM, edgecolor="white", linewidth=0.5, zorder=5, label="analytic optimum"
+        *optimum,
+        marker="*",
+        s=75,
+        facecolor=_OPTIMUM,
+        edgecolor="white",
+        linewidth=0.5,
+        zorder=5,
+        label="analytic optimum",
     )
 
 
@@ -111,14 +117,13 @@ def figure_14(
     """
     best = _hyperparameters(tuned)
     figure = new_figure(PAGE, 2 * ROW + 0.5)
-    (a, b, c), (d, e, f) = figure.subplots(2, 3)
+    (a, b, c), (d, e, f) = figure.subplots(2, 3, width_ratios=[1, 1, 1.2])
     numbers = {}
     artists = draw_one_problem(anatomy, a)
     dress(a, letter="a", title="States on one problem", x=axis_label(anatomy, 0), y=axis_label(anatomy, 1))
     numbers["a"] = numbers_of(a, artists)
-    corner = emptiest_corner(project(anatomy, anatomy.visits.states).reshape(-1, 2))
-    place = (0.66 if "right" in corner else 0.1, 0.72 if "upper" in corner else 0.16, 0.3, 0.2)
-    artists = draw_explained_variance(anatomy.components, a.inset_axes(place, zorder=9))
+    states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
+    artists = draw_explained_variance(anatomy.components, add_inset(a, states, "Variance explained"))
     numbers["a, inset"] = numbers_of(artists["share of the variance"].axes, artists)  # type: ignore[arg-type]
     artists = draw_shift(anatomy.shift, b)
     dress(b, letter="b", title="Along the leading mode", x="Gradient g", y="Update Δx")
@@ -137,7 +142,7 @@ def figure_14(
     artists = draw_loss_curves(single.evaluation, f)
     dress(f, letter="f", title="Loss", x="Iteration", y="Loss")
     handles, names = f.get_legend_handles_labels()
-    f.legend(handles[::-1], names[::-1], loc="upper right", borderaxespad=0.0)
+    f.legend(handles[::-1], names[::-1], loc="lower left", borderaxespad=0.2)
     numbers["f"] = numbers_of(f, artists)
     summary = {
         "decay": complex(anatomy.modes.decays[0]),
@@ -154,10 +159,10 @@ def figure_14(
         "An optimizer that recovers momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Displacing along the leading mode "
-        f"shifts the update function. That mode has β = {describe(summary['decay'])} and α = "
-        f"{describe(summary['learning rate'])}, tuned momentum {best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and "
-        f"{optimum[0]:.3g}. Run alone on the same problems, it explains R² = {single.r_squared:.4f} of the updates "
+        f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Along the leading mode the offset "
+        f"of the update goes from {anatomy.shift.offsets[0]:.2g} to {anatomy.shift.offsets[-1]:.2g}. That mode has β = "
+        f"{describe(summary['decay'])} and α = {describe(summary['learning rate'])}; tuned momentum {best[1]:.3g} and "
+        f"{best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same problems, it explains R² = {single.r_squared:.4f} of the updates "
         f"({single.driven_r_squared:.4f} when fed the same gradients).",
     )
 
@@ -169,8 +174,8 @@ def draw_mode_paths(modes: MetaTrainingModes, optimum: tuple[float, float], axes
     known = np.isfinite(rates.ravel()) & np.isfinite(decays.ravel())
     artists: dict[str, Artist] = {
         "modes": axes.scatter(
-            rates.ravel()[known], decays.ravel()[known], c=steps[known] + 1, cmap=TIMES,
-            norm=LogNorm(1, float(modes.steps[-1]) + 1), s=7, linewidth=0, zorder=3, rasterized=True,
+            rates.ravel()[known], decays.ravel()[known], c=np.maximum(steps[known], 1), cmap=TIMES,
+            norm=LogNorm(1, max(float(modes.steps[-1]), 2.0)), s=7, linewidth=0, zorder=3, rasterized=True,
         ),
         "analytic optimum": draw_optimum(optimum, axes),
     }  # fmt: skip
@@ -195,7 +200,9 @@ def draw_leading(steps: np.ndarray, values: np.ndarray, tuned: float, optimum: f
     return artists
 
 
-def figure_15(modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple[float, float] = OPTIMAL_MOMENTUM) -> Drawn:
+def figure_15(
+    modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple[float, float] = OPTIMAL_MOMENTUM
+) -> Drawn:
     """Draw modes through meta-training.
 
     Args:
@@ -210,7 +217,7 @@ def figure_15(modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple
     a, b, c = figure.subplots(1, 3)
     artists = draw_mode_paths(modes, optimum, a)
     dress(a, letter="a", title="All modes", x="Learning rate |α|", y="Momentum |β|")
-    add_colorbar(artists["modes"], a, "Meta-step + 1")
+    add_colorbar(artists["modes"], a, "Meta-step")
     numbers = {"a": numbers_of(a, artists)}
     artists = draw_leading(modes.steps, rates, best[0], optimum[0], b)
     dress(b, letter="b", title="Leading mode", x="Meta-step", y="Learning rate |α|")
@@ -235,8 +242,8 @@ def figure_15(modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple
         "Modes through meta-training",
         figure,
         {"summary": summary, "panels": numbers},
-        f"Learning rate and momentum of each mode at the convergence point, from the first meta-step (yellow) to the last "
-        f"(purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and |β| = "
+        f"Learning rate and momentum of each mode at the convergence point, from the first meta-step (yellow) to the "
+        f"last (purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and |β| = "
         f"{decays[last]:.3g} after {modes.steps[last]} meta-steps; theory says {optimum[0]:.3g} and {optimum[1]:.3g}.",
     )
 

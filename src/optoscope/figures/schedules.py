@@ -16,7 +16,7 @@ from optoscope.figures.style import (
     SOFT,
     Drawn,
     dress,
-    emptiest_corner,
+    in_sentence,
     label_of,
     new_figure,
     numbers_of,
@@ -24,15 +24,21 @@ from optoscope.figures.style import (
 
 
 def draw_autonomous(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
-    """Draw the states of a run without gradients, among fixed points (gray circles) and states visited with gradients."""
+    """Draw a run without gradients, among fixed points (gray circles) and states visited with gradients."""
     artists = draw_visited(anatomy, axes)
     converged = project(anatomy, anatomy.resting.states[anatomy.resting.converged])
     artists["fixed points"] = axes.scatter(
-        *converged.T, s=34, facecolor="none", edgecolor=SOFT, linewidth=0.9, zorder=4, label="fixed points"
+        *converged.T, s=85, facecolor="none", edgecolor=SOFT, linewidth=0.9, zorder=4, label="fixed points"
     )
     run = project(anatomy, anatomy.autonomous.states)
     artists["autonomous run"] = axes.plot(
-        *run.T, color=COLORS["learned"], marker="o", markersize=1.8, linewidth=1.3, zorder=5, label="run without gradients"
+        *run.T,
+        color=COLORS["learned"],
+        marker="o",
+        markersize=1.8,
+        linewidth=1.3,
+        zorder=5,
+        label="run without gradients",
     )[0]
     return artists | draw_landmarks(anatomy, axes)
 
@@ -46,7 +52,9 @@ def draw_learning_rates(autonomous: AutonomousTrajectory, tuned: float | None, a
         )[0]
     }
     if tuned is not None:
-        artists["tuned momentum"] = axes.axhline(tuned, color=COLORS["momentum"], linestyle="--", label="tuned momentum")
+        artists["tuned momentum"] = axes.axhline(
+            tuned, color=COLORS["momentum"], linestyle="--", label="tuned momentum"
+        )
     largest = max(autonomous.learning_rates.max(), tuned or 0)
     axes.set_xlim(0, steps[-1])
     axes.set_ylim(min(0, autonomous.learning_rates.min()), 1.1 * largest)
@@ -71,7 +79,7 @@ def figure_11(anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> D
 def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> Drawn:
     columns = len(anatomies)
     if number == 5:
-        figure = new_figure(PAGE, 2.5)
+        figure = new_figure(PAGE, 2.7)
         panels = figure.subplots(1, 2).reshape(2, 1)
     else:
         figure = new_figure(max(PAGE / 2 * columns, 3.4), 2 * ROW + 0.4)
@@ -90,9 +98,6 @@ def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str
               y="" if j else "Effective learning rate")  # fmt: skip
         numbers[f"{key}b"] = numbers_of(bottom, artists)
         if j == 0:
-            states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
-            if number == 5:
-                top.legend(loc=emptiest_corner(states), markerscale=0.8, borderaxespad=0.2)
             bottom.legend(loc="best")
         rates = anatomy.autonomous.learning_rates
         summary[task] = {
@@ -104,9 +109,10 @@ def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str
             "largest drift": np.abs(anatomy.autonomous.drift).max(),
         }
     if number == 11:
-        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=0.8)
+        figure.align_ylabels(panels[:, 0])
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=0.8)
     sentences = "; ".join(
-        f"{label_of(task).lower()}: {one['first']:.3g} at the start, largest {one['largest']:.3g} at step "
+        f"{in_sentence(task)}: {one['first']:.3g} at the start, largest {one['largest']:.3g} at step "
         f"{one['largest at']}, {one['last']:.3g} at the end"
         + (f", tuned momentum {one['tuned momentum']:.3g}" if one["tuned momentum"] is not None else "")
         for task, one in summary.items()
@@ -116,6 +122,7 @@ def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str
         "Learning-rate schedules",
         figure,
         {"summary": summary, "panels": numbers},
-        "Without any gradient the state runs (blue) from its initial value (black circle) to a fixed point (square), and "
-        f"the slope of the update function changes on the way. Effective learning rates, {sentences}.",
+        "The state without any gradient (blue), from its initial value (black circle), among the fixed points at g = 0 "
+        "(gray rings; the square is the one with the largest basin), and the slope of the update function on the way. "
+        f"Effective learning rates, {sentences}.",
     )

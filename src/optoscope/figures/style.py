@@ -37,7 +37,7 @@ COLORS = {
     "single_mode": "#3aa6d0",
 }
 INK, SOFT, FAINT = "#1b1f24", "#7a828c", "#c9ced4"
-#: Ends of the S-curve: negative gradients red, positive ones green (bluish, to tell them apart without red-green vision).
+#: Ends of the S-curve: negative gradients red, positive ones a bluish green, for those who cannot tell red from green.
 NEGATIVE, POSITIVE = "#a81e12", "#00705c"
 
 LABELS = {
@@ -82,7 +82,7 @@ _STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlelocation": "left",
-    "axes.formatter.limits": (-3, 4),
+    "axes.formatter.limits": (-5, 5),
     "axes.formatter.use_mathtext": True,
     "text.color": INK,
     "xtick.color": INK,
@@ -184,17 +184,31 @@ def add_colorbar(artist: Any, axes: Axes | Sequence[Axes], label: str, **options
     return bar
 
 
-def emptiest_corner(points: np.ndarray) -> str:
-    """Return the corner of a panel that holds the fewest of the points drawn: `upper left`, ..., `lower right`."""
-    low, high = points.min(0), points.max(0)
-    scaled = (points - low) / np.where(high > low, high - low, 1)
-    corners = {
-        f"{vertical} {side}": ((scaled[:, 0] > 0.55) == (side == "right")) & (abs(scaled[:, 0] - 0.5) > 0.05)
-        & ((scaled[:, 1] > 0.55) == (vertical == "upper")) & (abs(scaled[:, 1] - 0.5) > 0.05)
-        for vertical in ("upper", "lower")
-        for side in ("right", "left")
-    }
-    return min(corners, key=lambda corner: int(corners[corner].sum()))
+def add_inset(axes: Axes, points: np.ndarray, title: str) -> Axes:
+    """Add a small panel in an upper corner, on the side with fewer high points, and make room for it above the data."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.42 * (high - low))
+    upper = points[points[:, 1] > np.median(points[:, 1])]
+    middle = np.mean(axes.get_xlim())
+    left = 0.68 if (upper[:, 0] > middle).sum() < (upper[:, 0] < middle).sum() else 0.18
+    inset = axes.inset_axes((left, 0.77, 0.3, 0.16), zorder=9)
+    inset.tick_params(labelsize=5.5, length=2, pad=1)
+    inset.set_title(title, fontsize=6, loc="center", pad=2)
+    return inset
+
+
+def in_sentence(name: str) -> str:
+    """Return a task's name as it stands inside a sentence.
+
+    >>> in_sentence("linear_regression"), in_sentence("rosenbrock")
+    ('linear regression', 'Rosenbrock')
+    """
+    return label_of(name) if name in ("rosenbrock", "mnist") else label_of(name).lower()
+
+
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital letter and ends with a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def numbers_of(axes: Axes, artists: Mapping[str, Artist]) -> dict[str, Any]:
@@ -218,7 +232,8 @@ def _data(artist: Artist) -> dict[str, Any]:
         values, edges, _ = artist.get_data()
         return {"edges": edges, "values": values}
     if isinstance(artist, QuadMesh):
-        return {"values": np.asarray(artist.get_array())}
+        corners = np.asarray(artist.get_coordinates())
+        return {"x_edges": corners[0, :, 0], "y_edges": corners[:, 0, 1], "values": np.asarray(artist.get_array())}
     vertices = [path.vertices for path in artist.get_paths()]  # type: ignore[attr-defined]
     return {"x": np.concatenate([v[:, 0] for v in vertices]), "y": np.concatenate([v[:, 1] for v in vertices])}
 
@@ -241,7 +256,9 @@ def plain(value: Any) -> Any:
 
 
 def save_figure(drawn: Drawn, directory: str | Path, *, made_with: str | None = None) -> list[Path]:
-    """Write `figure_N.png`, `figure_N.svg` and `figure_N.json` with the numbers drawn; the same input gives the same files.
+    """Write `figure_N.png`, `figure_N.svg`, and `figure_N.json` with the numbers drawn.
+
+    The same input gives the same files, byte for byte.
 
     Args:
         drawn: the figure.
@@ -255,7 +272,9 @@ def save_figure(drawn: Drawn, directory: str | Path, *, made_with: str | None = 
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"figure_{drawn.number}.{ending}" for ending in ("png", "svg", "json")]
     with house_style():
-        for path, options in zip(paths, ({"dpi": 200, "metadata": {"Software": None}}, {"dpi": 200, "metadata": {"Date": None}})):
+        for path, options in zip(
+            paths, ({"dpi": 200, "metadata": {"Software": None}}, {"dpi": 200, "metadata": {"Date": None}})
+        ):
             content = io.BytesIO()
             drawn.figure.savefig(content, format=path.suffix[1:], **options)
             write_whole(path, content.getvalue())

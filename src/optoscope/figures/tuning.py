@@ -7,10 +7,25 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.lines import Line2D
 
 from optoscope.artifacts import TunedOptimizer
-from optoscope.figures.style import FAINT, INK, PAGE, ROW, SCORES, Drawn, add_colorbar, dress, label_of, new_figure, numbers_of
+from optoscope.figures.style import (
+    FAINT,
+    PAGE,
+    ROW,
+    SCORES,
+    SOFT,
+    Drawn,
+    add_colorbar,
+    dress,
+    in_sentence,
+    label_of,
+    new_figure,
+    numbers_of,
+)
 
+_RING = "#d6201f"
 _DECAYS = {"momentum": "1 − β", "rmsprop": "1 − γ", "nesterov_momentum": "1 − β"}
 
 
@@ -23,7 +38,9 @@ def draw_samples(tuned: TunedOptimizer, pair: tuple[int, int], norm: Normalize, 
     finite = np.isfinite(tuned.scores)
     order = np.flatnonzero(finite)[np.argsort(-tuned.scores[finite], kind="stable")]
     artists: dict[str, Artist] = {
-        "diverged": axes.scatter(*points[~finite].T, marker="x", s=3, color=FAINT, linewidth=0.4, rasterized=True, zorder=1),
+        "diverged": axes.scatter(
+            *points[~finite].T, marker="x", s=3, color=FAINT, linewidth=0.4, rasterized=True, zorder=1
+        ),
         "settings": axes.scatter(
             *points[order].T, c=tuned.scores[order], cmap=SCORES, norm=norm, s=4, linewidth=0, rasterized=True, zorder=2
         ),
@@ -31,7 +48,7 @@ def draw_samples(tuned: TunedOptimizer, pair: tuple[int, int], norm: Normalize, 
             *points[tuned.winner], s=70, facecolor="none", edgecolor="white", linewidth=2.4, zorder=3
         ),
     }  # fmt: skip
-    axes.scatter(*points[tuned.winner], s=70, facecolor="none", edgecolor="#d6201f", linewidth=1.2, zorder=4)
+    axes.scatter(*points[tuned.winner], s=70, facecolor="none", edgecolor=_RING, linewidth=1.2, zorder=4)
     axes.set(xscale="log", yscale="log")
     for i, set_limits in zip(pair, (axes.set_xlim, axes.set_ylim)):
         low, high = tuned.ranges[i]
@@ -56,7 +73,6 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     best = float(scores.min())
     norm = LogNorm(best, max(1.0, 2 * best), clip=True)
     numbers = {}
-    # Rules with one pair come first, and leave the rest of their row empty, so that each rule starts a row or shares one.
     places = _places([rule for rule, _ in panels], columns)
     for letter, (rule, pair), place in zip("abcdefgh", panels, places):
         axes = grid[place]
@@ -67,8 +83,14 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     unused = [grid[i, j] for i in range(rows) for j in range(columns) if (i, j) not in places]
     for axes in unused:
         axes.set_axis_off()
-    bar = add_colorbar(artists["settings"], list(grid.ravel()), "Meta-objective (purple is best)", extend="max")
-    bar.ax.axhline(best, color=INK)
+    label = "Meta-objective (purple is best)"
+    if unused:
+        slot = unused[0].inset_axes((0.05, 0.62, 0.9, 0.08))
+        bar = figure.colorbar(artists["settings"], cax=slot, orientation="horizontal", extend="max", label=label)
+        bar.outline.set_linewidth(0.5)
+        unused[0].legend(*_key(), loc="lower center", bbox_to_anchor=(0.5, 0.0))
+    else:
+        add_colorbar(artists["settings"], list(grid.ravel()), label, extend="max")
     summary = {
         rule: {
             **dict(zip(one.names, one.samples[one.winner].tolist())),
@@ -80,21 +102,28 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
         for rule, one in tuned.items()
     }
     sentences = "; ".join(
-        f"{label_of(rule)} {', '.join(f'{name} {summary[rule][name]:.3g}' for name in one.names)} with "
+        f"{label_of(rule)} {', '.join(f'{name} {summary[rule][name]:.4g}' for name in one.names)} with "
         f"{summary[rule]['score on fresh problems']:.3g}"
         for rule, one in tuned.items()
     ).replace("_", " ")
     return Drawn(
         number,
-        f"Hyperparameters on {label_of(task)[:1].lower()}{label_of(task)[1:]}",
+        f"Hyperparameters on {in_sentence(task)}",
         figure,
         {"summary": summary, "panels": numbers},
-        f"Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), and the "
-        f"winner (red ring), chosen on fresh problems: {sentences}.",
+        f"Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), and "
+        f"the winner (red ring), chosen on fresh problems: {sentences}.",
     )
 
 
+def _key() -> tuple[list[Line2D], list[str]]:
+    ring = Line2D([], [], linestyle="", marker="o", markersize=8, markerfacecolor="none", markeredgecolor=_RING)
+    cross = Line2D([], [], linestyle="", marker="x", markersize=4, color=SOFT)
+    return [ring, cross], ["winner on fresh problems", "diverged"]
+
+
 def _places(rules: list[str], columns: int) -> list[tuple[int, int]]:
+    """Row and column of each panel: the panels of one rule stay in one row where they fit."""
     places, row, column = [], 0, 0
     for i, rule in enumerate(rules):
         same = rules.count(rule)

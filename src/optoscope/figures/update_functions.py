@@ -21,9 +21,11 @@ from optoscope.figures.style import (
     SOFT,
     Drawn,
     dress,
+    in_sentence,
     label_of,
     new_figure,
     numbers_of,
+    sentence,
 )
 
 
@@ -84,10 +86,8 @@ def figure_2(known: KnownUpdates) -> Drawn:
         if len(names) > 1:
             ends = [next(iter(artists.values())), list(artists.values())[-1]]
             short = {"momentum": "v = ", "rmsprop": "m = "}[name]
-            axes.legend(
-                ends, [short + names[i].split()[-1] for i in (0, -1)], loc="upper right", handlelength=1.0,
-                borderaxespad=0.0,
-            )  # fmt: skip
+            texts = [short + names[i].split()[-1].replace("-", "−") for i in (0, -1)]
+            axes.legend(ends, texts, loc="upper right", handlelength=1.0, borderaxespad=0.0)
         numbers[letter] = numbers_of(axes, artists)
     return Drawn(
         2,
@@ -130,10 +130,10 @@ def _clipping(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         summary[task] = _saturation(anatomy)
     figure.align_ylabels(panels[:, 0])
     sentences = "; ".join(
-        f"on {label_of(task).lower()}, {one['share beyond']:.2%} of the gradients lie beyond |g| = "
+        f"on {in_sentence(task)}, {one['share beyond']:.2%} of the gradients lie beyond |g| = "
         f"{one['half slope at']:.3g}, where the update is half of what the slope at 0 would give"
         if np.isfinite(one["half slope at"])
-        else f"on {label_of(task).lower()}, the update stays above half of what the slope at 0 would give"
+        else f"on {in_sentence(task)}, the update stays above half of what the slope at 0 would give"
         for task, one in summary.items()
     )
     return Drawn(
@@ -141,8 +141,8 @@ def _clipping(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         "Gradient clipping",
         figure,
         {"summary": summary, "panels": numbers},
-        "Top: the update at the initial state (blue) leaves its tangent (dashed) and saturates for large gradients. "
-        f"Bottom: density of the gradients met, on a log axis. {sentences[:1].upper()}{sentences[1:]}.",
+        "Top: the update at the initial state (blue) beside its tangent at g = 0 (dashed). "
+        f"Bottom: density of the gradients met, on a log axis. {sentence(sentences)}",
     )
 
 
