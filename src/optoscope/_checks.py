@@ -13,7 +13,7 @@ from optoscope._choices import check_choice as check_choice
 
 
 def check_number(
-    name: str, value: Any, *, low: float = -np.inf, high: float = np.inf, open_low: bool = False, hint: str
+    name: str, value: Any, *, low: float | int = -np.inf, high: float | int = np.inf, open_low: bool = False, hint: str
 ) -> None:
     """Check that every entry of `value` is finite and lies in [low, high), or (low, high) if `open_low`.
 

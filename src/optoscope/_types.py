@@ -12,11 +12,13 @@ Axes used throughout the library:
 - `sample`: hyperparameter settings
 """
 
-from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Array, Bool, Complex, Float, Int, Key, PRNGKeyArray, PyTree, Shaped
 from numpy.typing import ArrayLike
 
 #: A number: a Python float, or a zero-dimensional array.
 Scalar = Float[Array, ""] | float
+#: Random keys, one per problem.
+Keys = Key[Array, " problem"]
 #: A pytree of inner parameters `x`.
 Params = PyTree[Shaped[Array, "..."]]
 

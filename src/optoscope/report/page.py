@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -12,6 +12,7 @@ from optoscope._provenance import provenance
 from optoscope.figure_data import Study
 from optoscope.figures import Drawn
 from optoscope.report.statements import Statement
+from optoscope.training.evaluate import Evaluation
 from optoscope.training.recipes import RECIPES
 
 _PAGE = Template("""<!doctype html>
@@ -67,6 +68,7 @@ $figures
 def write_page(
     directory: Path,
     study: Study,
+    wide: Mapping[str, Evaluation],
     drawn: Sequence[Drawn],
     statements: Sequence[Statement],
     *,
@@ -78,6 +80,7 @@ def write_page(
     Args:
         directory: holds `figures/` with the saved pictures.
         study: where the results come from.
+        wide: task -> a second evaluation on more problems.
         drawn: the figures, in order.
         statements: the rows of the second table.
         seed: of the test problems.
@@ -85,7 +88,7 @@ def write_page(
     """
     tasks = " and ".join(name.replace("_", " ") for name in study.evaluations)
     command = f"optoscope reproduce {' '.join(study.evaluations)} --seed {seed}" + " --from-scratch" * from_scratch
-    rows = _result_rows(study)
+    rows = [row for task in study.evaluations for row in _rows(study.evaluations[task]) + _rows(wide[task])]
     made = provenance(seed=seed, from_scratch=from_scratch)
     page = _PAGE.substitute(
         tasks=html.escape(tasks),
@@ -113,25 +116,23 @@ def write_page(
     return path
 
 
-def _result_rows(study: Study) -> list[dict[str, str | float]]:
+def _rows(evaluation: Evaluation) -> list[dict[str, str]]:
     rows = []
-    for task, evaluation in study.evaluations.items():
-        for i, name in enumerate(evaluation.names):
-            row: dict[str, str | float] = {
-                "task": task,
+    for i, name in enumerate(evaluation.names):
+        c = evaluation.compare(evaluation.names[0], name) if i else None
+        rows.append(
+            {
+                "task": evaluation.task.replace("_", " "),
+                "problems": str(evaluation.objectives.shape[1]),
                 "optimizer": name,
                 "mean": f"{evaluation.means[i]:.4g}",
                 "standard error": f"{evaluation.standard_errors[i]:.2g}",
                 "median": f"{evaluation.medians[i]:.4g}",
-                "learned minus this": "",
-                "log(learned / this)": "",
-                "diverged": f"{evaluation.num_diverged[i]} of {evaluation.objectives.shape[1]}",
+                "diverged": str(evaluation.num_diverged[i]),
+                "learned minus this": _signed(c.difference, c.difference_interval) if c else "",
+                "log(learned / this)": _signed(c.log_ratio, c.log_ratio_interval) if c else "",
             }
-            if i:
-                c = evaluation.compare(evaluation.names[0], name)
-                row["learned minus this"] = _signed(c.difference, c.difference_interval)
-                row["log(learned / this)"] = _signed(c.log_ratio, c.log_ratio_interval)
-            rows.append(row)
+        )
     return rows
 
 

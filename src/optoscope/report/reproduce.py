@@ -5,16 +5,21 @@ from pathlib import Path
 
 import jax
 
+from optoscope import tasks
 from optoscope._choices import check_choice
 from optoscope.figure_data import make_study
 from optoscope.figures import NUMBERS, available, draw
 from optoscope.figures.style import save_figure
 from optoscope.report.page import write_page
 from optoscope.report.statements import statements
+from optoscope.training import evaluate
 from optoscope.training.recipes import RECIPES, make
 
 #: The tasks that can be reproduced, in the paper's order.
 TASK_NAMES = tuple(dict.fromkeys(recipe.task for recipe in RECIPES))
+
+#: Test problems of the second, larger evaluation; the first has the paper's 64.
+NUM_MANY_PROBLEMS = 512
 
 
 def check_tasks(task_names: Sequence[str]) -> tuple[str, ...]:
@@ -60,14 +65,21 @@ def reproduce(
         for recipe in RECIPES:
             if recipe.task in chosen:
                 make(recipe, source, report=say)
-    study = make_study(chosen, key=jax.random.key(seed), source=source, report=say)
+    key = jax.random.key(seed)
+    study = make_study(chosen, key=key, source=source, report=say)
+    wide = {}
+    for i, task in enumerate(chosen):
+        rules = {"learned": study.trained[task].optimizer}
+        rules |= {rule: tuned.optimizer for rule, tuned in study.tuned[task].items()}
+        wide[task] = evaluate(tasks.get(task), rules, num_problems=NUM_MANY_PROBLEMS, key=key)
+        say("evaluating on many problems", i + 1, len(chosen))
     numbers = available(study)
     drawn = []
     for i, number in enumerate(numbers):
         drawn.append(draw(number, study))
         save_figure(drawn[-1], directory / "figures")
         say("figures", i + 1, len(numbers))
-    return write_page(directory, study, drawn, statements(study), seed=seed, from_scratch=from_scratch)
+    return write_page(directory, study, wide, drawn, statements(study), seed=seed, from_scratch=from_scratch)
 
 
 def draw_figures(
@@ -85,5 +97,5 @@ def draw_figures(
     """
     for number in numbers:
         check_choice("figure", str(number), map(str, NUMBERS))
-    study = make_study(TASK_NAMES, key=jax.random.key(seed), source=source, report=report)
+    study = make_study(TASK_NAMES, key=jax.random.key(seed), source=source, figures=numbers, report=report)
     return {number: save_figure(draw(number, study), directory)[0] for number in numbers}

@@ -5,7 +5,7 @@ import enum
 import jax
 import jax.numpy as jnp
 
-from optoscope._types import Array, Float, PRNGKeyArray
+from optoscope._types import Array, ArrayLike, Float, Keys, PRNGKeyArray
 from optoscope.tasks import AbstractTask, Problem
 
 #: Initial losses below this are taken as this: a start at the minimum has no relative loss.
@@ -27,7 +27,7 @@ class Purpose(enum.IntEnum):
         return jax.random.fold_in(key, int(self))
 
 
-def meta_objective(losses: Float[Array, "*problem step"]) -> Float[Array, "*problem"]:
+def meta_objective(losses: Float[ArrayLike, "*problem step"]) -> Float[Array, "*problem"]:
     """Mean loss along a run relative to the initial one: `mean(f_0 .. f_T) / f_0`.
 
     The mean over iterations is Maheswaranathan et al. (2021), App. D.2; the division by `f_0` is in their code and
@@ -39,7 +39,7 @@ def meta_objective(losses: Float[Array, "*problem step"]) -> Float[Array, "*prob
     return jnp.mean(losses, axis=-1) / jnp.maximum(losses[..., 0], SMALLEST_INITIAL_LOSS)
 
 
-def sample_problems(task: AbstractTask, key: PRNGKeyArray, num_problems: int) -> tuple[Problem, PRNGKeyArray]:
+def sample_problems(task: AbstractTask, key: PRNGKeyArray, num_problems: int) -> tuple[Problem, Keys]:
     """Draw a batch of problems, and the keys that draw their minibatches.
 
     Returns:

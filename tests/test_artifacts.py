@@ -1,0 +1,116 @@
+"""Artifacts come back as they were saved, and nothing else passes for one."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from optoscope import artifacts
+from optoscope.artifacts import ArtifactError, TrainedOptimizer, load
+from optoscope.optimizers import GRUOptimizer
+from optoscope.tasks import LinearRegression
+from optoscope.training import MetaTrainConfig, tune
+
+
+@pytest.fixture
+def trained(key):
+    config = MetaTrainConfig(num_units=3, input_scale=0.5, output_scale=2.0, input_kind="log_sign")
+    optimizer = GRUOptimizer.create(3, key=key, input_scale=0.5, output_scale=2.0, input_kind="log_sign")
+    optimizer = jax.tree.map(np.asarray, optimizer)
+    return TrainedOptimizer(
+        optimizer=optimizer,
+        task="linear_regression",
+        preset="custom",
+        seed=3,
+        config=dataclasses.asdict(config),
+        metrics={"best_validation": 0.5},
+        curve={"steps": np.arange(2.0)},
+        snapshot_steps=np.array([0, 7]),
+        snapshots=jax.tree.map(lambda leaf: np.stack([leaf, leaf + 1]), optimizer),
+        provenance={"versions": {}},
+    )
+
+
+def test_a_trained_optimizer_comes_back_to_the_last_bit(trained, tmp_path):
+    trained.save(tmp_path / "one")
+    for name in ("one", "one.json", "one.safetensors", ""):
+        back = load(tmp_path / name)
+        assert jax.tree.all(jax.tree.map(np.array_equal, back.optimizer, trained.optimizer))
+        assert jax.tree.structure(back.optimizer) == jax.tree.structure(trained.optimizer)
+        assert (back.seed, back.metrics, back.config) == (3, trained.metrics, trained.config)
+        np.testing.assert_array_equal(back.snapshot(1).biases, trained.optimizer.biases + 1)
+
+
+def test_a_tuned_optimizer_comes_back_with_every_sample(key, tmp_path):
+    tuned = tune(LinearRegression(), "momentum", num_samples=20, num_problems=4, num_leader_problems=8, key=key)
+    tuned.save(tmp_path / "momentum")
+    back = load(tmp_path / "momentum")
+    np.testing.assert_array_equal(back.scores, tuned.scores)
+    assert (back.optimizer.learning_rate, back.optimizer.decay) == tuple(tuned.samples[tuned.winner])
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _edit(**changes):
+    def edit(path):
+        path = path.with_suffix(".json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut, "damaged, cut off or from another artifact"),
+        (lambda path: path.unlink(), "missing beside its JSON"),
+        (lambda path: _cut(path.with_suffix(".json")), "not whole JSON"),
+        (lambda path: path.with_suffix(".json").write_text("[1]"), "not an optoscope artifact"),
+        (_edit(schema_version=99), "schema version 99, this optoscope reads 1"),
+        (_edit(format="other"), "expected format"),
+        (_edit(kind="image"), "expected 'trained' or 'tuned'"),
+        (_edit(config={}), "misses a part"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_was_found(trained, tmp_path, damage, message):
+    trained.save(tmp_path / "one")
+    damage(tmp_path / "one.safetensors")
+    with pytest.raises(ArtifactError, match=message):
+        load(tmp_path / "one")
+
+
+def test_weights_of_another_shape_are_refused(trained, tmp_path):
+    dataclasses.replace(trained, config=trained.config | {"num_units": 5}).save(tmp_path / "one")
+    with pytest.raises(ArtifactError, match=r"has shape .* expected"):
+        load(tmp_path / "one")
+
+
+def test_unknown_names_list_the_known_ones(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Did you mean 'rosenbrock'\?"):
+        load("rosenbrok")
+    with pytest.raises(FileNotFoundError, match="looked for nothing.json"):
+        load(tmp_path / "nothing")
+    (tmp_path / "picture.png").write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"no picture.json beside it"):
+        load(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("name", list(artifacts.shipped()))
+def test_everything_that_ships_loads_and_is_whole(name):
+    artifact = load(name)
+    assert artifact.provenance["versions"]["jax"]
+    if isinstance(artifact, TrainedOptimizer):
+        assert len(artifact.snapshot_steps) >= 24
+        assert artifact.snapshot_steps[0] == 0
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(artifact.snapshots))
+    else:
+        assert artifact.samples.shape[0] == 2500
+        assert not np.isnan(artifact.scores).any()
+
+
+def test_the_package_ships_what_the_readme_promises():
+    assert {"linear_regression", "rosenbrock", "momentum_like"} <= set(artifacts.shipped())

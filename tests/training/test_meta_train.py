@@ -1,0 +1,237 @@
+"""Meta-training: what is learned, what is skipped, and what survives being killed."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from optoscope.optimizers import GRUOptimizer
+from optoscope.tasks import AbstractTask, LinearRegression, Problem
+from optoscope.training import MetaTrainConfig, meta_train, preset
+from optoscope.training.meta_step import (
+    batch_objective,
+    initial_meta_state,
+    make_meta_step,
+    make_objective_and_gradient,
+    replicate,
+)
+
+TINY = MetaTrainConfig(
+    num_units=4,
+    num_steps=10,
+    batch_size=4,
+    num_meta_steps=12,
+    num_validation_problems=8,
+    validate_every=4,
+    learning_rate=1e-2,
+    num_snapshots=5,
+)
+
+
+def same(a, b):
+    return jax.tree.all(jax.tree.map(np.array_equal, a, b))
+
+
+def test_training_improves_on_validation_problems(key):
+    config = dataclasses.replace(TINY, num_meta_steps=60, clip=0.05, eps=1e-6, b1=0.8, b2=0.9)
+    trained = meta_train(LinearRegression(), config=config, key=key)
+    assert trained.metrics["best_validation"] < 0.8 * trained.curve["validations"][0]
+    assert trained.curve["validations"][0] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_same_key_gives_the_same_bits_and_another_key_does_not(key):
+    first, again = (meta_train(LinearRegression(), config=TINY, key=key) for _ in range(2))
+    other = meta_train(LinearRegression(), config=TINY, key=jax.random.key(1))
+    assert same(first.snapshots, again.snapshots)
+    assert not same(first.optimizer, other.optimizer)
+
+
+def test_snapshots_run_from_the_start_to_the_end(key):
+    trained = meta_train(LinearRegression(), config=TINY, key=key)
+    assert trained.snapshot_steps.tolist() == [0, 1, 2, 5, 12]
+    assert not same(trained.snapshot(0), trained.snapshot(-1))
+
+
+class Exploding(AbstractTask):
+    """Its loss is not finite from the moment that the optimizer moves up."""
+
+    def sample(self, key):
+        return Problem(jax.random.normal(key, (1,)))
+
+    def loss(self, problem, params, key):
+        moved = jnp.sum(params - problem.initial_params)
+        return jnp.where(moved > 0, jnp.inf, 1.0) + 0.0 * jnp.sum(params)
+
+
+def test_a_step_that_is_not_finite_is_counted_and_not_applied(key):
+    optimizer = GRUOptimizer.create(4, key=key)
+    optimizer = eqx.tree_at(lambda o: o.readout_bias, optimizer, jnp.ones(()))
+    config = dataclasses.replace(TINY, num_meta_steps=3)
+    devices = jax.local_devices()[:1]
+    step = make_meta_step(Exploding(), config, devices)
+    state, objective = step(replicate(initial_meta_state(optimizer, config), devices), key)
+    assert not np.isfinite(objective)
+    assert (int(state.step), int(state.num_skipped)) == (1, 1)
+    assert same(state.optimizer, optimizer)
+    assert same(state.average, optimizer)
+
+
+def test_one_and_two_devices_compute_the_same_gradient_up_to_rounding(key):
+    assert jax.local_device_count() >= 2
+    optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
+    config = dataclasses.replace(TINY, l2=0.0)
+    two = make_objective_and_gradient(LinearRegression(), config, jax.local_devices()[:2])
+    objective, gradient = jax.jit(two)(optimizer, key)
+    halves = [
+        jax.value_and_grad(batch_objective)(optimizer, LinearRegression(), config, jax.random.fold_in(key, i), 2)
+        for i in range(2)
+    ]
+    np.testing.assert_allclose(objective, np.mean([value for value, _ in halves]), rtol=1e-5)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, halves[0][1], halves[1][1])
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(mean)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_the_penalty_is_the_unsquared_norm(key):
+    optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
+    gradients = [
+        jax.jit(make_objective_and_gradient(LinearRegression(), dataclasses.replace(TINY, l2=l2), jax.local_devices()[:1]))(
+            optimizer, key
+        )[1]
+        for l2 in (0.0, 1.0)
+    ]
+    norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(optimizer)))
+    difference = jax.tree.map(lambda a, b: b - a, *gradients)
+    np.testing.assert_allclose(difference.biases, optimizer.biases / norm, rtol=1e-3, atol=1e-5)
+
+
+def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(key, tmp_path):
+    whole = meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path / "whole")
+
+    def interrupt(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after meta-step 5"):
+        meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path / "cut", report=interrupt)
+    resumed = meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path / "cut", resume=True)
+    assert same(whole.optimizer, resumed.optimizer)
+    assert same(whole.snapshots, resumed.snapshots)
+    assert whole.curve["validations"].tolist() == resumed.curve["validations"].tolist()
+    logs = [
+        [json.loads(line)["validation"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("whole", "cut")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(key, tmp_path):
+    whole = meta_train(LinearRegression(), config=TINY, key=key)
+    meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, checkpoint_seconds=0)
+    newest = max(tmp_path.glob("checkpoint-*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    resumed = meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, resume=True)
+    assert same(whole.optimizer, resumed.optimizer)
+
+
+_SCRIPT = """
+import jax, sys
+sys.path.insert(0, {tests!r})
+from test_meta_train import TINY
+from optoscope.tasks import LinearRegression
+from optoscope.training import meta_train
+trained = meta_train(
+    LinearRegression(), config=TINY, key=jax.random.key(0), directory={directory!r}, resume=True, checkpoint_seconds=0
+)
+trained.save({directory!r} + "/trained")
+"""
+
+
+def test_killing_a_run_at_random_moments_changes_no_bit(key, tmp_path):
+    directory = tmp_path / "run"
+    script = _SCRIPT.format(tests=os.path.dirname(__file__), directory=str(directory))
+    rng = random.Random(0)
+    for attempt in range(8):
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+        if attempt < 3:
+            # Wait for the run to be under way (or to write), then kill it without warning.
+            deadline = time.monotonic() + 60
+            seen = len(list(directory.glob("checkpoint-*"))) if directory.exists() else 0
+            while process.poll() is None and time.monotonic() < deadline:
+                if directory.exists() and len(list(directory.glob(".checkpoint-*.part"))) + len(
+                    list(directory.glob("checkpoint-*"))
+                ) > min(seen, 2):
+                    break
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.05))
+            process.kill()
+        if process.wait() == 0:
+            break
+    whole = meta_train(LinearRegression(), config=TINY, key=key)
+    from optoscope.artifacts import load
+
+    resumed = load(directory / "trained")
+    assert same(whole.optimizer, resumed.optimizer)
+    assert same(whole.snapshots, resumed.snapshots)
+
+
+def test_a_write_that_is_cut_off_leaves_the_old_file(tmp_path, monkeypatch):
+    from optoscope import _files
+
+    target = tmp_path / "file"
+    _files.write_whole(target, b"old")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files.os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _files.write_whole(target, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert target.read_bytes() == b"old"
+
+
+def test_resuming_with_other_settings_is_refused(key, tmp_path):
+    meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path)
+    with pytest.raises(FileExistsError, match="already holds a run; pass --resume"):
+        meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path)
+    other = dataclasses.replace(TINY, num_units=5)
+    with pytest.raises(ValueError, match="holds a run with another config"):
+        meta_train(LinearRegression(), config=other, key=key, directory=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1, got 0"),
+        ({"learning_rate": -1.0}, r"`learning_rate` must lie in \(0, inf\), got -1.0"),
+        ({"weight_average": 1.0}, r"`weight_average` must lie in \[0, 1\), got 1.0"),
+        ({"num_snapshots": 1}, "`num_snapshots` must be a whole number of at least 2"),
+    ],
+)
+def test_bad_settings_are_refused_at_once(key, change, message):
+    with pytest.raises(ValueError, match=message):
+        meta_train(LinearRegression(), config=dataclasses.replace(TINY, **change), key=key)
+
+
+def test_presets_are_those_of_the_paper_and_the_authors():
+    paper = preset("paper", "linear_regression")
+    assert (paper.batch_size, paper.clip, paper.decay_rate, paper.decay_steps, paper.l2) == (32, 5.0, 0.8, 500, 1e-5)
+    authors = preset("authors", "linear_regression")
+    assert (authors.num_units, authors.batch_size, authors.clip, authors.b2) == (256, 64, 0.0473, 0.594)
+    momentum = preset("momentum", "linear_regression")
+    assert (momentum.num_units, momentum.eps, momentum.num_meta_steps, momentum.l2) == (64, 0.1, 2000, 1e-4)
+    with pytest.raises(ValueError, match="unknown preset 'slow'"):
+        preset("slow", "linear_regression")
+    with pytest.raises(ValueError, match="exists for linear_regression"):
+        preset("authors", "rosenbrock")

@@ -1,0 +1,101 @@
+"""Tuning finds planted optima and never mixes problem sets; evaluation pairs what it compares."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from optoscope.optimizers import GradientDescent, Momentum
+from optoscope.tasks import LinearRegression, Rosenbrock
+from optoscope.training import Purpose, Range, evaluate, meta_objective, sample_problems, tune
+
+
+def test_tuning_finds_good_momentum_and_keeps_every_sample(key):
+    tuned = tune(LinearRegression(), "momentum", num_samples=300, num_problems=16, num_leader_problems=64, key=key)
+    assert tuned.samples.shape == (300, 2)
+    assert not np.isnan(tuned.scores).any()
+    assert np.isinf(tuned.scores).any()  # some learning rates diverge
+    assert 1.5 < tuned.optimizer.learning_rate < 6
+    assert 0.7 < tuned.optimizer.decay < 0.98
+    assert tuned.leader_scores.min() < 0.08
+    assert tuned.winner in tuned.leaders
+
+
+def test_a_winner_on_the_edge_widens_the_range_and_says_so(key):
+    tuned = tune(
+        LinearRegression(),
+        "gradient_descent",
+        num_samples=60,
+        num_problems=8,
+        num_leader_problems=8,
+        space={"learning_rate": Range(1e-4, 1e-3, "log")},
+        key=key,
+    )
+    assert len(tuned.widened) >= 2
+    assert "the winner lay on the edge of [0.0001, 0.001]" in tuned.widened[0]
+    assert tuned.optimizer.learning_rate > 0.1
+
+
+def test_when_everything_diverges_the_error_says_what_to_do(key):
+    with pytest.raises(ValueError, match="search smaller learning rates"):
+        tune(
+            LinearRegression(),
+            "gradient_descent",
+            num_samples=5,
+            num_problems=4,
+            space={"learning_rate": Range(1e4, 1e5, "log")},
+            key=key,
+        )
+
+
+@pytest.mark.parametrize("bounds", [Range(1e-3, 10.0, "log"), Range(0.0, 0.999, "one_minus_log")])
+def test_a_range_maps_the_unit_interval_and_back(bounds):
+    unit = np.linspace(0, 1, 7)
+    values = bounds.from_unit(unit)
+    np.testing.assert_allclose(values[[0, -1]], [bounds.low, bounds.high], atol=1e-12)
+    np.testing.assert_allclose(bounds.to_unit(values), unit, atol=1e-9)
+    assert bounds.widened(0.5, 0.02) is None
+    assert bounds.widened(0.999, 0.02).high > bounds.high
+
+
+def test_problem_sets_of_different_purposes_are_disjoint(key):
+    starts = [sample_problems(Rosenbrock(), purpose.key(key), 50)[0].initial_params for purpose in Purpose]
+    flat = np.concatenate(starts)
+    assert len(np.unique(flat, axis=0)) == len(flat)
+
+
+def test_meta_objective_guards_a_start_at_the_minimum():
+    assert np.isfinite(meta_objective(np.zeros((2, 5)))).all()
+
+
+def test_all_optimizers_meet_the_same_problems_and_differences_are_paired(key):
+    result = evaluate(
+        LinearRegression(),
+        {"ours": Momentum(1.0, 0.9), "optax": optax.sgd(1.0, momentum=0.9), "plain": GradientDescent(1.0)},
+        num_problems=16,
+        num_steps=50,
+        key=key,
+    )
+    assert result.losses.shape == (3, 16, 51)
+    np.testing.assert_array_equal(result.losses[0, :, 0], result.losses[2, :, 0])
+    np.testing.assert_allclose(result.objectives[0], result.objectives[1], rtol=1e-5)
+    same = result.compare("ours", "optax")
+    assert abs(same.difference) < 1e-6
+    better = result.compare("ours", "plain")
+    np.testing.assert_allclose(better.difference, np.mean(result.objectives[0] - result.objectives[2]))
+    assert better.difference_interval[0] <= better.difference <= better.difference_interval[1]
+    np.testing.assert_allclose(result.standard_errors[0], result.objectives[0].std(ddof=1) / 4)
+
+
+def test_a_diverged_run_counts_as_infinite(key):
+    result = evaluate(LinearRegression(), {"bad": GradientDescent(1e6), "good": Momentum(1.0, 0.9)}, key=key)
+    assert np.isinf(result.means[0])
+    assert result.num_diverged.tolist() == [64, 0]
+    assert result.compare("good", "bad").difference == -np.inf
+    with pytest.raises(ValueError, match="Known: bad, good"):
+        result.compare("good", "worse")
+
+
+def test_evaluate_refuses_nothing_to_do(key):
+    with pytest.raises(ValueError, match="`optimizers` is empty"):
+        evaluate(LinearRegression(), {}, key=key)
