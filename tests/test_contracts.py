@@ -163,7 +163,7 @@ BAD_ARGUMENTS = [
     (lambda: Momentum(0.1, 1.0), r"`decay` must lie in \[0, 1\), got 1.0; 0 gives plain gradient descent"),
     (lambda: NesterovMomentum(-1.0, 0.9), r"`learning_rate` must lie in \(0, inf\), got -1.0"),
     (lambda: AggregatedMomentum([0.1], [0.5, 0.6]), r"vectors of one length, got shapes \(1,\) and \(2,\)"),
-    (lambda: AggregatedMomentum([0.1], [0.8 + 0.8j]), r"`decays` must lie in \[0, 1\)"),
+    (lambda: AggregatedMomentum([0.1], [0.8 + 0.8j]), r"`decays` must lie in \(-1, 1\), got .*; magnitudes from 1 on"),
     (
         lambda: AggregatedMomentum([np.inf], [0.5]),
         r"`learning_rates` must lie in \[-inf, inf\), got .*inf.*; use finite numbers",

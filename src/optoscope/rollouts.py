@@ -38,7 +38,9 @@ class Save(eqx.Module):
 
 
 class Rollout(eqx.Module):
-    """One run of an optimizer on a problem. Reading what was not saved raises.
+    """One run of an optimizer on a problem, or on a batch of them with a leading problem axis everywhere.
+
+    Reading what was not saved raises.
 
     Attributes:
         losses: `f_0 .. f_T`, one more than there are steps.
@@ -48,7 +50,7 @@ class Rollout(eqx.Module):
             stacked along a leading step axis.
     """
 
-    losses: Float[Array, " step"]
+    losses: Float[Array, "*problem step"]
     final_params: Params
     final_state: PyTree
     _saved: dict[str, PyTree]

@@ -41,7 +41,8 @@ def numpy_gru_step(weights, h, g):
 def test_the_network_is_the_one_of_the_methods(input_kind):
     with jax.enable_x64(True):
         optimizer = random_gru(input_kind)
-        h = expected_h = np.asarray(optimizer.initial_state())
+        h = optimizer.initial_state()
+        expected_h = np.asarray(h)
         for g in (0.0, -1.5, 300.0, 1e-4):
             expected_h, expected_dx = numpy_gru_step(optimizer, expected_h, g)
             h, dx = optimizer.step(h, g)
@@ -54,11 +55,10 @@ def test_256_units_are_198657_meta_parameters():
     assert sum(leaf.size for leaf in jax.tree.leaves(network)) == 198_657
 
 
-@pytest.mark.parametrize("input_kind", ["gradient", "log_sign"])
-def test_an_untrained_network_does_nothing(key, input_kind):
-    transformation = lift(GRUOptimizer.create(8, key=key, input_kind=input_kind))
+def test_an_untrained_network_does_nothing(key):
+    transformation = lift(GRUOptimizer.create(8, key=key))
     gradients = jnp.array([0.0, 1.0, -1e6])
-    updates, state = transformation.update(gradients, transformation.init(gradients))
+    updates, state = jax.jit(lambda g: transformation.update(g, transformation.init(g)))(gradients)
     assert jnp.all(updates == 0)
     assert jnp.any(state != 0)
 

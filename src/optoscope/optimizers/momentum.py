@@ -112,7 +112,7 @@ class AggregatedMomentum(AbstractOptimizer):
                 f"{np.shape(self.learning_rates)} and {np.shape(self.decays)}; give one of each per timescale."
             )
         check_number("learning_rates", self.learning_rates, hint="use finite numbers")
-        check_number("decays", self.decays, low=0, high=1, hint=_DECAY_HINT)
+        check_number("decays", self.decays, low=-1, high=1, open_low=True, hint="magnitudes from 1 on grow for ever")
 
     @property
     def _is_complex(self) -> bool:
