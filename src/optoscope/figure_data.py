@@ -27,7 +27,7 @@ from optoscope.anatomy import (
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.dynamics import Modes, UpdateFunction, update_function
 from optoscope.optimizers import GradientDescent, Momentum, RMSProp, from_optax
-from optoscope.tasks import AbstractTask, LinearRegression, Rosenbrock
+from optoscope.tasks import AbstractTask, LinearRegression, LinearRegressionProblem, Rosenbrock
 from optoscope.training.evaluate import Evaluation, evaluate
 from optoscope.training.objective import Purpose, sample_problems
 from optoscope.training.recipes import BASELINES
@@ -216,49 +216,58 @@ def make_study(
     wanted = possible if figures is None else list(figures)
     work = _plan(task_names, wanted)
     say = report or (lambda what, done, total: None)
-    found: dict[str, dict[str, Any]] = {
-        "trained": {},
-        "tuned": {},
-        "evaluations": {},
-        "anatomies": {},
-        "information": {},
-    }
-    known, anatomy, single_mode, meta_training = None, None, None, {}
 
     def load(name: str) -> Any:
         return artifacts.load(name if source is None else Path(source) / f"{name}.json")
 
-    for name in task_names:
-        found["trained"][name] = load(name)
-        found["tuned"][name] = {rule: load(f"{name}/{rule}") for rule in BASELINES}
-    recovered = load("momentum_like") if {("momentum_like", ""), ("meta_training", "")} & set(work) else None
+    trained: dict[str, TrainedOptimizer] = {name: load(name) for name in task_names}
+    tuned: dict[str, dict[str, TunedOptimizer]] = {
+        name: {rule: load(f"{name}/{rule}") for rule in BASELINES} for name in task_names
+    }
+    recovered: TrainedOptimizer | None = None
+    if {"momentum_like", "meta_training"} & {part for part, _ in work}:
+        recovered = load("momentum_like")
+
+    def dissect_one(one: TrainedOptimizer) -> Anatomy:
+        task, untrained = tasks.get(one.task), one.snapshot(0)
+        return dissect(one.optimizer, task, key=key, untrained=untrained, num_problems=num_problems)
+
+    found: dict[tuple[str, str], Any] = {}
     for done, (part, name) in enumerate(work):
-        say(f"{part.replace('_', ' ')} {name.replace('_', ' ')}".strip(), done, len(work))
-        trained, tuned = found["trained"].get(name), found["tuned"].get(name)
+        say(f"{part} {name}".replace("_", " ").strip(), done, len(work))
         if part == "evaluations":
-            rules = {"learned": trained.optimizer} | {rule: one.optimizer for rule, one in tuned.items()}
-            found[part][name] = evaluate(tasks.get(name), rules, num_problems=num_problems, key=key)
+            rules = {"learned": trained[name].optimizer} | {rule: one.optimizer for rule, one in tuned[name].items()}
+            found[part, name] = evaluate(tasks.get(name), rules, num_problems=num_problems, key=key)
         elif part == "anatomies":
-            found[part][name] = _dissect(trained, name, key, num_problems)
+            found[part, name] = dissect_one(trained[name])
         elif part == "information":
-            found[part] |= describe_problems(tasks.get(name), key=key)
+            found[part, name] = describe_problems(tasks.get(name), key=key)
         elif part == "known_updates":
-            known = known_updates()
-        elif part == "momentum_like":
-            anatomy = _dissect(recovered, "linear_regression", key, num_problems)
-            momentum = found["tuned"]["linear_regression"]["momentum"]
+            found[part, name] = known_updates()
+        elif part == "meta_training" and recovered:
+            found[part, name] = {"momentum_like": modes_through_meta_training(recovered)}
+        elif part == "momentum_like" and recovered:
+            anatomy, momentum = dissect_one(recovered), tuned[recovered.task]["momentum"]
             single_mode = run_single_mode(recovered, anatomy, momentum, key=key, num_problems=num_problems)
-        elif part == "meta_training":
-            meta_training = {"momentum_like": modes_through_meta_training(recovered)}
+            found[part, name] = (anatomy, single_mode)
     say("study", len(work), len(work))
+
+    def of_tasks(part: str) -> dict[str, Any]:
+        return {name: found[part, name] for name in task_names if found.get((part, name)) is not None}
+
+    anatomy, single_mode = found.get(("momentum_like", ""), (None, None))
     return Study(
         tasks=tuple(task_names),
-        **{part: {name: results[name] for name in task_names if name in results} for part, results in found.items()},
-        known_updates=known,
+        trained=trained,
+        tuned=tuned,
+        evaluations=of_tasks("evaluations"),
+        anatomies=of_tasks("anatomies"),
+        information=of_tasks("information"),
+        known_updates=found.get(("known_updates", "")),
         momentum_like=recovered,
         momentum_like_anatomy=anatomy,
         single_mode=single_mode,
-        meta_training=meta_training,
+        meta_training=found.get(("meta_training", ""), {}),
         provenance=provenance(tasks=list(task_names), num_problems=num_problems, source=str(source or "shipped")),
     )
 
@@ -275,28 +284,23 @@ def _plan(task_names: Sequence[str], wanted: Collection[int]) -> list[tuple[str,
     return list(work)
 
 
-def _dissect(trained: TrainedOptimizer, task: str, key: PRNGKeyArray, num_problems: int) -> Anatomy:
-    return dissect(
-        trained.optimizer, tasks.get(task), key=key, untrained=trained.snapshot(0), num_problems=num_problems
-    )
-
-
 def describe_problems(
     task: AbstractTask, *, key: PRNGKeyArray, num_problems: int = 4096
-) -> dict[str, ConditionNumbers | LossSurface]:
-    """Return what a task's problems look like, under its name; nothing for a task that has no such picture."""
+) -> ConditionNumbers | LossSurface | None:
+    """Return what a task's problems look like; None for a task that has no such picture."""
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     made_by = provenance(task=repr(task), num_problems=num_problems)
     if isinstance(task, LinearRegression):
+        assert isinstance(problems, LinearRegressionProblem)
         roots = np.linalg.svd(np.asarray(problems.matrix, np.float64), compute_uv=False)
-        return {tasks.name_of(task): ConditionNumbers((roots[:, 0] / roots[:, -1]) ** 2, made_by)}
+        return ConditionNumbers((roots[:, 0] / roots[:, -1]) ** 2, made_by)
     if isinstance(task, Rosenbrock):
         x, y = np.linspace(-2.5, 2.5, 201), np.linspace(-1.5, 3.5, 201)
         plane = jnp.stack(jnp.meshgrid(x, y), axis=-1)
         losses = np.asarray(task.loss(jax.tree.map(lambda leaf: leaf[0], problems), plane, keys[0]), np.float64)
         starts = np.asarray(problems.initial_params, np.float64)
-        return {tasks.name_of(task): LossSurface(x, y, losses, starts, made_by)}
-    return {}
+        return LossSurface(x, y, losses, starts, made_by)
+    return None
 
 
 def known_updates() -> KnownUpdates:
@@ -366,8 +370,10 @@ def _drive(modes: Modes, chosen: np.ndarray, visits: Visits) -> np.ndarray:
     """Updates of some modes under given gradients: `dx_k = -Re sum_j,i alpha_j beta_j^i g_(k-i)` (App. C, eq. 6)."""
     from scipy.signal import lfilter
 
-    gradients = visits.gradients.astype(np.complex128)
-    return sum(-lfilter([modes.learning_rates[j]], [1, -modes.decays[j]], gradients, axis=1).real for j in chosen)
+    gradients, updates = visits.gradients.astype(np.complex128), np.zeros(visits.gradients.shape)
+    for j in chosen:
+        updates -= np.real(lfilter([modes.learning_rates[j]], [1, -modes.decays[j]], gradients, axis=1))
+    return updates
 
 
 def _r_squared(target: np.ndarray, prediction: np.ndarray) -> float:

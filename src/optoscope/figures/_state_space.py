@@ -59,12 +59,12 @@ def draw_spectrum(modes: Modes, untrained: Modes | None, axes: Axes) -> dict[str
     artists: dict[str, Artist] = {}
     if untrained is not None:
         artists["untrained decays"] = axes.scatter(
-            untrained.decays.real, untrained.decays.imag, s=7, color="#d9dde1", linewidth=0, zorder=1
+            np.real(untrained.decays), np.imag(untrained.decays), s=7, color="#d9dde1", linewidth=0, zorder=1
         )
     order = np.argsort(np.abs(modes.learning_rates))
     decays, rates = modes.decays[order], np.abs(modes.learning_rates)[order]
     artists["decays"] = axes.scatter(
-        decays.real, decays.imag, c=rates, cmap=MAGNITUDES, norm=magnitude_norm(rates), s=16, edgecolor="white",
+        np.real(decays), np.imag(decays), c=rates, cmap=MAGNITUDES, norm=magnitude_norm(rates), s=16, edgecolor="white",
         linewidth=0.3, zorder=3,
     )  # fmt: skip
     reach = 1.1 * max(1.0, float(np.abs(modes.decays).max(initial=0)))

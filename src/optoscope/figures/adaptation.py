@@ -186,8 +186,9 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
         figure,
         {"summary": summary, "panels": numbers},
         f"{'Left' if number == 6 else 'Top'}: fixed points under constant gradients g*, followed from the one at g = 0 "
-        f"(square). {'Middle' if number == 6 else 'Middle row'}: update functions at the ringed points of the positive arm. "
-        f"{'Right' if number == 6 else 'Bottom'}: effective learning rate along both arms. Learning rates, {sentences}.",
+        f"(square). {'Middle' if number == 6 else 'Middle row'}: update functions at the ringed points of the "
+        f"positive arm. {'Right' if number == 6 else 'Bottom'}: effective learning rate along both arms. Learning "
+        f"rates, {sentences}.",
     )
 
 

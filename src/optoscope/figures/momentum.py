@@ -113,8 +113,8 @@ def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         numbers[key("c")] = numbers_of(bottom, artists)
         summary[task] = _summary(anatomy)
     sentences = "; ".join(
-        f"{in_sentence(task)}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, along which "
-        f"the offset goes from {one['offsets'][0]:.2g} to {one['offsets'][1]:.2g} and the slope stays within "
+        f"{in_sentence(task)}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, along "
+        f"which the offset goes from {one['offsets'][0]:.2g} to {one['offsets'][1]:.2g} and the slope stays within "
         f"{one['slopes'][0]:.2g} to {one['slopes'][1]:.2g}, the total variance falls to {one['variance left']:.2%} of "
         f"its largest value, attracting fixed points found: {one['fixed points that attract']}"
         for task, one in summary.items()
@@ -125,10 +125,10 @@ def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         "Momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"{where[0]}: states of runs (gray) around the attracting fixed point with the largest basin (square); the inset "
-        f"shows their total variance over iterations. {where[1]}: update functions at states displaced along the leading "
-        f"mode (dots of the same colors). {where[2]}: eigenvalues of the trained network at that point, colored by learning "
-        f"rate, over those of the untrained one (light gray). {sentence(sentences)}",
+        f"{where[0]}: states of runs (gray) around the attracting fixed point with the largest basin (square); the "
+        f"inset shows their total variance over iterations. {where[1]}: update functions at states displaced along "
+        f"the leading mode (dots of the same colors). {where[2]}: eigenvalues of the trained network at that point, "
+        f"colored by learning rate, over those of the untrained one (light gray). {sentence(sentences)}",
     )
 
 

@@ -159,11 +159,12 @@ def figure_14(
         "An optimizer that recovers momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Along the leading mode the offset "
-        f"of the update goes from {anatomy.shift.offsets[0]:.2g} to {anatomy.shift.offsets[-1]:.2g}. That mode has β = "
-        f"{describe(summary['decay'])} and α = {describe(summary['learning rate'])}; tuned momentum {best[1]:.3g} and "
-        f"{best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same problems, it explains R² = {single.r_squared:.4f} of the updates "
-        f"({single.driven_r_squared:.4f} when fed the same gradients).",
+        f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Along the leading mode the "
+        f"offset of the update goes from {anatomy.shift.offsets[0]:.2g} to {anatomy.shift.offsets[-1]:.2g}. That "
+        f"mode has β = {describe(summary['decay'])} and α = {describe(summary['learning rate'])}; tuned momentum "
+        f"{best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same "
+        f"problems, it explains R² = {single.r_squared:.4f} of the updates ({single.driven_r_squared:.4f} when fed "
+        "the same gradients).",
     )
 
 
@@ -243,8 +244,9 @@ def figure_15(
         figure,
         {"summary": summary, "panels": numbers},
         f"Learning rate and momentum of each mode at the convergence point, from the first meta-step (yellow) to the "
-        f"last (purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and |β| = "
-        f"{decays[last]:.3g} after {modes.steps[last]} meta-steps; theory says {optimum[0]:.3g} and {optimum[1]:.3g}.",
+        f"last (purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and "
+        f"|β| = {decays[last]:.3g} after {modes.steps[last]} meta-steps; theory says {optimum[0]:.3g} and "
+        f"{optimum[1]:.3g}.",
     )
 
 

@@ -177,8 +177,8 @@ def thin(points: np.ndarray, most: int) -> np.ndarray:
 
 def add_colorbar(artist: Any, axes: Axes | Sequence[Axes], label: str, **options: Any) -> Any:
     """Add a slim color bar beside one or several panels."""
-    first = axes if isinstance(axes, Axes) else axes[0]
-    bar = first.get_figure().colorbar(artist, ax=axes, **{"fraction": 0.05, "pad": 0.02, "aspect": 22, **options})
+    figure = (axes if isinstance(axes, Axes) else axes[0]).figure
+    bar = figure.colorbar(artist, ax=axes, **{"fraction": 0.05, "pad": 0.02, "aspect": 22, **options})
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
     return bar
@@ -250,7 +250,7 @@ def plain(value: Any) -> Any:
     if array.ndim:
         return [plain(v) for v in array]
     if np.iscomplexobj(array):
-        return {"re": plain(array.real), "im": plain(array.imag)}
+        return {"re": plain(np.real(array)), "im": plain(np.imag(array))}
     number = array.item()
     return None if isinstance(number, float) and not np.isfinite(number) else number
 

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 
@@ -57,7 +58,7 @@ def draw_samples(tuned: TunedOptimizer, pair: tuple[int, int], norm: Normalize, 
 
 
 def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -> Drawn:
-    """Draw all settings of each rule on one task, one panel per pair of hyperparameters.
+    """Draw all settings of each rule on one task, one panel per pair of hyperparameters (a rule with one has none).
 
     Args:
         number: the figure's number.
@@ -66,14 +67,15 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     """
     panels = [(rule, pair) for rule, one in tuned.items() for pair in combinations(range(len(one.names)), 2)]
     columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
+    places = _places([rule for rule, _ in panels], columns)
+    rows = places[-1][0] + 1
     figure = new_figure(PAGE, rows * ROW + 0.2)
     grid = figure.subplots(rows, columns, squeeze=False)
     scores = np.concatenate([one.scores[np.isfinite(one.scores)] for one in tuned.values()])
     best = float(scores.min())
     norm = LogNorm(best, max(1.0, 2 * best), clip=True)
+    colors = ScalarMappable(norm, SCORES)
     numbers = {}
-    places = _places([rule for rule, _ in panels], columns)
     for letter, (rule, pair), place in zip("abcdefgh", panels, places):
         axes = grid[place]
         artists = draw_samples(tuned[rule], pair, norm, axes)
@@ -86,11 +88,11 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     label = "Meta-objective (purple is best)"
     if unused:
         slot = unused[0].inset_axes((0.05, 0.62, 0.9, 0.08))
-        bar = figure.colorbar(artists["settings"], cax=slot, orientation="horizontal", extend="max", label=label)
+        bar = figure.colorbar(colors, cax=slot, orientation="horizontal", extend="max", label=label)
         bar.outline.set_linewidth(0.5)
         unused[0].legend(*_key(), loc="lower center", bbox_to_anchor=(0.5, 0.0))
     else:
-        add_colorbar(artists["settings"], list(grid.ravel()), label, extend="max")
+        add_colorbar(colors, list(grid.ravel()), label, extend="max")
     summary = {
         rule: {
             **dict(zip(one.names, one.samples[one.winner].tolist())),
@@ -111,8 +113,8 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
         f"Hyperparameters on {in_sentence(task)}",
         figure,
         {"summary": summary, "panels": numbers},
-        f"Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), and "
-        f"the winner (red ring), chosen on fresh problems: {sentences}.",
+        "Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), "
+        f"and the winner (red ring), chosen on fresh problems: {sentences}.",
     )
 
 
