@@ -24,7 +24,7 @@ class Status(enum.IntEnum):
 _MESSAGES = {
     Status.CONVERGED: "the residual is below the tolerance",
     Status.SLOW: "a slow point: the state moves by less than the slow tolerance a step, but does not stand still",
-    Status.NOT_CONVERGED: "the solver ran out of iterations before the residual reached the tolerance",
+    Status.NOT_CONVERGED: "the search ended before the residual reached the tolerance",
     Status.NOT_FINITE: "a residual or a derivative was not finite (for instance sqrt at 0)",
     Status.OUT_OF_RANGE: "the solution left the range that was asked for",
 }

@@ -169,14 +169,14 @@ def _find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in known:
         return known[str(name_or_path)].with_suffix("")
     path = Path(name_or_path)
+    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    if stem.name and stem.with_name(stem.name + ".json").exists():
+        return stem
     if path.is_dir():
         found = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
         if len(found) != 1:
             raise FileNotFoundError(f"{path} holds {len(found)} artifacts; name the one you want by its path.")
         return found[0].with_suffix("")
-    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    if stem.with_name(stem.name + ".json").exists():
-        return stem
     if path.exists():
         raise ArtifactError(f"{path} is not an optoscope artifact: there is no {stem.name}.json beside it.")
     if path.suffix or len(path.parts) > 2 or path.is_absolute():

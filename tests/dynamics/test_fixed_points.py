@@ -88,10 +88,25 @@ def test_an_optimizer_without_fixed_point_says_so():
     assert np.isnan(found.spectral_radii).all()
 
 
-def test_a_singular_derivative_has_its_status():
+def test_a_seed_with_a_singular_derivative_is_run_forward_and_found():
     found = find_fixed_points(RootState(), gradient=1.0, seeds=[[0.0], [1.0]])
-    assert set(found.status) == {Status.CONVERGED, Status.NOT_FINITE}
+    assert found.basin_shares.tolist() == [1.0]
     np.testing.assert_allclose(found.states[found.converged] ** 0.5, [[(0.5 + 4.25**0.5) / 2]])
+
+
+class Undefined(AbstractOptimizer):
+    """The root of a negative number."""
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        return jnp.sqrt(-1 - h**2), g
+
+
+def test_a_map_that_is_not_finite_has_its_status():
+    found = find_fixed_points(Undefined(), gradient=1.0, seeds=[[0.0]])
+    assert found.status.tolist() == [Status.NOT_FINITE]
 
 
 def test_a_fixed_point_without_derivative_is_still_one():

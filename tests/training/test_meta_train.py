@@ -105,9 +105,9 @@ def test_one_and_two_devices_compute_the_same_gradient_up_to_rounding(key):
 def test_the_penalty_is_the_unsquared_norm(key):
     optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
     gradients = [
-        jax.jit(make_objective_and_gradient(LinearRegression(), dataclasses.replace(TINY, l2=l2), jax.local_devices()[:1]))(
-            optimizer, key
-        )[1]
+        jax.jit(
+            make_objective_and_gradient(LinearRegression(), dataclasses.replace(TINY, l2=l2), jax.local_devices()[:1])
+        )(optimizer, key)[1]
         for l2 in (0.0, 1.0)
     ]
     norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(optimizer)))

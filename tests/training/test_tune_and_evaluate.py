@@ -1,6 +1,5 @@
 """Tuning finds planted optima and never mixes problem sets; evaluation pairs what it compares."""
 
-import jax
 import numpy as np
 import optax
 import pytest

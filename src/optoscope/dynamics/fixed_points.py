@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optimistix
 from jaxtyping import Bool, Float, Int
 
 from optoscope._checks import check_count, check_number
@@ -16,8 +17,10 @@ from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
 
-#: Candidates that are worked on together, and that are evaluated in one call: one compiled shape for any number.
-_BLOCK, _CHUNK = 512, 64
+#: Candidates of one compiled call: one shape for any number.
+_CHUNK = 128
+#: How far a seed is run forward where Newton's method finds nothing from it.
+_NUM_RELAXATION_STEPS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +78,9 @@ def find_fixed_points(
 ) -> FixedPoints:
     """Find states with `F(h, g) = h` for one or several constant gradients.
 
-    The Levenberg-Marquardt method on `1/2 |F(h, g) - h|^2` (the objective of Maheswaranathan et al., 2021, section
-    4.2) from every seed, in float64, each seed judged by itself. Near a fixed point it is Newton's method, near a
-    line attractor it converges as fast (damping `~ |F - h|^2`: Yamashita and Fukushima, 2001), and where nothing
-    stands still it ends in the slowest point nearby.
+    Newton's method from every seed, in float64, each seed judged by itself. A seed that it leaves unsolved is run
+    forward for a while and tried again; one that is still unsolved goes to the Levenberg-Marquardt method on
+    `1/2 |F(h, g) - h|^2` (the objective of Maheswaranathan et al., 2021, section 4.2), which also ends in slow points.
 
     Args:
         optimizer: any component-wise optimizer.
@@ -149,55 +151,79 @@ def find_fixed_points(
 
 def _search(optimizer, seeds, gradients, max_iterations, tolerance):
     """Candidates [candidate, ...]: states, residuals, iterations, and where a derivative was not finite."""
-    blocks = [
-        _levenberg_marquardt(optimizer, seeds[i : i + _BLOCK], gradients[i : i + _BLOCK], max_iterations, tolerance)
-        for i in range(0, len(seeds), _BLOCK)
-    ]
-    return [np.concatenate(column) for column in zip(*blocks)]
+    states, iterations = _in_chunks(_newton, optimizer, seeds, gradients, max_iterations)
+    residuals, broken = _residual_norms(optimizer, states, gradients)
 
-
-def _levenberg_marquardt(optimizer, seeds, gradients, max_iterations, tolerance):
-    """Minimize `|r|^2`, `r = F(h, g) - h`; only candidates that still move are worked on."""
-    states, iterations = seeds.copy(), np.zeros(len(seeds), int)
-    r, jacobians = _evaluate(optimizer, states, gradients)
-    first_norms = np.linalg.norm(r, axis=1)
-    norms, damping = first_norms.copy(), np.full(len(seeds), 1e-2)
-    stalled = np.zeros(len(seeds), int)
-    broken = ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
-    active = np.flatnonzero(~broken & (norms > _rounding(states, tolerance)))
-    for _ in range(max_iterations):
-        if not len(active):
-            break
-        with np.errstate(over="ignore", invalid="ignore"):
-            share = damping[active] * (norms[active] / first_norms[active]) ** 2
-            step, predicted = _step(r[active], jacobians[active], share)
-            new_r, new_jacobians = _evaluate(optimizer, states[active] + step, gradients[active])
-            new_norms = np.linalg.norm(new_r, axis=1)
-            better = new_norms < norms[active]
-            gain = (norms[active] ** 2 - new_norms**2) / np.maximum(predicted, np.finfo(float).tiny)
-        stalled[active] = np.where(new_norms < 0.999 * norms[active], 0, stalled[active] + 1)
-        iterations[active] += 1
-        damping[active] *= np.select([~better | (gain < 0.25), gain > 0.75], [4.0, 0.1], 1.0)
-        moved = active[better]
-        states[moved] += step[better]
-        r[moved], jacobians[moved], norms[moved] = new_r[better], new_jacobians[better], new_norms[better]
-        broken[moved] = ~np.isfinite(new_jacobians[better]).all((1, 2))
-        at_rounding = (norms[active] <= _rounding(states[active], tolerance)) | (
-            ~better & (norms[active] < _limits(states[active], tolerance))
+    def rescue(candidates, solve, starts):
+        new_states, more = _in_chunks(solve, optimizer, starts, gradients[candidates], max_iterations)
+        new_residuals, new_broken = _residual_norms(optimizer, new_states, gradients[candidates])
+        iterations[candidates] += more
+        better = broken[candidates] | (new_residuals < residuals[candidates])
+        chosen = candidates[better]
+        states[chosen], residuals[chosen], broken[chosen] = (
+            new_states[better],
+            new_residuals[better],
+            new_broken[better],
         )
-        active = active[~(at_rounding | broken[active] | (stalled[active] >= 10))]
-    return states, norms, iterations, broken
+
+    def unsolved():
+        return np.flatnonzero(~(residuals < _limits(states, tolerance)))
+
+    if len(left := unsolved()):
+        relaxed, _ = _in_chunks(_relax, optimizer, seeds[left], gradients[left], _NUM_RELAXATION_STEPS)
+        relaxed = np.where(np.isfinite(relaxed), relaxed, seeds[left])
+        rescue(left, _newton, relaxed)
+        left = unsolved()
+    if len(left):
+        states[left], residuals[left] = seeds[left], np.inf  # Newton's method may have left them anywhere
+        rescue(left, _levenberg_marquardt, seeds[left])
+    return states, residuals, iterations, broken
 
 
-def _step(r, jacobians, damping):
-    """The damped Gauss-Newton step and the decrease of `|r|^2` that the linear model predicts."""
-    transposed = np.swapaxes(jacobians, 1, 2)
-    normal = transposed @ jacobians
-    diagonal = np.einsum("kii->ki", normal)
-    # Damping is a share of the mean diagonal. Its floor keeps a singular matrix solvable in rounding.
-    diagonal += ((damping + 1e-14) * diagonal.mean(1) + np.finfo(float).tiny)[:, None]
-    step = -np.linalg.solve(normal, transposed @ r[..., None])
-    return step[..., 0], (r**2).sum(1) - ((r + (jacobians @ step)[..., 0]) ** 2).sum(1)
+def _in_chunks(solve, optimizer, seeds, gradients, max_iterations):
+    """Solve from every seed, in chunks of one shape, so that any number of seeds is compiled once."""
+    num, padding = len(seeds), -len(seeds) % _CHUNK
+    seeds = np.concatenate([seeds, seeds[-1:].repeat(padding, 0)])
+    gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
+    parts = [
+        solve(optimizer, seeds[i : i + _CHUNK], gradients[i : i + _CHUNK], max_iterations)
+        for i in range(0, len(seeds), _CHUNK)
+    ]
+    return [np.concatenate(column)[:num] for column in zip(*parts)]
+
+
+def _solver(method, search):
+    @jax.jit(static_argnums=3)
+    def solve(optimizer, seeds, gradients, max_iterations):
+        def residual(h, g):
+            return optimizer.step(h, g)[0] - h
+
+        def one(seed, g):
+            # Goes on to near rounding; the residual judges afterwards whether it has converged.
+            solution = search(residual, method(rtol=1e-12, atol=1e-12), seed, g, max_steps=max_iterations, throw=False)
+            return solution.value, solution.stats["num_steps"]
+
+        return jax.vmap(one)(seeds, gradients)
+
+    return solve
+
+
+_newton = _solver(optimistix.Newton, optimistix.root_find)
+_levenberg_marquardt = _solver(optimistix.LevenbergMarquardt, optimistix.least_squares)
+
+
+@jax.jit(static_argnums=3)
+def _relax(optimizer, seeds, gradients, num_steps):
+    def run(h, g):
+        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], h), num_steps
+
+    return jax.vmap(run)(seeds, gradients)
+
+
+def _residual_norms(optimizer, states, gradients):
+    r, jacobians = _evaluate(optimizer, states, gradients)
+    norms = np.linalg.norm(r, axis=1)
+    return norms, ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
 
 
 def _evaluate(optimizer, states, gradients):
@@ -223,10 +249,6 @@ def _residuals(optimizer, states, gradients):
 
 def _limits(states, tolerance):
     return tolerance * np.maximum(1.0, np.abs(states).max(1, initial=0.0))
-
-
-def _rounding(states, tolerance):
-    return np.maximum(1e-5 * tolerance, 4 * np.finfo(float).eps * np.abs(states).max(1, initial=0.0))
 
 
 def _judge(states, residuals, broken, tolerance, slow_tolerance):

@@ -24,17 +24,18 @@ _PAGE = Template("""<!doctype html>
 <style>
 :root { color-scheme: light; --ink: #1b1f24; --soft: #5b6570; --line: #dfe3e8; --paper: #ffffff; --tint: #f5f7f9; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.2rem 5rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; max-width: 74rem; padding: 2rem 1.2rem 5rem; color: var(--ink); background: var(--paper);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
 p.lead { color: var(--soft); margin-top: 0; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; font-size: .86rem; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .5rem; border-bottom: 1px solid var(--line); }
 th { background: var(--tint); font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.statement { min-width: 14rem; }
+#results + p + .scroll td { white-space: nowrap; }
 figure { margin: 1.6rem 0 2.4rem; }
 figure img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 6px; background: white; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }

@@ -163,4 +163,6 @@ def _interval(interval: tuple[float, float]) -> str:
 
 
 def _complex(value: complex) -> str:
-    return f"{value.real:.3f}" if abs(value.imag) < 1e-9 else f"{value.real:.3f}{value.imag:+.3f}i"
+    if abs(value.imag) < 1e-9 * max(abs(value.real), 1e-300):
+        return f"{value.real:.3g}"
+    return f"{value.real:.3g}{value.imag:+.3g}i"

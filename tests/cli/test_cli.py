@@ -1,0 +1,125 @@
+"""The command line: what it prints, what it refuses, what it writes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import optax
+import pytest
+
+from optoscope.artifacts import load
+from optoscope.cli.main import main
+from optoscope.cli.optimizer_spec import parse_optimizer
+from optoscope.optimizers import Momentum
+
+TINY = ["--set", "num_meta_steps=4", "num_units=3", "num_steps=10", "batch_size=4", "num_validation_problems=8",
+        "validate_every=2", "segment_length=5", "num_snapshots=3"]  # fmt: skip
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of one call."""
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_is_complete_and_loads_no_jax():
+    script = (
+        "import sys\nfrom optoscope.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'jax' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for word in ("list", "train", "tune", "evaluate", "figure", "reproduce", "optoscope evaluate linear_regression"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "train", "tune", "evaluate", "figure", "reproduce"])
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"Example: optoscope {command}" in capsys.readouterr().out
+
+
+def test_list_shows_what_ships_as_json(capsys):
+    code, out, _ = run(capsys, "list", "--json")
+    listed = json.loads(out)
+    assert code == 0
+    assert {"linear_regression", "rosenbrock"} <= {row["name"] for row in listed["Tasks"]}
+    assert "linear_regression/momentum" in {row["name"] for row in listed["Shipped optimizers"]}
+
+
+def test_train_writes_an_artifact_and_does_not_overwrite_it(capsys, tmp_path):
+    call = ["train", "linear_regression", "--out", str(tmp_path), "--seed", "3", *TINY]
+    code, out, _ = run(capsys, *call)
+    assert (code, "best validation" in out) == (0, True)
+    assert load(tmp_path).seed == 3
+    code, _, err = run(capsys, *call)
+    assert (code, "pass --resume" in err) == (2, True)
+    assert run(capsys, *call, "--resume")[0] == 0
+    assert run(capsys, *call, "--force")[0] == 0
+
+
+def test_tune_writes_every_sample(capsys, tmp_path):
+    call = ["tune", "rosenbrock", "gradient_descent", "--num-samples", "30", "--out", str(tmp_path)]
+    code, out, _ = run(capsys, *call)
+    assert (code, "best: learning_rate=" in out) == (0, True)
+    assert load(tmp_path / "gradient_descent").samples.shape == (30, 1)
+    code, _, err = run(capsys, *call)
+    assert (code, "pass --force" in err) == (2, True)
+
+
+def test_evaluate_compares_what_it_is_given(capsys, tmp_path):
+    optimizers = ["optoscope.optimizers:Momentum(3.0, 0.9)", "optax:sgd(learning_rate=3.0, momentum=0.9)"]
+    where = ["--num-problems", "8", "--num-steps", "20", "--json", "--out", str(tmp_path / "result.npz")]
+    code, out, _ = run(capsys, "evaluate", "linear_regression", *optimizers, *where)
+    tables = json.loads(out)
+    rows = next(table for title, table in tables.items() if title.startswith("Meta-objective"))
+    assert code == 0
+    assert [row["optimizer"] for row in rows] == optimizers
+    np.testing.assert_allclose(rows[0]["mean"], rows[1]["mean"], rtol=1e-5)
+    code, _, err = run(capsys, "evaluate", "linear_regression", *optimizers, *where)
+    assert (code, "exists" in err) == (2, True)
+
+
+def test_evaluate_without_optimizers_takes_what_ships_for_the_task(capsys):
+    code, out, _ = run(capsys, "evaluate", "rosenbrock", "--num-problems", "4", "--num-steps", "5")
+    assert code == 0
+    for name in ("rosenbrock/adam", "rosenbrock/momentum", "rosenbrock/rmsprop"):
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "linear_regresion", "--out", "x"], "Did you mean 'linear_regression'?"),
+        (["train", "linear_regression", "--preset", "slow", "--out", "x"], "unknown preset 'slow'"),
+        (["train", "linear_regression", "--out", "x", "--set", "units=3"], "unknown setting 'units'"),
+        (["train", "linear_regression", "--out", "x", "--set", "num_units"], "--set takes NAME=VALUE"),
+        (["train", "linear_regression", "--out", "x", "--set", "num_units=many"], "takes a int, got 'many'"),
+        (["tune", "rosenbrock", "sgd", "--out", "x"], "unknown rule"),
+        (["evaluate", "rosenbrock", "nothing"], "unknown optimizer 'nothing'"),
+        (["evaluate", "rosenbrock", "optax:sgd(learning_rate=open('x'))"], "only literals are allowed"),
+        (["evaluate", "rosenbrock", "optax:nothing()"], "cannot find optax:nothing"),
+        (["evaluate", "rosenbrock", "optax:sgd(wrong=1)"], "failed"),
+        (["evaluate", "rosenbrock", "math:sqrt(2.0)"], "gave a float, not an optimizer"),
+        (["figure", "99"], "unknown figure '99'"),
+        (["reproduce", "mnistt", "--out", "x"], "unknown task 'mnistt'"),
+    ],
+)
+def test_a_wrong_call_is_one_clear_paragraph_and_writes_nothing(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_optimizer_specifications():
+    assert isinstance(parse_optimizer("optoscope.optimizers:Momentum(0.1, decay=0.5)"), Momentum)
+    assert isinstance(parse_optimizer("optax:adam(1e-3)"), optax.GradientTransformation)
+    assert parse_optimizer("linear_regression/momentum").decay == load("linear_regression/momentum").optimizer.decay
