@@ -129,7 +129,7 @@ def test_step_components_is_the_vmap_of_step_in_values_and_gradients(name, dtype
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=10, derandomize=True, deadline=None)
+@settings(max_examples=5, derandomize=True, deadline=None)
 @given(gradients=hnp.arrays(np.float32, 6, elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False)))
 def test_lift_runs_the_rule_on_every_component_of_a_nested_pytree(name, gradients):
     updates, state, dx, rows = LIFTED[name](gradients)

@@ -250,7 +250,7 @@ def _refuse_leaks(tx, shared):
         *(f"at gradients of scale {scale:g}" for scale in _PROBE_SCALES),
         "where one gradient is infinite",
     ]
-    params, other_params = rng.standard_normal((2, _PROBE_SIZE))
+    params = rng.standard_normal((2, _PROBE_SIZE))
 
     def run(x, gradients):
         def step(state, g):
@@ -259,24 +259,23 @@ def _refuse_leaks(tx, shared):
 
         return jax.lax.scan(step, tx.init(x), gradients)
 
-    def together(x):
-        tree, trees = _as_tree(x), jax.vmap(jax.vmap(_as_tree))(gradients)
-        dx = jax.vmap(lambda g: run(tree, g)[1])(trees)
-        return jnp.concatenate([dx[name].reshape(*gradients.shape[:2], -1) for name in _PROBE_SHAPES], axis=-1)
+    def together(x, g):
+        dx = run(_as_tree(x), jax.vmap(_as_tree)(g))[1]
+        return jnp.concatenate([dx[name].reshape(len(g), -1) for name in _PROBE_SHAPES], axis=1).T
 
     def alone(x, g):
-        return jax.vmap(lambda x, g: run(x[None], g[:, None])[1][:, 0], in_axes=(0, 1), out_axes=1)(x, g)
-
-    def clocks(g):
-        return [leaf for leaf, is_shared in zip(jax.tree.leaves(run(params, g)[0]), shared) if is_shared]
+        state, dx = run(x[None], g[:, None])
+        clocks = [leaf for leaf, is_shared in zip(jax.tree.leaves(state), shared) if is_shared]
+        return dx[:, 0], clocks
 
     @jax.jit
     def probe():
-        apart = jax.vmap(lambda g: alone(params, g))(gradients)
-        return together(params), together(other_params), apart, jax.vmap(clocks)(gradients[:-1])
+        """Updates [scale, component, step], and what all components share at the end [scale, component, ...]."""
+        read = jax.vmap(lambda x: jax.vmap(lambda g: together(x, g))(gradients))(params)
+        return read, jax.vmap(lambda g: jax.vmap(alone, in_axes=(0, 1))(params[0], g))(gradients)
 
     try:
-        updates, other_updates, apart, ends = jax.tree.map(np.asarray, probe())
+        (updates, other_updates), (apart, ends) = jax.tree.map(np.asarray, probe())
     except jax.errors.JAXTypeError as error:
         raise ValueError(
             "`from_optax` probes a transformation with numbers, but some of this one's are being traced by jit, vmap "
@@ -302,7 +301,7 @@ def _refuse_leaks(tx, shared):
                 f"leak of {leak:.2g}. Leave out norms over several components, and noise"
             )
     for end in ends:
-        leak, where = _worst(end, np.broadcast_to(end[:1], end.shape), labels)
+        leak, where = _worst(end[finite], np.broadcast_to(end[0, 0], end[finite].shape), labels)
         if leak > _LEAK_TOLERANCE:
             raise _refusal(
                 f"a variable that all components share depends on their gradients: {where}, it differs from its value "
