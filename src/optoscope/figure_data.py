@@ -297,7 +297,8 @@ def describe_problems(
     if isinstance(task, Rosenbrock):
         x, y = np.linspace(-2.5, 2.5, 201), np.linspace(-1.5, 3.5, 201)
         plane = jnp.stack(jnp.meshgrid(x, y), axis=-1)
-        losses = np.asarray(task.loss(jax.tree.map(lambda leaf: leaf[0], problems), plane, keys[0]), np.float64)
+        first = jax.tree.map(lambda leaf: leaf[0], problems)
+        losses = np.asarray(jax.vmap(jax.vmap(lambda at: task.loss(first, at, keys[0])))(plane), np.float64)
         starts = np.asarray(problems.initial_params, np.float64)
         return LossSurface(x, y, losses, starts, made_by)
     return None

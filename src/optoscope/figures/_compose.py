@@ -17,9 +17,12 @@ _LINEAR, _ROSENBROCK = "linear_regression", "rosenbrock"
 
 
 def compose(number: int, study: Study) -> Drawn:
-    """Draw a figure in the house style."""
+    """Draw a figure in the house style, and lay it out once, so that every file of it is the same."""
     with house_style():
-        return dataclasses.replace(_FIGURES[number](study), provenance=study.provenance)
+        drawn = _FIGURES[number](study)
+        drawn.figure.draw_without_rendering()
+        drawn.figure.set_layout_engine("none")
+        return dataclasses.replace(drawn, provenance=study.provenance)
 
 
 def _rates(study: Study) -> dict[str, float]:

@@ -42,7 +42,7 @@ def draw_s_curve(anatomy: Anatomy, axes: Axes, *, plane: tuple[int, int] = PLANE
         *points.T,
         c=branch.gradients,
         cmap=GRADIENTS,
-        norm=symmetric_norm(branch.gradients, decades=2),
+        norm=symmetric_norm(branch.gradients, decades=2.0),
         s=9,
         linewidth=0,
         zorder=4,
@@ -63,7 +63,7 @@ def draw_branch_updates(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
     result, at = anatomy.branch_updates, branch_gradients(anatomy)
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
-    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients, decades=2)(at))
+    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients, decades=2.0)(at))
     lines = [axes.plot(result.gradients, dx, color=color)[0] for dx, color in zip(result.updates, colors, strict=True)]
     reach = _linear_reach(anatomy)
     inside = result.updates[:, np.abs(result.gradients) <= reach]

@@ -28,7 +28,7 @@ PAGE, COLUMN, ROW = 7.2, 3.6, 2.15
 #: One color per optimizer, throughout: as in the paper, and ordered in lightness, so that print in gray stays legible.
 COLORS = {
     "learned": "#123f8c",
-    "adam": "#c8232c",
+    "adam": "#d9413d",
     "momentum": "#ef8a2b",
     "rmsprop": "#e6c229",
     "gradient_descent": "#8a8a8a",

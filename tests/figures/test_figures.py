@@ -1,0 +1,274 @@
+"""Figures show the numbers of their results: artists are compared with them, not pixels."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from optoscope.figures import NUMBERS, available, draw, performance, style
+from optoscope.figures._state_space import draw_spectrum, project
+from optoscope.figures.adaptation import draw_adaptation, draw_branch_updates, draw_s_curve
+from optoscope.figures.momentum import draw_shift
+from optoscope.figures.recovered_momentum import draw_mode_paths, draw_parameters
+from optoscope.figures.schedules import draw_learning_rates
+from optoscope.figures.tuning import draw_samples, tuning_figure
+from optoscope.figures.update_functions import draw_gradient_density, draw_initial_update
+
+
+@pytest.fixture
+def axes():
+    return Figure().subplots()
+
+
+@pytest.fixture(scope="session")
+def drawn(study):
+    return {number: draw(number, study) for number in NUMBERS}
+
+
+def test_every_figure_can_be_drawn_from_a_whole_study(study):
+    assert available(study) == NUMBERS == [1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 14, 15, 17, 18, 19]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_figure_draws_without_a_warning(drawn, number):
+    one = drawn[number]
+    one.figure.draw_without_rendering()
+    assert one.number == number
+    assert one.title and one.caption.endswith(".")
+    assert "nan" not in one.caption
+    assert set(one.numbers) == {"summary", "panels"}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_are_plain_json_and_the_ones_drawn(drawn, number):
+    read = json.loads(json.dumps(style.plain(drawn[number].numbers), allow_nan=False))
+    lines = [line for axes in _all_axes(drawn[number].figure) for line in axes.lines]
+    series = [s for panel in read["panels"].values() for s in panel["series"].values()]
+    assert series
+    for panel, found in zip(read["panels"].values(), drawn[number].numbers["panels"].values()):
+        assert panel["x"] == found["x"]
+        for name, values in found["series"].items():
+            for axis, array in values.items():
+                kept = np.array(panel["series"][name][axis], float)
+                np.testing.assert_array_equal(kept[np.isfinite(kept)], np.asarray(array, float)[np.isfinite(array)])
+    drawn_lines = {_key(line.get_xdata(), line.get_ydata()) for line in lines}
+    for panel in drawn[number].numbers["panels"].values():
+        for name, values in panel["series"].items():
+            if name.endswith(("update", "tangent", "learning rate", ": mean", "leading mode")):
+                assert _key(values["x"], values["y"]) in drawn_lines
+
+
+def _all_axes(figure):
+    return [a for axes in figure.axes for a in (axes, *axes.child_axes)]
+
+
+def _key(x, y):
+    return np.asarray(x, float).tobytes() + np.asarray(y, float).tobytes()
+
+
+def test_files_are_written_and_the_same_each_time(drawn, tmp_path):
+    first = style.save_figure(drawn[5], tmp_path / "a")
+    second = style.save_figure(drawn[5], tmp_path / "b", made_with="optoscope figure 5")
+    assert [path.name for path in first] == ["figure_5.png", "figure_5.svg", "figure_5.json"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert first[0].read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in first[1].read_bytes()
+    assert b"<dc:date>" not in first[1].read_bytes()
+    data = json.loads(first[2].read_text())
+    assert data["figure"] == 5
+    assert data["made_with"] == "optoscope figure 5"
+    assert data["title"] == drawn[5].title
+    assert data["provenance"]["settings"]["num_problems"] == 4
+    rates = drawn[5].numbers["panels"]["b"]["series"]["learning rate"]["y"]
+    assert data["panels"]["b"]["series"]["learning rate"]["y"] == rates.tolist()
+
+
+def test_what_is_not_finite_becomes_null():
+    value = {"a": np.array([1.0, np.inf, np.nan]), "b": 1 + 2j, "c": (True, None, "x", np.int64(3))}
+    assert style.plain(value) == {"a": [1.0, None, None], "b": {"re": 1.0, "im": 2.0}, "c": [True, None, "x", 3]}
+
+
+def test_loss_curves_are_means_medians_and_errors(study, axes):
+    evaluation = study.evaluations["rosenbrock"]
+    artists = performance.draw_loss_curves(evaluation, axes)
+    losses = evaluation.losses[evaluation.index("adam")].astype(float)
+    np.testing.assert_allclose(artists["adam: mean"].get_ydata(), losses.mean(0))
+    np.testing.assert_allclose(artists["adam: median"].get_ydata(), np.median(losses, 0))
+    band = artists["adam: mean ± standard error"].get_paths()[0].vertices
+    expected = losses[:, -1].mean() + losses[:, -1].std(ddof=1) / np.sqrt(len(losses))
+    assert band[band[:, 0] == losses.shape[1] - 1, 1].max() == pytest.approx(expected)
+    assert axes.get_yscale() == "log"
+
+
+def test_violins_show_means_and_count_diverged_runs(study, axes):
+    evaluation = study.evaluations["linear_regression"]
+    objectives = evaluation.objectives.copy()
+    objectives[evaluation.index("adam"), 0] = np.inf
+    broken = type(evaluation)(evaluation.names, evaluation.task, evaluation.losses, objectives, {})
+    artists = performance.draw_violins(broken, axes)
+    mean = objectives[evaluation.index("momentum")].mean()
+    assert artists["momentum: mean ± standard error"].get_ydata()[1] == pytest.approx(mean)
+    assert [text.get_text() for text in axes.texts] == ["1 diverged"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["Momentum", "RMSProp", "Adam", "Learned"]
+
+
+def test_spectrum_holds_every_mode_over_the_untrained_ones(study, axes):
+    anatomy = study.anatomies["rosenbrock"]
+    artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, axes)
+    points = artists["decays"].get_offsets() @ [1, 1j]
+    np.testing.assert_allclose(np.sort_complex(points), np.sort_complex(anatomy.modes.decays))
+    np.testing.assert_allclose(np.sort(artists["decays"].get_array()), np.sort(np.abs(anatomy.modes.learning_rates)))
+    assert len(artists["untrained decays"].get_offsets()) == len(anatomy.untrained_modes.decays)
+    assert artists["untrained decays"].zorder < artists["decays"].zorder
+
+
+def test_shift_draws_one_line_per_displacement(study, axes):
+    shift = study.anatomies["rosenbrock"].shift
+    lines = list(draw_shift(shift, axes).values())
+    np.testing.assert_array_equal([line.get_ydata() for line in lines], shift.updates)
+
+
+def test_clipping_panels(study, axes):
+    anatomy = study.anatomies["linear_regression"]
+    artists = draw_initial_update(anatomy, axes)
+    np.testing.assert_array_equal(artists["update"].get_ydata(), anatomy.initial_update.updates[0])
+    at_one = np.interp(1.0, *artists["tangent"].get_data())
+    assert at_one == pytest.approx(-anatomy.autonomous.learning_rates[0])
+    values, edges, _ = draw_gradient_density(anatomy, axes)["density"].get_data()
+    inside = np.abs(anatomy.visits.gradients) <= edges[-1]
+    assert (values * np.diff(edges)).sum() == pytest.approx(inside.mean())
+
+
+def test_schedule_and_its_reference(study, axes):
+    autonomous = study.anatomies["linear_regression"].autonomous
+    artists = draw_learning_rates(autonomous, 3.7, axes)
+    np.testing.assert_array_equal(artists["learning rate"].get_ydata(), autonomous.learning_rates)
+    assert set(artists["tuned momentum"].get_ydata()) == {3.7}
+    assert artists["tuned momentum"].get_linestyle() == "--"
+    assert set(draw_learning_rates(autonomous, None, axes)) == {"learning rate"}
+
+
+def test_s_curve(study, axes):
+    anatomy = study.anatomies["rosenbrock"]
+    artists = draw_s_curve(anatomy, axes, plane=(1, 2))
+    np.testing.assert_allclose(artists["fixed points"].get_offsets(), project(anatomy, anatomy.branch.states, (1, 2)))
+    np.testing.assert_array_equal(artists["fixed points"].get_array(), anatomy.branch.gradients)
+    colors = artists["fixed points"].cmap(
+        artists["fixed points"].norm(np.array([-1, 1]) * anatomy.branch.gradients[-1])
+    )
+    assert colors[0, 0] > colors[0, 1] and colors[1, 1] > colors[1, 0]  # negative red, positive green
+    lines = draw_branch_updates(anatomy, axes)
+    np.testing.assert_array_equal([line.get_ydata() for line in lines.values()], anatomy.branch_updates.updates)
+    arms = draw_adaptation(anatomy.branch, 0.1, axes)
+    drawn = len(arms["negative gradients"].get_xdata()) + len(arms["positive gradients"].get_xdata())
+    assert drawn == len(anatomy.branch.gradients) - 1
+    assert arms["positive gradients"].get_ydata()[-1] == anatomy.branch.learning_rates[-1]
+    assert to_hex(arms["positive gradients"].get_color()) == style.POSITIVE
+
+
+def test_modes_as_momentum(study, axes):
+    modes = study.momentum_like_anatomy.modes
+    artists = draw_parameters(modes, (2.0, 0.9), (3.0, 0.8), axes)
+    np.testing.assert_allclose(artists["modes"].get_offsets()[:, 1], np.abs(modes.decays))
+    assert artists["tuned momentum"].get_offsets().tolist() == [[2.0, 0.9]]
+    assert artists["analytic optimum"].get_offsets().tolist() == [[3.0, 0.8]]
+    through = study.meta_training["momentum_like"]
+    assert len(draw_mode_paths(through, (3.0, 0.8), axes)["modes"].get_offsets()) == through.decays.size
+
+
+def test_single_mode_of_a_linear_system_explains_all(study):
+    single = study.single_mode
+    assert single.driven_updates.shape == single.updates.shape
+    response = study.momentum_like_anatomy.modes.as_optimizer(single.modes)
+    assert np.all(np.abs(response.decays) < 1)
+    residual = ((single.updates - single.driven_updates) ** 2).sum()
+    total = ((single.updates - single.updates.mean()) ** 2).sum()
+    assert single.driven_r_squared == pytest.approx(1 - residual / total)
+    first = -(single.learning_rates.sum().real) * study.momentum_like_anatomy.visits.gradients[:, 0]
+    np.testing.assert_allclose(single.driven_updates[:, 0], first, rtol=1e-6)
+
+
+def test_samples_best_on_top_and_winner_marked(study, axes):
+    tuned = study.tuned["rosenbrock"]["adam"]
+    from matplotlib.colors import LogNorm
+
+    artists = draw_samples(tuned, (0, 1), LogNorm(1e-2, 1), axes)
+    scores = artists["settings"].get_array()
+    assert (np.diff(scores) <= 0).all()  # the last one drawn is the best
+    assert len(scores) + len(artists["diverged"].get_offsets()) == len(tuned.scores)
+    rate, decay = tuned.samples[tuned.winner, :2]
+    np.testing.assert_allclose(artists["winner"].get_offsets(), [[rate, 1 - decay]])
+
+
+def test_tuning_figure_has_a_panel_per_pair_with_one_color_scale(study):
+    drawn = tuning_figure(18, "linear_regression", study.tuned["linear_regression"])
+    assert list(drawn.numbers["panels"]) == list("abcde")
+    shown = [
+        c
+        for axes in drawn.figure.axes
+        for c in axes.collections
+        if c.get_cmap() is not None and c.get_array() is not None
+    ]
+    assert len({(c.norm.vmin, c.norm.vmax) for c in shown}) == 1
+
+
+def test_one_color_per_optimizer(drawn, study):
+    for number in (1, 17):
+        for name in study.evaluations["rosenbrock"].names:
+            color = style.color_of(name)
+            artists = [
+                to_hex(artist.get_color() if hasattr(artist, "get_ydata") else artist.get_facecolor()[0][:3])
+                for axes in drawn[number].figure.axes
+                for artist in (*axes.lines, *axes.collections)
+                if hasattr(artist, "get_ydata") or len(artist.get_facecolor())
+            ]
+            assert color in artists
+    order = [
+        sum(np.array([0.2126, 0.7152, 0.0722]) * _rgb(style.COLORS[n]))
+        for n in ("learned", "adam", "momentum", "rmsprop")
+    ]
+    assert (np.diff(order) > 0.07).all()  # distinct in gray
+
+
+def _rgb(color):
+    return np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def test_one_task_gives_one_column_and_fewer_figures(study):
+    import dataclasses
+
+    name = "linear_regression"
+    parts = ("trained", "tuned", "evaluations", "anatomies", "information")
+    one = dataclasses.replace(study, tasks=(name,), **{p: {name: getattr(study, p)[name]} for p in parts})
+    assert available(one) == [1, 2, 5, 8, 10, 11, 12, 14, 15, 17, 18]
+    for number in (1, 8, 10, 11, 12, 17):
+        draw(number, one).figure.draw_without_rendering()
+    with pytest.raises(ValueError, match="unknown figure that this study can draw '3'"):
+        draw(3, one)
+    with pytest.raises(ValueError, match="unknown figure '7'"):
+        draw(7, one)
+
+
+def test_a_study_of_one_figure_computes_only_what_it_needs(zoo):
+    import jax
+
+    from optoscope.figure_data import make_study
+
+    said = []
+    names = ["linear_regression", "rosenbrock"]
+    study = make_study(
+        names, key=jax.random.key(0), source=zoo, figures=[2, 18], report=lambda *args: said.append(args)
+    )
+    assert available(study) == [2, 18, 19]
+    assert said == [("known updates", 0, 1), ("study", 1, 1)]
+    with pytest.raises(ValueError, match="unknown figure for rosenbrock '5'"):
+        make_study(["rosenbrock"], key=jax.random.key(0), source=zoo, figures=[5])
+
+
+def test_importing_figures_loads_no_matplotlib():
+    code = "import sys, optoscope.figures; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
