@@ -1,1 +1,1 @@
-"""Measurements, as ratios in one run. `python -m benchmarks` runs the short ones; `python -m benchmarks.seeds` trains."""
+"""Measurements, as ratios in one run: `python -m benchmarks` runs the short ones, `benchmarks.seeds` trains."""

@@ -42,6 +42,7 @@ def main() -> None:
             "training s": one.metrics["seconds"],
             "best validation": one.metrics["best_validation"],
             "meta-steps skipped": one.metrics["num_skipped"],
+            "meta-steps rolled back": one.metrics.get("num_rollbacks", 0),
             "largest validation in the second half": max(second_half),
         }
     for num_problems in (64, 512):

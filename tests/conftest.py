@@ -9,7 +9,8 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("optoscope", "beartype.beartype")
+# As in PEP 484, an int is as good as a float.
+install_import_hook("optoscope", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_weights_of_another_shape_are_refused(trained, tmp_path):
 def test_unknown_names_list_the_known_ones(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'rosenbrock'\?"):
         load("rosenbrok")
-    with pytest.raises(FileNotFoundError, match="looked for nothing.json"):
+    with pytest.raises(FileNotFoundError, match=r"looked for nothing\.json"):
         load(tmp_path / "nothing")
     (tmp_path / "picture.png").write_bytes(b"x")
     with pytest.raises(ArtifactError, match=r"no picture.json beside it"):

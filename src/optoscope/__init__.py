@@ -10,27 +10,53 @@ if TYPE_CHECKING:
     from optoscope import dynamics as dynamics
     from optoscope import optimizers as optimizers
     from optoscope import tasks as tasks
+    from optoscope import training as training
+    from optoscope.anatomy import Anatomy as Anatomy
+    from optoscope.anatomy import dissect as dissect
+    from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
+    from optoscope.artifacts import TunedOptimizer as TunedOptimizer
+    from optoscope.artifacts import load as load
+    from optoscope.artifacts import shipped as shipped
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import lift as lift
     from optoscope.rollouts import Rollout as Rollout
     from optoscope.rollouts import Save as Save
     from optoscope.rollouts import rollout as rollout
     from optoscope.rollouts import rollout_batch as rollout_batch
+    from optoscope.training import MetaTrainConfig as MetaTrainConfig
+    from optoscope.training import Purpose as Purpose
+    from optoscope.training import evaluate as evaluate
+    from optoscope.training import meta_train as meta_train
+    from optoscope.training import preset as preset
+    from optoscope.training import tune as tune
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
+    "Anatomy": "optoscope.anatomy",
+    "MetaTrainConfig": "optoscope.training",
+    "Purpose": "optoscope.training",
     "Rollout": "optoscope.rollouts",
     "Save": "optoscope.rollouts",
+    "TrainedOptimizer": "optoscope.artifacts",
+    "TunedOptimizer": "optoscope.artifacts",
+    "dissect": "optoscope.anatomy",
     "dynamics": None,
+    "evaluate": "optoscope.training",
     "from_optax": "optoscope.optimizers",
     "lift": "optoscope.optimizers",
+    "load": "optoscope.artifacts",
+    "meta_train": "optoscope.training",
     "optimizers": None,
+    "preset": "optoscope.training",
     "rollout": "optoscope.rollouts",
     "rollout_batch": "optoscope.rollouts",
+    "shipped": "optoscope.artifacts",
     "tasks": None,
+    "training": None,
+    "tune": "optoscope.training",
 }
 
-__all__ = list(_PUBLIC)
+__all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 

@@ -6,8 +6,8 @@ or `grad`) are let through, because their numbers do not exist yet.
 
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from optoscope._choices import check_choice as check_choice
 
@@ -21,15 +21,13 @@ def check_number(
         TypeError: if `value` is not numeric.
         ValueError: if it lies outside the interval; the message ends with `hint`.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     try:
         array = np.asarray(value)
-        magnitudes = array.real.astype(float) if np.iscomplexobj(array) else array.astype(float)
+        magnitudes = np.abs(array) if np.iscomplexobj(array) else array.astype(float)
     except (TypeError, ValueError):
         raise TypeError(f"`{name}` must be a number or an array of numbers, got {value!r}; {hint}.") from None
-    if np.iscomplexobj(array):
-        magnitudes = np.abs(array)
     inside = (magnitudes > low if open_low else magnitudes >= low) & (magnitudes < high)
     if not np.all(inside & np.isfinite(magnitudes)):
         bracket = "(" if open_low else "["

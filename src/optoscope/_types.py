@@ -12,23 +12,36 @@ Axes used throughout the library:
 - `sample`: hyperparameter settings
 """
 
-from jaxtyping import Array, Bool, Complex, Float, Int, Key, PRNGKeyArray, PyTree, Shaped
+from typing import TYPE_CHECKING
+
+from jaxtyping import Array, Bool, Complex, Float, Int, Key, PRNGKeyArray, Shaped
 from numpy.typing import ArrayLike
 
 #: A number: a Python float, or a zero-dimensional array.
 Scalar = Float[Array, ""] | float
 #: Random keys, one per problem.
 Keys = Key[Array, " problem"]
-#: A pytree of inner parameters `x`.
-Params = PyTree[Shaped[Array, "..."]]
+if TYPE_CHECKING:  # a static checker knows no pytrees
+    from typing import Any as Params
+    from typing import Any as PyTree
+
+    from jaxlib._jax import Device as Device
+else:
+    from jax import Device as Device
+    from jaxtyping import PyTree
+
+    #: A pytree of inner parameters `x`.
+    Params = PyTree[Shaped[Array, "..."]]
 
 __all__ = [
     "Array",
     "ArrayLike",
     "Bool",
     "Complex",
+    "Device",
     "Float",
     "Int",
+    "Keys",
     "PRNGKeyArray",
     "Params",
     "PyTree",

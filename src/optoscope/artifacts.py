@@ -109,6 +109,11 @@ class TunedOptimizer:
     settings: dict[str, Any]
     provenance: dict[str, Any]
 
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """The winning value of each hyperparameter that was searched."""
+        return dict(zip(self.names, self.samples[self.winner].tolist()))
+
     def save(self, path: str | Path) -> Path:
         """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
         names = ("samples", "scores", "leaders", "leader_scores")
@@ -266,7 +271,9 @@ def _trained(arrays, data) -> TrainedOptimizer:
         for (name, weight), shape in zip(weights.items(), shapes, strict=True):
             if weight.shape != (*leading, *shape):
                 raise ArtifactError(f"{prefix}.{name} has shape {weight.shape}, expected {(*leading, *shape)}.")
-        return GRUOptimizer(**weights, **settings)
+        # Built from its structure: snapshots carry an axis that the class's annotations do not name.
+        skeleton = GRUOptimizer.create(1, key=jax.random.key(0), **settings)
+        return jax.tree.unflatten(jax.tree.structure(skeleton), list(weights.values()))
 
     steps = arrays["snapshot_steps"]
     return TrainedOptimizer(

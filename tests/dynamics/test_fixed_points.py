@@ -6,7 +6,7 @@ from planted_systems import Counter, Cubic, LinearSystem, RootState
 
 from optoscope._status import Status
 from optoscope.dynamics import find_fixed_points
-from optoscope.optimizers import Adam, GradientDescent, GRUOptimizer, Momentum, RMSProp
+from optoscope.optimizers import AbstractOptimizer, Adam, GradientDescent, GRUOptimizer, Momentum, RMSProp
 
 
 def roots(gradient):

@@ -43,7 +43,7 @@ def same(a, b):
 
 
 def test_training_improves_on_validation_problems(key):
-    config = dataclasses.replace(TINY, num_meta_steps=60, clip=0.05, eps=1e-6, b1=0.8, b2=0.9)
+    config = dataclasses.replace(TINY, num_units=8, num_meta_steps=200, clip=0.05, eps=1e-6, b1=0.8, b2=0.9)
     trained = meta_train(LinearRegression(), config=config, key=key)
     assert trained.metrics["best_validation"] < 0.8 * trained.curve["validations"][0]
     assert trained.curve["validations"][0] == pytest.approx(1.0, abs=1e-5)

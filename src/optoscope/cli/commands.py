@@ -103,7 +103,8 @@ class Train:
         out = Output()
         out.text(
             f"best validation {trained.metrics['best_validation']:.5f} at meta-step {trained.metrics['best_step']} "
-            f"({trained.metrics['seconds']:.0f} s, {trained.metrics['num_skipped']} steps skipped); wrote {path}"
+            f"({trained.metrics['seconds']:.0f} s, {trained.metrics['num_skipped']} steps skipped, "
+            f"{trained.metrics['num_rollbacks']} rolled back); wrote {path}"
         )
         return out.finish()
 
@@ -350,5 +351,4 @@ def _describe(name: str, artifact) -> list:
 
 
 def _setting(tuned) -> str:
-    values = tuned.samples[tuned.winner]
-    return ", ".join(f"{name}={value:.4g}" for name, value in zip(tuned.names, values))
+    return ", ".join(f"{name}={value:.4g}" for name, value in tuned.hyperparameters.items())

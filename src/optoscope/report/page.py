@@ -184,11 +184,11 @@ def _recipes(study: Study) -> str:
             continue
         if recipe.how == "tune":
             tuned = study.tuned[recipe.task][recipe.setting]
-            best = dict(zip(tuned.names, tuned.samples[tuned.winner]))
-            result = ", ".join(f"{name} = {value:.4g}" for name, value in best.items())
+            result = ", ".join(f"{name} = {value:.4g}" for name, value in tuned.hyperparameters.items())
             made = tuned.provenance
         else:
-            trained = study.momentum_like if recipe.name == "momentum_like" else study.trained[recipe.task]
+            trained = study.trained[recipe.task] if recipe.name in study.trained else study.momentum_like
+            assert trained is not None
             result = f"best validation {trained.metrics['best_validation']:.4g}, {trained.metrics['seconds']:.0f} s"
             made = trained.provenance
         rows.append([recipe.name, recipe.command, result, f"{made['machine']}, jax {made['versions']['jax']}"])

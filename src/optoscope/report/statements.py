@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from optoscope.anatomy import Anatomy
-from optoscope.figure_data import Study
+from optoscope.artifacts import TunedOptimizer
+from optoscope.figure_data import SingleMode, Study
 from optoscope.training.evaluate import Evaluation
 from optoscope.training.recipes import BASELINES
 
@@ -35,10 +36,11 @@ def statements(study: Study) -> list[Statement]:
     for task, evaluation in study.evaluations.items():
         found += _performance(task, evaluation)
         if task in study.anatomies:
-            rate = float(study.tuned[task]["momentum"].optimizer.learning_rate)
+            rate = study.tuned[task]["momentum"].hyperparameters["learning_rate"]
             found += _mechanisms(task, study.anatomies[task], rate)
-    if study.momentum_like_anatomy is not None:
-        found += _recovered_momentum(study)
+    if study.momentum_like_anatomy is not None and study.single_mode is not None:
+        tuned = study.tuned["linear_regression"]["momentum"]
+        found += _recovered_momentum(study.momentum_like_anatomy, study.single_mode, tuned)
     return found
 
 
@@ -52,8 +54,8 @@ def _performance(task: str, evaluation: Evaluation) -> list[Statement]:
         c = evaluation.compare(learned, name)
         rows.append(
             f"{rule}: {evaluation.means[evaluation.index(name)]:.4g} (median "
-            f"{evaluation.medians[evaluation.index(name)]:.4g}); difference {_interval(c.difference_interval)}, log ratio "
-            f"{_interval(c.log_ratio_interval)}"
+            f"{evaluation.medians[evaluation.index(name)]:.4g}); difference {_interval(c.difference_interval)}, "
+            f"log ratio {_interval(c.log_ratio_interval)}"
         )
     mean, median = evaluation.means[0], evaluation.medians[0]
     return [
@@ -93,7 +95,7 @@ def _mechanisms(task: str, anatomy: Anatomy, tuned_rate: float) -> list[Statemen
             "Trajectories converge to a single fixed point; the total variance of the states goes to zero.",
             f"{attracting} attracting fixed point{'s' if attracting != 1 else ''} at g = 0 from "
             f"{resting.seed_points.size} starts ({lost:.1%} of the starts did not converge). Total variance: largest "
-            f"{variance.max():.3g}, after the last step {variance[-1]:.3g} ({variance[-1] / variance.max():.2%} of it).",
+            f"{variance.max():.3g}, in the end {variance[-1]:.3g} ({variance[-1] / variance.max():.2%} of it).",
             8,
         ),
         Statement(
@@ -131,16 +133,15 @@ def _mechanisms(task: str, anatomy: Anatomy, tuned_rate: float) -> list[Statemen
             task,
             "Fixed points at constant gradients form an S-curve of attractors; the learning rate falls with |g|.",
             f"followed from {branch.gradients.min():.3g} to {branch.gradients.max():.3g}: {len(branch.folds)} folds, "
-            f"{branch.attracting.mean():.0%} of the points attract; learning rate {branch.learning_rates[middle]:.3g} in "
-            f"the center, {tails[0]:.3g} and {tails[1]:.3g} in the tails, smallest {branch.learning_rates.min():.3g} "
-            f"(tuned momentum: {tuned_rate:.3g}).",
+            f"{branch.attracting.mean():.0%} of the points attract; learning rate {branch.learning_rates[middle]:.3g} "
+            f"in the center, {tails[0]:.3g} and {tails[1]:.3g} in the tails, smallest "
+            f"{branch.learning_rates.min():.3g} (tuned momentum: {tuned_rate:.3g}).",
             12,
         ),
     ]
 
 
-def _recovered_momentum(study: Study) -> list[Statement]:
-    anatomy, tuned = study.momentum_like_anatomy, study.tuned["linear_regression"]["momentum"].optimizer
+def _recovered_momentum(anatomy: Anatomy, single: SingleMode, tuned: TunedOptimizer) -> list[Statement]:
     modes, pca = anatomy.modes, anatomy.components
     others = np.abs(modes.decays[1:]).max()
     return [
@@ -150,9 +151,9 @@ def _recovered_momentum(study: Study) -> list[Statement]:
             "An optimizer that recovers momentum: one mode apart from the bulk whose timescale and learning rate match "
             "the tuned ones; one principal component explains nearly all; the mode alone behaves like the whole.",
             f"leading mode beta {_complex(modes.decays[0])}, alpha {_complex(modes.learning_rates[0])}; next largest "
-            f"|beta| {others:.3f}; tuned momentum beta {float(tuned.decay):.3f}, alpha {float(tuned.learning_rate):.3f}; "
-            f"analytic 0.881 and 3.759. PC 1 holds {pca.explained_variance_ratio[0]:.1%}. Updates of the mode alone: "
-            f"R2 {study.single_mode.r_squared:.4f}.",
+            f"|beta| {others:.3g}; tuned momentum beta {tuned.hyperparameters['decay']:.3f} and alpha "
+            f"{tuned.hyperparameters['learning_rate']:.3f}; analytic 0.881 and 3.759. PC 1 holds "
+            f"{pca.explained_variance_ratio[0]:.1%}. Updates of the mode alone: R2 {single.r_squared:.4f}.",
             14,
         )
     ]

@@ -1,6 +1,7 @@
 """A task is a distribution of problems; a problem is what was drawn from it."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 
@@ -24,5 +25,5 @@ class AbstractTask(eqx.Module):
         """Draw one problem."""
 
     @abc.abstractmethod
-    def loss(self, problem: Problem, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
-        """Return the loss of `params`; `key` draws the minibatch where there is one."""
+    def loss(self, problem: Any, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        """Return the loss of `params` on a problem of this task; `key` draws the minibatch where there is one."""

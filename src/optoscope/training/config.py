@@ -50,6 +50,9 @@ class MetaTrainConfig:
     starts next to the minimum make the plain mean heavy-tailed."""
     weight_average: float = 0.0
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none."""
+    spike_factor: float = float("inf")
+    """A meta-step whose objective exceeds this many times the running one is not applied; the weights go back to
+    their average instead. It ends an instability before it spreads, and needs `weight_average`."""
     num_validation_problems: int = 256
     """Problems on which the best weights are chosen; never trained on."""
     validate_every: int = 100
@@ -95,7 +98,7 @@ _FAST = MetaTrainConfig(
     num_units=32,
     batch_size=64,
     num_meta_steps=12000,
-    learning_rate=3e-3,
+    learning_rate=2.5e-3,
     warmup_steps=50,
     b1=0.8,
     b2=0.9,
@@ -104,6 +107,7 @@ _FAST = MetaTrainConfig(
     l2=1e-5,
     objective_cap=2.0,
     weight_average=0.995,
+    spike_factor=2.0,
     segment_length=20,
 )
 
@@ -116,6 +120,7 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             input_scale=1e-2,
             output_scale=0.1,
             num_meta_steps=8000,
+            spike_factor=float("inf"),
             learning_rate=1e-3,
             b1=0.9,
             b2=0.99,

@@ -164,7 +164,8 @@ def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
 
     if not np.isfinite(values).all():
         # One diverged run makes the mean infinite on its side, or undefined if both sides diverged.
-        return (float("-inf"), float("inf")) if np.isnan(values.mean()) else (float(values.mean()),) * 2
+        mean = float(values.mean())
+        return (float("-inf"), float("inf")) if np.isnan(mean) else (mean, mean)
     if np.ptp(values) == 0:
         return (float(values[0]), float(values[0]))
     found = bootstrap(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optoscope._types import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from optoscope._types import Array, Bool, Device, Float, Int, PRNGKeyArray, PyTree
 from optoscope.optimizers import GRUOptimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask
@@ -23,7 +23,9 @@ class MetaState(eqx.Module):
     average: GRUOptimizer
     adam: optax.OptState
     step: Int[Array, ""]
+    running_objective: Float[Array, ""]
     num_skipped: Int[Array, ""]
+    num_rollbacks: Int[Array, ""]
 
 
 def meta_optimizer(config: MetaTrainConfig) -> optax.GradientTransformation:
@@ -49,8 +51,16 @@ def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> Meta
     """Return the state before the first meta-step."""
     optimizer = jax.tree.map(jnp.array, optimizer)
     average = jax.tree.map(jnp.array, optimizer)  # a copy: the meta-step gives every buffer away
-    adam = meta_optimizer(config).init(optimizer)
-    return MetaState(optimizer, average, adam, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    adam = meta_optimizer(config).init(_untyped(optimizer))
+    return MetaState(
+        optimizer=optimizer,
+        average=average,
+        adam=adam,
+        step=jnp.zeros((), jnp.int32),
+        running_objective=jnp.ones(()),  # an untrained optimizer does nothing: its objective is 1
+        num_skipped=jnp.zeros((), jnp.int32),
+        num_rollbacks=jnp.zeros((), jnp.int32),
+    )
 
 
 def batch_objective(
@@ -65,7 +75,7 @@ def batch_objective(
 
 
 def make_objective_and_gradient(
-    task: AbstractTask, config: MetaTrainConfig, devices: list[jax.Device]
+    task: AbstractTask, config: MetaTrainConfig, devices: list[Device]
 ) -> Callable[[GRUOptimizer, PRNGKeyArray], tuple[Float[Array, ""], GRUOptimizer]]:
     """Return the function from weights and a key to a batch's meta-objective and its gradient.
 
@@ -95,7 +105,7 @@ def make_objective_and_gradient(
 
 
 def make_meta_step(
-    task: AbstractTask, config: MetaTrainConfig, devices: list[jax.Device]
+    task: AbstractTask, config: MetaTrainConfig, devices: list[Device]
 ) -> Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]:
     """Compile one meta-step.
 
@@ -106,7 +116,8 @@ def make_meta_step(
 
     Returns:
         A function from the state (see `replicate`) and the run's key to the new state and the batch's meta-objective.
-        A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`.
+        A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`; one whose
+        objective jumps (`config.spike_factor`) sets the weights back to their average.
     """
     meta = meta_optimizer(config)
     objective_and_gradient = make_objective_and_gradient(task, config, devices)
@@ -114,27 +125,37 @@ def make_meta_step(
     @functools.partial(jax.jit, donate_argnums=0)
     def meta_step(state: MetaState, key: PRNGKeyArray):
         objective, gradient = objective_and_gradient(state.optimizer, jax.random.fold_in(key, state.step))
-        usable = jnp.isfinite(objective) & _all_finite(gradient)
-        updates, adam = meta.update(gradient, state.adam, state.optimizer)
-        optimizer = optax.apply_updates(state.optimizer, updates)
+        finite = jnp.isfinite(objective) & _all_finite(gradient)
+        spike = finite & (objective > config.spike_factor * state.running_objective)
+        applied = finite & ~spike
+        updates, adam = meta.update(_untyped(gradient), state.adam)
+        optimizer = jax.tree.map(jnp.add, state.optimizer, updates)
         step = state.step + 1
         # The decay grows to its value, so that the average forgets the start.
         decay = jnp.minimum(config.weight_average, step / (step + 10.0))
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, optimizer)
-        old, new = (state.optimizer, state.average, state.adam), (optimizer, average, adam)
-        optimizer, average, adam = jax.tree.map(lambda a, b: jnp.where(usable, b, a), old, new)
-        return MetaState(optimizer, average, adam, step, state.num_skipped + ~usable), objective
+        running = 0.98 * state.running_objective + 0.02 * objective
+        held = jax.tree.map(lambda here, back: jnp.where(spike, back, here), state.optimizer, state.average)
+        old, new = (held, state.average, state.adam, state.running_objective), (optimizer, average, adam, running)
+        optimizer, average, adam, running = jax.tree.map(lambda a, b: jnp.where(applied, b, a), old, new)
+        num_skipped, num_rollbacks = state.num_skipped + ~finite, state.num_rollbacks + spike
+        return MetaState(optimizer, average, adam, step, running, num_skipped, num_rollbacks), objective
 
     return meta_step
 
 
-def replicate(tree: PyTree, devices: list[jax.Device]) -> PyTree:
+def replicate(tree: PyTree, devices: list[Device]) -> PyTree:
     """Place arrays on every device, as the compiled meta-step wants them."""
     return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), jax.sharding.PartitionSpec()))
 
 
-def _mesh(devices: list[jax.Device]) -> jax.sharding.Mesh:
+def _mesh(devices: list[Device]) -> jax.sharding.Mesh:
     return jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
+
+
+def _untyped(tree: PyTree) -> PyTree:
+    """The same tree; optax's annotations know no modules."""
+    return tree
 
 
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:

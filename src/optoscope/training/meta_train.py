@@ -44,6 +44,7 @@ class Progress:
     validation: float | None
     best_validation: float
     num_skipped: int
+    num_rollbacks: int
     steps_per_second: float
     seconds: float
 
@@ -203,6 +204,7 @@ class _Run:
             "validation": validation,
             "best_validation": self.best_validation,
             "num_skipped": int(self.state.num_skipped),
+            "num_rollbacks": int(self.state.num_rollbacks),
             "seconds": round(self.seconds, 3),
         }
 
@@ -214,6 +216,7 @@ class _Run:
             validation=validation,
             best_validation=self.best_validation,
             num_skipped=int(self.state.num_skipped),
+            num_rollbacks=int(self.state.num_rollbacks),
             steps_per_second=speed,
             seconds=self.seconds,
         )
@@ -230,6 +233,7 @@ class _Run:
                 "best_validation": self.best_validation,
                 "best_step": self.best_step,
                 "num_skipped": int(self.state.num_skipped),
+                "num_rollbacks": int(self.state.num_rollbacks),
                 "seconds": round(self.seconds, 1),
                 "num_devices": num_devices,
             },
@@ -244,10 +248,14 @@ def _check(config: MetaTrainConfig) -> None:
     for name in ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every"):
         check_count(name, getattr(config, name), hint="see the presets for customary values")
     check_count("num_snapshots", config.num_snapshots, minimum=2, hint="the first and the last are always kept")
-    for name in ("learning_rate", "eps", "clip", "objective_cap"):
+    for name in ("learning_rate", "eps", "clip", "objective_cap", "spike_factor"):
         if getattr(config, name) != float("inf"):
             check_number(name, getattr(config, name), low=0, open_low=True, hint="see the presets")
     check_number("l2", config.l2, low=0, hint="0 switches it off")
+    if config.spike_factor != float("inf") and not config.weight_average:
+        raise ValueError(
+            "`spike_factor` sets weights back to their average; set `weight_average` too, for instance 0.995."
+        )
     check_number("weight_average", config.weight_average, low=0, high=1, hint="0 switches it off")
 
 

@@ -4,8 +4,9 @@ import enum
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from optoscope._types import Array, ArrayLike, Float, Keys, PRNGKeyArray
+from optoscope._types import Array, Float, Keys, PRNGKeyArray
 from optoscope.tasks import AbstractTask, Problem
 
 #: Initial losses below this are taken as this: a start at the minimum has no relative loss.
@@ -27,7 +28,9 @@ class Purpose(enum.IntEnum):
         return jax.random.fold_in(key, int(self))
 
 
-def meta_objective(losses: Float[ArrayLike, "*problem step"]) -> Float[Array, "*problem"]:
+def meta_objective(
+    losses: Float[Array, "*problem step"] | Float[np.ndarray, "*problem step"],
+) -> Float[Array, "*problem"]:
     """Mean loss along a run relative to the initial one: `mean(f_0 .. f_T) / f_0`.
 
     The mean over iterations is Maheswaranathan et al. (2021), App. D.2; the division by `f_0` is in their code and

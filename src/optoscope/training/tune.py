@@ -1,6 +1,5 @@
 """Random search over the hyperparameters of a hand-designed optimizer (App. D.3)."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -8,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._checks import check_count
-from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
@@ -88,7 +86,7 @@ def tune(
         sample_key = jax.random.fold_in(Purpose.INITIALIZE.key(key), attempt)
         unit = np.asarray(jax.random.uniform(sample_key, (num_samples, len(space)), dtype=jnp.float32), np.float64)
         samples = np.column_stack([bounds.from_unit(u) for bounds, u in zip(space.values(), unit.T)])
-        samples = samples.astype(np.float32).astype(np.float64)  # exactly what was scored
+        samples = samples.astype(np.float32).astype(np.float64)  # exactly what is scored
         scores = score(samples, screening, "screening")
         if not np.isfinite(scores).any():
             raise ValueError(
@@ -97,18 +95,18 @@ def tune(
             )
         leaders = np.argsort(scores, kind="stable")[: min(num_leaders, num_samples)]
         leader_scores = score(samples[leaders], fresh, "scoring the leaders again")
-        best = int(np.argmin(leader_scores))
-        winner = int(leaders[best])
+        winner = int(leaders[np.argmin(leader_scores)])
         wider = {name: bounds.widened(u, _EDGE) for (name, bounds), u in zip(space.items(), unit[winner])}
-        changed = {name: new for name, new in wider.items() if new is not None}
-        if not changed or attempt == _WIDENINGS:
+        on_edge = {name: new for name, new in wider.items() if new is not None}
+        if not on_edge or attempt == _WIDENINGS:
             break
-        for name, new in changed.items():
-            old = space[name]
-            widened.append(f"{name}: the winner lay on the edge of [{old.low:g}, {old.high:g}]; now {new}")
+        for name, new in on_edge.items():
+            widened.append(f"{name}: the winner lay on the edge of {space[name]}; now {new}")
             space[name] = new
-    if changed:
-        widened.append(f"after {_WIDENINGS} widenings the winner still lies on an edge of {', '.join(changed)}")
+    else:
+        raise AssertionError("the last attempt always breaks")
+    if on_edge:
+        widened.append(f"after {_WIDENINGS} widenings the winner still lies on an edge of {', '.join(on_edge)}")
     return TunedOptimizer(
         optimizer=kind(**dict(zip(space, samples[winner].tolist()))),
         task=name_of(task),
