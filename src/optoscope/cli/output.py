@@ -75,7 +75,8 @@ class Reporter:
         validation = progress.best_validation
         text = (
             f"objective {progress.objective:.4f}, best validation {validation:.4f}, "
-            f"{progress.num_skipped} skipped, {progress.num_rollbacks} rolled back, {progress.steps_per_second:.1f} steps/s"
+            f"{progress.num_skipped} skipped, {progress.num_rollbacks} rolled back, "
+            f"{progress.steps_per_second:.1f} steps/s"
         )
         self._show("meta-training", progress.step, progress.num_steps, text, progress.seconds_left)
 

@@ -73,7 +73,7 @@ def lift_over_problems(
         del params
         gradients = jax.vmap(lambda tree: ravel_pytree(tree)[0])(updates)
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], updates))
-        rows, dx = optimizer.step_components(state.reshape(-1, state.shape[-1]), gradients.reshape(-1))
+        rows, dx = optimizer.step_components(state.reshape(gradients.size, state.shape[-1]), gradients.reshape(-1))
         return jax.vmap(unravel)(dx.reshape(gradients.shape)), rows.reshape(state.shape)
 
     return optax.GradientTransformation(init, update)

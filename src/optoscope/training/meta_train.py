@@ -253,9 +253,7 @@ def _check(config: MetaTrainConfig) -> None:
             check_number(name, getattr(config, name), low=0, open_low=True, hint="see the presets")
     check_number("l2", config.l2, low=0, hint="0 switches it off")
     if config.spike_factor != float("inf") and not config.weight_average:
-        raise ValueError(
-            "`spike_factor` sets weights back to their average; set `weight_average` too, for instance 0.995."
-        )
+        raise ValueError("`spike_factor` sets weights back to their average; set `weight_average` too, such as 0.995.")
     check_number("weight_average", config.weight_average, low=0, high=1, hint="0 switches it off")
 
 

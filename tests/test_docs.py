@@ -1,0 +1,24 @@
+"""The code on the pages for contributors, and in the README, runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_on_the_page_runs(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    if not blocks:
+        pytest.skip("no code on this page")
+    exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": page.stem})
+
+
+def test_the_readme_has_the_two_commands_and_its_picture():
+    text = (ROOT / "README.md").read_text()
+    assert "make reproduce" in text and "make test" in text
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+        assert (ROOT / picture).stat().st_size > 1000
