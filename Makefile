@@ -8,7 +8,7 @@ reproduce: .venv/.runtime
 	$(BIN)/optoscope reproduce --out out/reproduce --force
 
 test: .venv/.dev
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
 
 slow: .venv/.dev
 	$(BIN)/pytest -m slow

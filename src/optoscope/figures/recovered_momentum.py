@@ -163,7 +163,7 @@ def figure_14(
         f"offset of the update goes from {anatomy.shift.offsets[0]:.2g} to {anatomy.shift.offsets[-1]:.2g}. That "
         f"mode has β = {describe(summary['decay'])} and α = {describe(summary['learning rate'])}; tuned momentum "
         f"{best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same "
-        f"problems, it explains R² = {single.r_squared:.4f} of the updates ({single.driven_r_squared:.4f} when fed "
+        f"problems, it explains R² = {single.r_squared:.4g} of the updates ({single.driven_r_squared:.4g} when fed "
         "the same gradients).",
     )
 

@@ -153,7 +153,7 @@ def _recovered_momentum(anatomy: Anatomy, single: SingleMode, tuned: TunedOptimi
             f"leading mode beta {_complex(modes.decays[0])}, alpha {_complex(modes.learning_rates[0])}; next largest "
             f"|beta| {others:.3g}; tuned momentum beta {tuned.hyperparameters['decay']:.3f} and alpha "
             f"{tuned.hyperparameters['learning_rate']:.3f}; analytic 0.881 and 3.759. PC 1 holds "
-            f"{pca.explained_variance_ratio[0]:.1%}. Updates of the mode alone: R2 {single.r_squared:.4f}.",
+            f"{pca.explained_variance_ratio[0]:.1%}. Updates of the mode alone: R2 {single.r_squared:.4g}.",
             14,
         )
     ]

@@ -145,8 +145,11 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
         ),
     },
     "momentum": {
+        # The scales keep the gradients of this task in the network's linear range.
         "linear_regression": MetaTrainConfig(
             num_units=64,
+            input_scale=0.1,
+            output_scale=10.0,
             batch_size=64,
             num_meta_steps=2000,
             learning_rate=8e-3,
