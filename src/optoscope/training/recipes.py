@@ -23,7 +23,7 @@ class Recipe:
         task: the task.
         how: `train` or `tune`.
         setting: the preset, or the rule.
-        seed: chosen by validation among the seeds that `benchmarks/seeds.py` reports; 0 for tuning.
+        seed: chosen among the five that `benchmarks/seeds.py` reports, on problems of their own; 0 elsewhere.
     """
 
     name: str

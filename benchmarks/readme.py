@@ -1,0 +1,89 @@
+"""The tables of the README, from `benchmarks/results/`: `python -m benchmarks.readme` writes them into it.
+
+`tests/test_docs.py` fails when the README and the results disagree.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks._report import RESULTS
+from optoscope.training.recipes import BASELINES, RECIPES
+
+README = Path(__file__).parent.parent / "README.md"
+LABELS = {"momentum": "momentum", "rmsprop": "RMSProp", "adam": "Adam"}
+
+
+def _numbers(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())["numbers"]
+
+
+def results_table() -> str:
+    """Meta-objectives of what ships, on 512 test problems, and of all seeds."""
+    lines = ["| task | optimizer | mean | median |", "|---|---|---|---|"]
+    seeds = []
+    for recipe in RECIPES:
+        if recipe.how != "train" or recipe.setting != "fast":
+            continue
+        numbers, task = _numbers(f"seeds_{recipe.task}"), recipe.task.replace("_", " ")
+        rows = {"**learned** (ships)": numbers[f"seed {recipe.seed}"]}
+        rows |= {f"{LABELS[rule]}, best of 2500": numbers[rule] for rule in BASELINES}
+        for name, row in rows.items():
+            lines.append(f"| {task} | {name} | {row['mean on 512']:.4f} | {row['median on 512']:.4f} |")
+        every = [row for name, row in numbers.items() if name.startswith("seed ")]
+        means = ", ".join(f"{row['mean on 512']:.4f}" for row in every)
+        times = ", ".join(f"{row['training s']:.0f}" for row in every)
+        beaten = all(
+            set(row[f"beats in mean and log ratio on {n}"]) == set(BASELINES) for row in every for n in (64, 512)
+        )
+        seeds.append(
+            f"- {task}: means {means}, trained in {times} s. "
+            + (
+                "Every seed beats all three tuned baselines"
+                if beaten
+                else f"Seed {recipe.seed}, which ships, beats all three tuned baselines"
+                if all(
+                    set(numbers[f"seed {recipe.seed}"][f"beats in mean and log ratio on {n}"]) == set(BASELINES)
+                    for n in (64, 512)
+                )
+                else "Not every tuned baseline is beaten"
+            )
+            + " in mean and in paired log ratio, 95% intervals excluding 0, on 64 and on 512 problems."
+        )
+    return "\n".join([*lines, "", "All five seeds (0 to 4) of the preset `fast`, on 512 test problems:", "", *seeds])
+
+
+def speed_table() -> str:
+    """What `python -m benchmarks` measured."""
+    steps, analysis, startup = _numbers("meta_step"), _numbers("analysis"), _numbers("startup")
+    lines = ["| what | measured |", "|---|---|"]
+    for size, row in steps.items():
+        if isinstance(row, dict):
+            lines.append(
+                f"| meta-gradient, {size}, 200 steps | {row['ours ms']:.0f} ms, {row['times as fast']:.2f} times as fast as "
+                f"plain `vmap` + `scan` + `checkpoint`; {row['share of SGEMM peak']:.0%} of the SGEMM peak |"
+            )
+    for name, value in analysis.items():
+        if name.endswith(", s"):
+            lines.append(f"| {name.removesuffix(', s')} | {value:.2f} s |")
+    lines.append(f"| `optoscope --help` | {startup['help, s']:.2f} s |")
+    lines.append(f"| `import optoscope`, above `import jax` | {startup['import optoscope, above jax, s']:.2f} s |")
+    touched = startup["import optoscope and touch every public name, above jax, s"]
+    lines.append(f"| the same, with every public name loaded | {touched:.2f} s |")
+    return "\n".join(lines)
+
+
+def fill(text: str) -> str:
+    """Put the tables between their marks."""
+    for name, table in (("results", results_table()), ("speed", speed_table())):
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)",
+            lambda match, table=table: match[1] + table + match[2],
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(fill(README.read_text()))
