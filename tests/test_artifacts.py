@@ -95,7 +95,7 @@ def test_unknown_names_list_the_known_ones(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"looked for nothing\.json"):
         load(tmp_path / "nothing")
     (tmp_path / "picture.png").write_bytes(b"x")
-    with pytest.raises(ArtifactError, match=r"no picture.json beside it"):
+    with pytest.raises(ArtifactError, match=r"no picture\.png\.json beside it"):
         load(tmp_path / "picture.png")
 
 

@@ -75,17 +75,16 @@ class Train:
     def run(self) -> int:
         """Train and save."""
         from optoscope.cli.devices import use_all_cores
-        from optoscope.training.config import preset
 
         use_all_cores()
         import jax
 
         from optoscope import tasks
-        from optoscope.training import meta_train
+        from optoscope.training import meta_train, preset
         from optoscope.training.checkpoints import discard_run
 
-        config = _override(preset(self.preset, self.task), self.set)
         task = tasks.get(self.task)
+        config = _override(preset(self.preset, self.task), self.set)
         if self.force and not self.resume:
             discard_run(self.out)
         with make_reporter(f"{self.task}, preset {self.preset}, seed {self.seed}") as report:
@@ -131,17 +130,20 @@ class Tune:
 
     def run(self) -> int:
         """Tune and save."""
-        from optoscope._files import fresh_directory
-
-        fresh_directory(self.out, force=self.force)
         import jax
 
-        from optoscope import tasks
+        from optoscope import optimizers, tasks
+        from optoscope._files import fresh_directory
         from optoscope.training import tune
+        from optoscope.training.search_spaces import search_space
 
+        task = tasks.get(self.task)
+        optimizers.get(self.rule)
+        search_space(self.task, self.rule)
+        fresh_directory(self.out, force=self.force)
         with make_reporter(f"{self.rule} on {self.task}") as report:
             tuned = tune(
-                tasks.get(self.task),
+                task,
                 self.rule,
                 num_samples=self.num_samples,
                 key=jax.random.key(self.seed),

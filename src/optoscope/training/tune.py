@@ -81,6 +81,8 @@ def tune(
             say(what, min(start + chunk, len(samples)), len(samples))
         return np.concatenate(scores)[: len(samples)]
 
+    # With few samples the best may lie a gap between samples away from an edge that it would cross.
+    edge = max(_EDGE, 3 / num_samples)
     widened: list[str] = []
     for attempt in range(_WIDENINGS + 1):
         sample_key = jax.random.fold_in(Purpose.INITIALIZE.key(key), attempt)
@@ -96,7 +98,7 @@ def tune(
         leaders = np.argsort(scores, kind="stable")[: min(num_leaders, num_samples)]
         leader_scores = score(samples[leaders], fresh, "scoring the leaders again")
         winner = int(leaders[np.argmin(leader_scores)])
-        wider = {name: bounds.widened(u, _EDGE) for (name, bounds), u in zip(space.items(), unit[winner])}
+        wider = {name: bounds.widened(u, edge) for (name, bounds), u in zip(space.items(), unit[winner])}
         on_edge = {name: new for name, new in wider.items() if new is not None}
         if not on_edge or attempt == _WIDENINGS:
             break
