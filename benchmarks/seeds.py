@@ -20,6 +20,10 @@ from optoscope.training import Purpose, evaluate
 from optoscope.training.recipes import BASELINES
 
 
+def _log(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
@@ -37,7 +41,7 @@ def main() -> None:
     baselines = {rule: artifacts.load(f"{task_name}/{rule}").optimizer for rule in BASELINES}
     numbers: dict = {}
     for name, one in trained.items():
-        log = [json.loads(line) for line in (out / name.removeprefix("seed ") / "log.jsonl").read_text().splitlines()]
+        log = _log(out / name.removeprefix("seed "))
         second_half = [entry["validation"] for entry in log if entry["step"] > one.config["num_meta_steps"] / 2]
         numbers[name] = {
             "training s": one.metrics["seconds"],
@@ -54,6 +58,16 @@ def main() -> None:
     )
     for name, mean in zip(choice.names, choice.means):
         numbers[name]["mean on 1024 problems for choosing"] = float(np.round(mean, 5))
+    early = {}
+    for name, one in trained.items():
+        log = _log(out / name.removeprefix("seed "))
+        reached = np.interp(one.snapshot_steps, [0] + [e["step"] for e in log], [0.0] + [e["seconds"] for e in log])
+        index = int(np.flatnonzero(reached <= 30)[-1])
+        numbers[name]["seconds of the early snapshot"] = round(float(reached[index]), 1)
+        early[name] = one.snapshot(index)
+    result = evaluate(task, early, num_problems=512, key=jax.random.key(0))
+    for name, mean in zip(result.names, result.means):
+        numbers[name]["mean on 512 of the early snapshot"] = float(np.round(mean, 5))
     for num_problems in (64, 512):
         everything = {**{name: one.optimizer for name, one in trained.items()}, **baselines}
         result = evaluate(task, everything, num_problems=num_problems, key=jax.random.key(0))

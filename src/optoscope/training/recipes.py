@@ -43,7 +43,7 @@ class Recipe:
 BASELINES = ("momentum", "rmsprop", "adam")
 
 RECIPES: tuple[Recipe, ...] = (
-    Recipe("linear_regression", "linear_regression", "train", "fast"),
+    Recipe("linear_regression", "linear_regression", "train", "fast", seed=3),
     Recipe("rosenbrock", "rosenbrock", "train", "fast", seed=3),
     Recipe("momentum_like", "linear_regression", "train", "momentum"),
     *(
