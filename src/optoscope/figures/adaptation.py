@@ -171,7 +171,8 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
               y="Effective learning rate")  # fmt: skip
         numbers[f"{key}c"] = numbers_of(bottom, artists)
         if j == 0:
-            bottom.legend(loc="best")
+            bottom.set_ylim(0, 1.35 * bottom.get_ylim()[1])  # room for the legend above the curves
+            bottom.legend(loc="upper left")
         summary[task] = _summary(anatomy.branch, tuned.get(task))
     if number == 12:
         figure.align_ylabels(panels[:, 0])

@@ -108,7 +108,7 @@ class GRUOptimizer(AbstractOptimizer):
         return self.biases.shape[-1] // 3
 
     def initial_state(self) -> Float[Array, " state"]:
-        return self.initial
+        return jnp.asarray(self.initial)
 
     @property
     def _cell_weights(self):
