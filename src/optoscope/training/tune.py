@@ -19,7 +19,7 @@ from optoscope.training.search_spaces import Range, search_space
 
 _EDGE = 0.02  # a winner within this share of a range's width of its end lies on the edge
 _WIDENINGS = 4
-_CHUNK = 125
+_CHUNK = 500
 
 
 def tune(
