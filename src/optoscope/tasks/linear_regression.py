@@ -2,6 +2,7 @@
 
 from typing import final
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -35,7 +36,7 @@ class LinearRegression(AbstractTask):
     ()
     """
 
-    num_params: int = 5
+    num_params: int = eqx.field(static=True, default=5)
 
     def __check_init__(self):
         check_count("num_params", self.num_params, hint="the paper's problems have 5")

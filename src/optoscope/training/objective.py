@@ -42,6 +42,7 @@ def meta_objective(
     return jnp.mean(losses, axis=-1) / jnp.maximum(losses[..., 0], SMALLEST_INITIAL_LOSS)
 
 
+@jax.jit(static_argnums=2)
 def sample_problems(task: AbstractTask, key: PRNGKeyArray, num_problems: int) -> tuple[Problem, Keys]:
     """Draw a batch of problems, and the keys that draw their minibatches.
 
