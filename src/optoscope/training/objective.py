@@ -2,6 +2,7 @@
 
 import enum
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +43,7 @@ def meta_objective(
     return jnp.mean(losses, axis=-1) / jnp.maximum(losses[..., 0], SMALLEST_INITIAL_LOSS)
 
 
-@jax.jit(static_argnums=2)
+@eqx.filter_jit  # numbers that are not arrays, such as sizes, are static
 def sample_problems(task: AbstractTask, key: PRNGKeyArray, num_problems: int) -> tuple[Problem, Keys]:
     """Draw a batch of problems, and the keys that draw their minibatches.
 

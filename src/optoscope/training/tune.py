@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,7 +134,7 @@ def tune(
     )
 
 
-@jax.jit(static_argnums=(1, 5))
+@eqx.filter_jit
 def _scores(task, kind: type[AbstractOptimizer], values, problems, keys, num_steps):
     """Mean meta-objective [sample] of one chunk of settings: one compiled program, hyperparameters traced."""
 
