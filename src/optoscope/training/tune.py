@@ -78,7 +78,7 @@ def tune(
         scores = []
         for start in range(0, len(padded), chunk):
             values = dict(zip(space, padded[start : start + chunk].T))
-            scores.append(np.asarray(_scores(task, kind, values, *problems, num_steps)))
+            scores.append(np.asarray(_scores(task, kind, values, *problems, num_steps=num_steps)))
             say(what, min(start + chunk, len(samples)), len(samples))
         return np.concatenate(scores)[: len(samples)]
 
