@@ -25,6 +25,11 @@ from optoscope.optimizers import get as get_optimizer
 SCHEMA_VERSION = 1
 _FORMAT = "optoscope artifact"
 
+# What of each class goes into the JSON, and of a tuned optimizer into the arrays.
+_TRAINED_DATA = ("task", "preset", "seed", "config", "metrics", "provenance")
+_TUNED_DATA = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
+_TUNED_ARRAYS = ("samples", "scores", "leaders", "leader_scores")
+
 
 class ArtifactError(ValueError):
     """A file that is not the artifact it should be; the message says what was found and what was expected."""
@@ -68,8 +73,7 @@ class TrainedOptimizer:
         arrays |= {f"snapshots.{k}": v for k, v in _leaves(self.snapshots).items()}
         arrays |= {f"curve.{k}": v for k, v in self.curve.items()}
         arrays["snapshot_steps"] = self.snapshot_steps
-        plain = ("task", "preset", "seed", "config", "metrics", "provenance")
-        return _write(path, "trained", arrays, {name: getattr(self, name) for name in plain})
+        return _write(path, "trained", arrays, {name: getattr(self, name) for name in _TRAINED_DATA})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,21 +120,8 @@ class TunedOptimizer:
 
     def save(self, path: str | Path) -> Path:
         """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
-        names = ("samples", "scores", "leaders", "leader_scores")
-        plain = (
-            "task",
-            "rule",
-            "seed",
-            "names",
-            "scales",
-            "ranges",
-            "winner",
-            "widened",
-            "settings",
-            "provenance",
-        )
-        data = {name: getattr(self, name) for name in plain}
-        return _write(path, "tuned", {name: getattr(self, name) for name in names}, data)
+        arrays = {name: getattr(self, name) for name in _TUNED_ARRAYS}
+        return _write(path, "tuned", arrays, {name: getattr(self, name) for name in _TUNED_DATA})
 
 
 def load(name_or_path: str | Path) -> TrainedOptimizer | TunedOptimizer:
@@ -281,26 +272,14 @@ def _trained(arrays, data) -> TrainedOptimizer:
         snapshots=network("snapshots", (len(steps),)),
         snapshot_steps=steps,
         curve={name.removeprefix("curve."): array for name, array in arrays.items() if name.startswith("curve.")},
-        **{name: data[name] for name in ("task", "preset", "seed", "config", "metrics", "provenance")},
+        **{name: data[name] for name in _TRAINED_DATA},
     )
 
 
 def _tuned(arrays, data) -> TunedOptimizer:
     best = dict(zip(data["names"], arrays["samples"][data["winner"]].tolist(), strict=True))
-    plain = (
-        "task",
-        "rule",
-        "seed",
-        "names",
-        "scales",
-        "ranges",
-        "winner",
-        "widened",
-        "settings",
-        "provenance",
-    )
     return TunedOptimizer(
         optimizer=get_optimizer(data["rule"])(**best),
-        **{name: arrays[name] for name in ("samples", "scores", "leaders", "leader_scores")},
-        **{name: data[name] for name in plain},
+        **{name: arrays[name] for name in _TUNED_ARRAYS},
+        **{name: data[name] for name in _TUNED_DATA},
     )

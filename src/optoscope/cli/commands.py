@@ -290,8 +290,8 @@ class Reproduce:
     out: Path = Path("reproduction")
     """Directory for the page, the figures and the numbers."""
     from_scratch: bool = False
-    """Meta-train and tune everything anew instead of using what ships (about 12 minutes on 2 cores); goes on where an
-    earlier call in the same directory stopped."""
+    """Meta-train and tune everything anew instead of using what ships (ten to fifteen minutes on 2 cores); goes on
+    where an earlier call in the same directory stopped."""
     seed: int = 0
     """Draws the test problems."""
     json: bool = False
