@@ -180,14 +180,14 @@ def _search(optimizer, seeds, gradients, max_iterations, tolerance):
     return states, residuals, iterations, broken
 
 
-def _in_chunks(solve, optimizer, seeds, gradients, max_iterations):
-    """Solve from every seed, in chunks of one shape, so that any number of seeds is compiled once."""
-    num, padding = len(seeds), -len(seeds) % _CHUNK
-    seeds = np.concatenate([seeds, seeds[-1:].repeat(padding, 0)])
+def _in_chunks(function, optimizer, states, gradients, *settings):
+    """Apply a compiled function to all candidates, in chunks of one shape: any number is compiled once."""
+    num, padding = len(states), -len(states) % _CHUNK
+    states = np.concatenate([states, states[-1:].repeat(padding, 0)])
     gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
     parts = [
-        solve(optimizer, seeds[i : i + _CHUNK], gradients[i : i + _CHUNK], max_iterations)
-        for i in range(0, len(seeds), _CHUNK)
+        function(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK], *settings)
+        for i in range(0, len(states), _CHUNK)
     ]
     return [np.concatenate(column)[:num] for column in zip(*parts)]
 
@@ -221,20 +221,9 @@ def _relax(optimizer, seeds, gradients, num_steps):
 
 
 def _residual_norms(optimizer, states, gradients):
-    r, jacobians = _evaluate(optimizer, states, gradients)
+    r, jacobians = _in_chunks(_residuals, optimizer, states, gradients)
     norms = np.linalg.norm(r, axis=1)
     return norms, ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
-
-
-def _evaluate(optimizer, states, gradients):
-    """Residual vectors and their Jacobians, in chunks of one shape."""
-    num, padding = len(states), -len(states) % _CHUNK
-    states = np.concatenate([states, states[-1:].repeat(padding, 0)])
-    gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
-    parts = [
-        _residuals(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK]) for i in range(0, len(states), _CHUNK)
-    ]
-    return [np.concatenate(column)[:num] for column in zip(*parts)]
 
 
 @jax.jit
@@ -278,7 +267,7 @@ def _merge(seeds, states, residuals, status, merge_distance):
 def _spectral_radii(optimizer, states, gradients, converged):
     radii = np.full(len(states), np.nan)
     if converged.any():
-        _, jacobians = _evaluate(optimizer, states[converged], gradients[converged])
+        _, jacobians = _in_chunks(_residuals, optimizer, states[converged], gradients[converged])
         finite = np.isfinite(jacobians).all((1, 2))
         eigenvalues = np.linalg.eigvals(jacobians[finite]) + 1  # those of dF/dh
         radii[np.flatnonzero(converged)[finite]] = np.abs(eigenvalues).max(1, initial=0.0)
