@@ -23,16 +23,23 @@ def seconds(function: Callable[[], object], *, repeats: int = 7) -> list[float]:
     return times
 
 
-def in_turn(functions: dict[str, Callable[[], object]], *, repeats: int = 7) -> dict[str, float]:
-    """Median seconds of several functions called in turn, so that a drift of the machine meets all of them."""
+def in_turn(
+    functions: dict[str, Callable[[], object]], *, repeats: int = 7, calls: int = 4
+) -> dict[str, float]:
+    """Median seconds of a call of several functions.
+
+    Each turn calls a function a few times in a row, as a training loop does, and the functions take turns, so that
+    a drift of the machine meets all of them.
+    """
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(calls):
+                start = time.perf_counter()
+                function()
+                times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -12,7 +12,7 @@ from optoscope.tasks import LinearRegression
 from optoscope.training import MetaTrainConfig, meta_objective, sample_problems
 from optoscope.training.meta_step import make_objective_and_gradient, replicate
 
-SIZES = ((64, 32), (256, 64), (32, 64))
+SIZES = ((64, 32),)
 NUM_STEPS = 200
 NUM_PARAMS = 5
 
