@@ -23,9 +23,7 @@ def seconds(function: Callable[[], object], *, repeats: int = 7) -> list[float]:
     return times
 
 
-def in_turn(
-    functions: dict[str, Callable[[], object]], *, repeats: int = 7, calls: int = 4
-) -> dict[str, float]:
+def in_turn(functions: dict[str, Callable[[], object]], *, repeats: int = 7, calls: int = 4) -> dict[str, float]:
     """Median seconds of a call of several functions.
 
     Each turn calls a function a few times in a row, as a training loop does, and the functions take turns, so that

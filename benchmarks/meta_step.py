@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -10,9 +11,10 @@ from optoscope.cli.devices import use_all_cores
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import LinearRegression
 from optoscope.training import MetaTrainConfig, meta_objective, sample_problems
-from optoscope.training.meta_step import make_objective_and_gradient, replicate
+from optoscope.training.meta_step import make_objective_and_gradient
+from optoscope.training.sharding import replicate
 
-SIZES = ((64, 32),)
+SIZES = ((64, 32), (256, 64), (32, 64))
 NUM_STEPS = 200
 NUM_PARAMS = 5
 
@@ -87,14 +89,14 @@ def main() -> None:
         config = MetaTrainConfig(num_units=num_units, batch_size=num_problems, num_steps=NUM_STEPS, l2=0.0)
         optimizer = GRUOptimizer.create(num_units, key=jax.random.key(0))
         optimizer = jax.tree.map(lambda leaf: leaf + 1e-3, optimizer)  # so that no gradient is zero
-        ours = jax.jit(make_objective_and_gradient(task, config, jax.local_devices()))
+        ours = eqx.filter_jit(make_objective_and_gradient(config, jax.local_devices()))
         placed = replicate(optimizer, jax.local_devices())
         plain, weights = yardstick(task, num_problems), plain_weights(optimizer)
         key = jax.random.key(1)
         median = in_turn(
             {
                 "plain": functools.partial(_wait, plain, weights, key),
-                "ours": functools.partial(_wait, ours, placed, key),
+                "ours": functools.partial(_wait, ours, task, placed, key),
             }
         )
         # One pass forward and two in reverse through the three gates' matrices; nothing is counted twice.

@@ -54,7 +54,7 @@ def main() -> None:
         task,
         {name: one.optimizer for name, one in trained.items()},
         num_problems=1024,
-        key=Purpose.RESCORE.key(jax.random.key(0)),
+        key=Purpose.CHOOSE.key(jax.random.key(0)),
     )
     for name, mean in zip(choice.names, choice.means):
         numbers[name]["mean on 1024 problems for choosing"] = float(np.round(mean, 5))

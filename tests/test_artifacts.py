@@ -11,7 +11,7 @@ from optoscope import artifacts
 from optoscope.artifacts import ArtifactError, TrainedOptimizer, load
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import LinearRegression
-from optoscope.training import MetaTrainConfig, tune
+from optoscope.training import MetaTrainConfig, Stage, tune
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_trained_optimizer_comes_back_to_the_last_bit(trained, tmp_path):
 
 
 def test_a_tuned_optimizer_comes_back_with_every_sample(key, tmp_path):
-    tuned = tune(LinearRegression(), "momentum", num_samples=20, num_problems=4, num_leader_problems=8, key=key)
+    tuned = tune(LinearRegression(), "momentum", num_samples=20, stages=(Stage(4, 200, 5), Stage(8, 200, 1)), key=key)
     tuned.save(tmp_path / "momentum")
     back = load(tmp_path / "momentum")
     np.testing.assert_array_equal(back.scores, tuned.scores)

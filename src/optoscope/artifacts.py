@@ -28,7 +28,7 @@ _FORMAT = "optoscope artifact"
 # What of each class goes into the JSON, and of a tuned optimizer into the arrays.
 _TRAINED_DATA = ("task", "preset", "seed", "config", "metrics", "provenance")
 _TUNED_DATA = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
-_TUNED_ARRAYS = ("samples", "scores", "leaders", "leader_scores")
+_TUNED_ARRAYS = ("samples", "scores", "stages_reached")
 
 
 class ArtifactError(ValueError):
@@ -88,12 +88,12 @@ class TunedOptimizer:
         scales: for each, `log` or `one_minus_log` (the logarithm of the distance to 1).
         ranges: for each, the lowest and highest value searched in the end.
         samples: every setting [sample, hyperparameter].
-        scores: mean meta-objective of each sample on the screening problems; infinite where a run diverged.
-        leaders: indices of the samples that were scored again on fresh problems.
-        leader_scores: their scores there, which choose the winner.
+        scores: mean meta-objective of each sample in the last stage of the search that it reached; infinite where a
+            run diverged.
+        stages_reached: that stage, from 0; the best in the last one is the winner.
         winner: index of the winner among the samples.
         widened: one sentence for each time that a range was widened because the winner lay on its edge.
-        settings: numbers of problems and steps.
+        settings: number of samples, the stages, and what checking early dropped samples again found.
         provenance: versions, time and machine kind.
     """
 
@@ -106,8 +106,7 @@ class TunedOptimizer:
     ranges: list[list[float]]
     samples: Float[np.ndarray, "sample hyperparameter"]
     scores: Float[np.ndarray, " sample"]
-    leaders: Int[np.ndarray, " leader"]
-    leader_scores: Float[np.ndarray, " leader"]
+    stages_reached: Int[np.ndarray, " sample"]
     winner: int
     widened: list[str]
     settings: dict[str, Any]
@@ -117,6 +116,11 @@ class TunedOptimizer:
     def hyperparameters(self) -> dict[str, float]:
         """The winning value of each hyperparameter that was searched."""
         return dict(zip(self.names, self.samples[self.winner].tolist()))
+
+    @property
+    def score(self) -> float:
+        """The winner's score in the last stage."""
+        return float(self.scores[self.winner])
 
     def save(self, path: str | Path) -> Path:
         """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""

@@ -7,13 +7,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from optoscope._checks import check_count
-from optoscope._types import Array, Float, Keys, Params, PRNGKeyArray, PyTree
+from optoscope._types import Array, Float, Int, Keys, Params, PRNGKeyArray, PyTree
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers._gru_cell import SAVED
 from optoscope.optimizers.lift import lift_over_problems
 from optoscope.tasks import AbstractTask, Problem
+from optoscope.tasks._network import SAVED_GRADIENTS
 
 
 class Save(eqx.Module):
@@ -22,6 +24,9 @@ class Save(eqx.Module):
     Args:
         params, states, gradients, updates: whether to keep each of these.
         every: keep them at iterations 0, `every`, 2 `every`, ...
+        components: keep only these components of each problem (indices in the order of
+            `jax.flatten_util.ravel_pytree`), as vectors; all of them, in the parameters' own structure, if None.
+            States then need a component-wise optimizer.
     """
 
     params: bool = eqx.field(static=True, default=False)
@@ -29,12 +34,20 @@ class Save(eqx.Module):
     gradients: bool = eqx.field(static=True, default=False)
     updates: bool = eqx.field(static=True, default=False)
     every: int = eqx.field(static=True, default=1)
+    components: Int[Array, " picked"] | None = None
 
     def __check_init__(self):
         check_count("every", self.every, hint="1 keeps every iteration")
 
     def _pick(self, **values):
-        return {name: value for name, value in values.items() if getattr(self, name)}
+        chosen = {name: value for name, value in values.items() if getattr(self, name)}
+        if self.components is None:
+            return chosen
+        flat = {
+            name: value if name == "states" else jax.vmap(lambda tree: ravel_pytree(tree)[0])(value)
+            for name, value in chosen.items()
+        }
+        return {name: value[:, self.components] for name, value in flat.items()}
 
 
 class Rollout(eqx.Module):
@@ -137,8 +150,8 @@ def rollout_batch(
 
     It is a pure function: `jax.vmap` it over an optimizer's fields, and `jax.grad` through it. In reverse mode each
     step keeps its state and what the optimizer names as worth keeping; with `segment_length` only the states
-    between segments are kept and the rest is computed again, so that memory grows with
-    `segment_length + num_steps / segment_length` instead of `num_steps`.
+    between segments, and the gradients of heavy tasks, are kept and the rest is computed again, so that memory grows
+    with `segment_length + num_steps / segment_length` instead of `num_steps`.
 
     Args:
         task: gives the loss.
@@ -160,13 +173,11 @@ def rollout_batch(
     length = _segment_length(num_steps, save, segment_length)
     transformation = lift_over_problems(optimizer)
     step_keys, final_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    value_and_grad = jax.vmap(
-        lambda problem, params, key: jax.value_and_grad(lambda x: task.loss(problem, x, key))(params)
-    )
+    value_and_gradient = jax.vmap(task.value_and_gradient)
 
     def step(carry, k):
         params, state = carry
-        losses, gradients = value_and_grad(
+        losses, gradients = value_and_gradient(
             problems, params, jax.vmap(lambda key: jax.random.fold_in(key, k))(step_keys)
         )
         updates, new_state = transformation.update(gradients, state, params)
@@ -174,8 +185,8 @@ def rollout_batch(
         saved = save._pick(params=params, states=state, gradients=gradients, updates=updates)
         return (new_params, new_state), (losses, saved)
 
-    # What is kept for the reverse pass: the carry, and the activations that the optimizer names.
-    policy = jax.checkpoint_policies.save_only_these_names(SAVED)
+    # What is kept for the reverse pass: the carry, and what optimizer and task name as worth keeping.
+    policy = jax.checkpoint_policies.save_only_these_names(SAVED, SAVED_GRADIENTS)
     step = jax.checkpoint(step, policy=policy, prevent_cse=False)
 
     def segment(carry, first):
@@ -183,12 +194,14 @@ def rollout_batch(
         return carry, (losses, jax.tree.map(lambda array: array[0], saved))
 
     if segment_length is not None:
-        segment = jax.checkpoint(segment, prevent_cse=False)
+        # Gradients are small beside the states and dear to compute: they are kept for all steps.
+        policy = jax.checkpoint_policies.save_only_these_names(SAVED_GRADIENTS)
+        segment = jax.checkpoint(segment, policy=policy, prevent_cse=False)
     start = (problems.initial_params, transformation.init(problems.initial_params))
     starts = jnp.arange(0, num_steps, length)
     (params, state), (losses, saved) = jax.lax.scan(segment, start, starts)
     losses = jnp.moveaxis(losses.reshape(num_steps, -1), 0, 1)
-    final_losses = jax.vmap(task.loss)(problems, params, final_keys)
+    final_losses, _ = value_and_gradient(problems, params, final_keys)
     saved = jax.tree.map(lambda array: jnp.moveaxis(array, 0, 1), saved)
     return Rollout(jnp.concatenate([losses, final_losses[:, None]], axis=1), params, state, saved)
 

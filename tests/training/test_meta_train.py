@@ -17,14 +17,15 @@ import pytest
 
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask, LinearRegression, Problem
-from optoscope.training import MetaTrainConfig, meta_train, preset
+from optoscope.training import MetaTrainConfig, evaluate, meta_train, preset, sample_problems
+from optoscope.training.memory import estimated_bytes, with_segments
 from optoscope.training.meta_step import (
     batch_objective,
     initial_meta_state,
     make_meta_step,
     make_objective_and_gradient,
-    replicate,
 )
+from optoscope.training.sharding import replicate
 
 TINY = MetaTrainConfig(
     num_units=4,
@@ -79,7 +80,7 @@ def test_a_step_that_is_not_finite_is_counted_and_not_applied(key):
     config = dataclasses.replace(TINY, num_meta_steps=3)
     devices = jax.local_devices()[:1]
     step = make_meta_step(Exploding(), config, devices)
-    state, objective = step(replicate(initial_meta_state(optimizer, config), devices), key)
+    state, objective = step.run(*replicate((initial_meta_state(optimizer, config), key), devices))
     assert not np.isfinite(objective)
     assert (int(state.step), int(state.num_skipped)) == (1, 1)
     assert same(state.optimizer, optimizer)
@@ -90,24 +91,65 @@ def test_one_and_two_devices_compute_the_same_gradient_up_to_rounding(key):
     assert jax.local_device_count() >= 2
     optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
     config = dataclasses.replace(TINY, l2=0.0)
-    two = make_objective_and_gradient(LinearRegression(), config, jax.local_devices()[:2])
-    objective, gradient = jax.jit(two)(optimizer, key)
-    halves = [
-        jax.value_and_grad(batch_objective)(optimizer, LinearRegression(), config, jax.random.fold_in(key, i), 2)
-        for i in range(2)
-    ]
+    two = make_objective_and_gradient(config, jax.local_devices()[:2])
+    objective, gradient = eqx.filter_jit(two)(LinearRegression(), optimizer, key)
+    batches = [sample_problems(LinearRegression(), jax.random.fold_in(key, i), 2) for i in range(2)]
+    halves = [jax.value_and_grad(batch_objective)(optimizer, LinearRegression(), config, *batch) for batch in batches]
     np.testing.assert_allclose(objective, np.mean([value for value, _ in halves]), rtol=1e-5)
     mean = jax.tree.map(lambda a, b: (a + b) / 2, halves[0][1], halves[1][1])
     for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(mean)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
+def test_a_batch_in_parts_gives_the_same_gradient_up_to_rounding(key):
+    optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
+    whole, parts = (
+        eqx.filter_jit(make_objective_and_gradient(config, jax.local_devices()[:1]))(LinearRegression(), optimizer, key)
+        for config in (TINY, dataclasses.replace(TINY, accumulation=2))
+    )
+    for ours, theirs in zip(jax.tree.leaves(parts), jax.tree.leaves(whole)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+
+
+def test_a_curriculum_trains_on_short_unrolls_first_and_resumes_to_the_same_bits(key, tmp_path):
+    config = dataclasses.replace(TINY, curriculum=((5, 4), (10, 4)))
+    said = []
+    whole = meta_train(LinearRegression(), config=config, key=key, announce=said.append)
+    assert [sentence.split()[2] for sentence in said] == ["5", "10", str(TINY.num_steps)]
+    for stop in (3, 6, None):
+        cut = meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, resume=True, stop_at=stop)
+    assert same(whole.optimizer, cut.optimizer)
+
+
+def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path):
+    trained = meta_train(LinearRegression(), config=TINY, key=key)
+    path = trained.save(tmp_path / "start")
+    config = dataclasses.replace(TINY, num_units=7, warm_start=str(path), num_meta_steps=1, learning_rate=1e-9)
+    wider = meta_train(LinearRegression(), config=config, key=jax.random.key(5))
+    results = evaluate(LinearRegression(), {"a": trained.optimizer, "b": wider.snapshot(0)}, num_problems=4, key=key)
+    np.testing.assert_allclose(results.losses[0], results.losses[1], rtol=1e-3)
+    with pytest.raises(ValueError, match="does not fit"):
+        meta_train(LinearRegression(), config=dataclasses.replace(config, num_units=2), key=key)
+
+
+def test_segments_are_picked_from_a_memory_budget(key):
+    config = dataclasses.replace(TINY, num_units=256, batch_size=1024, num_steps=200)
+    needs = {
+        n: estimated_bytes(LinearRegression(), dataclasses.replace(config, segment_length=n), 1) for n in (10, 200)
+    }
+    assert needs[10] < needs[200] / 5
+    middle = with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=3.0), 1).segment_length
+    assert 10 <= middle < 200
+    with pytest.raises(ValueError, match="accumulation"):
+        with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=0.01), 1)
+
+
 def test_the_penalty_is_the_unsquared_norm(key):
     optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
     gradients = [
-        jax.jit(
-            make_objective_and_gradient(LinearRegression(), dataclasses.replace(TINY, l2=l2), jax.local_devices()[:1])
-        )(optimizer, key)[1]
+        eqx.filter_jit(make_objective_and_gradient(dataclasses.replace(TINY, l2=l2), jax.local_devices()[:1]))(
+            LinearRegression(), optimizer, key
+        )[1]
         for l2 in (0.0, 1.0)
     ]
     norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(optimizer)))

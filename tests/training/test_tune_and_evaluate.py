@@ -1,23 +1,76 @@
 """Tuning finds planted optima and never mixes problem sets; evaluation pairs what it compares."""
 
+import functools
+
+import jax
 import numpy as np
 import optax
 import pytest
 
 from optoscope.optimizers import GradientDescent, Momentum
+from optoscope.rollouts import rollout_batch
 from optoscope.tasks import LinearRegression, Rosenbrock
-from optoscope.training import Purpose, Range, evaluate, meta_objective, sample_problems, tune
+from optoscope.training import Purpose, Range, Stage, evaluate, meta_objective, sample_problems, tune
 
 
 def test_tuning_finds_good_momentum_and_keeps_every_sample(key):
-    tuned = tune(LinearRegression(), "momentum", num_samples=300, num_problems=16, num_leader_problems=64, key=key)
+    tuned = tune(
+        LinearRegression(), "momentum", num_samples=300, stages=(Stage(16, 200, 20), Stage(64, 200, 1)), key=key
+    )
     assert tuned.samples.shape == (300, 2)
     assert not np.isnan(tuned.scores).any()
     assert np.isinf(tuned.scores).any()  # some learning rates diverge
     assert 1.5 < tuned.optimizer.learning_rate < 6
     assert 0.7 < tuned.optimizer.decay < 0.98
-    assert tuned.leader_scores.min() < 0.08
-    assert tuned.winner in tuned.leaders
+    assert tuned.score < 0.08
+    assert (tuned.stages_reached == 1).sum() == 20
+    assert tuned.score == tuned.scores[tuned.stages_reached == 1].min()
+
+
+SHORT_FIRST = (Stage(4, 20, 40), Stage(8, 100, 5), Stage(16, 100, 1))
+
+
+def test_dropping_early_finds_what_whole_runs_find(key):
+    early = tune(LinearRegression(), "momentum", num_samples=200, stages=SHORT_FIRST, num_rechecked=30, key=key)
+    assert np.bincount(early.stages_reached).tolist() == [160, 35, 5]
+    again = early.settings["dropped early, checked again"]
+    assert again["settings checked"] == 30
+    assert again["best of those that went on"] <= again["best of them"]
+    assert 1.0 < early.optimizer.learning_rate < 8
+
+
+def test_a_run_that_is_cut_short_is_scored_as_if_its_last_loss_stayed(key):
+    stages = (Stage(8, 5, 1), Stage(1, 20, 1))
+    space = {"learning_rate": Range(1.0, 1.0001, "log")}
+    tuned = tune(LinearRegression(), "gradient_descent", num_samples=2, stages=stages, space=space, key=key)
+    problems, keys = sample_problems(LinearRegression(), Purpose.TUNE.key(key), 9)
+    first = jax.tree.map(lambda array: array[:8], problems)
+    losses = rollout_batch(LinearRegression(), first, GradientDescent(1.0), num_steps=5, keys=keys[:8]).losses
+    held = np.concatenate([losses, np.repeat(losses[:, -1:], 15, 1)], axis=1)
+    dropped = tuned.scores[tuned.stages_reached == 0]
+    np.testing.assert_allclose(dropped, np.mean(meta_objective(held)), rtol=1e-3)
+
+
+def test_a_search_that_was_cut_off_goes_on_to_the_same_scores(key, tmp_path):
+    search = functools.partial(
+        tune, LinearRegression(), "momentum", num_samples=64, stages=SHORT_FIRST, key=key, resume=True
+    )
+    whole = search(directory=tmp_path / "whole")
+
+    def interrupt(what, done, total):
+        if what.startswith("stage 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(directory=tmp_path / "cut", report=interrupt)
+    with (tmp_path / "cut" / "log.jsonl").open("a") as log:
+        log.write('{"chunk": [0, 1')
+    resumed = search(directory=tmp_path / "cut")
+    np.testing.assert_array_equal(resumed.scores, whole.scores)
+    assert resumed.winner == whole.winner
+    with pytest.raises(ValueError, match="another num_samples"):
+        tune(LinearRegression(), "momentum", num_samples=5, stages=SHORT_FIRST, key=key, directory=tmp_path / "cut",
+             resume=True)  # fmt: skip
 
 
 def test_a_winner_on_the_edge_widens_the_range_and_says_so(key):
@@ -25,8 +78,7 @@ def test_a_winner_on_the_edge_widens_the_range_and_says_so(key):
         LinearRegression(),
         "gradient_descent",
         num_samples=60,
-        num_problems=8,
-        num_leader_problems=8,
+        stages=(Stage(8, 200, 32), Stage(8, 200, 1)),
         space={"learning_rate": Range(1e-4, 1e-3, "log")},
         key=key,
     )
@@ -41,7 +93,7 @@ def test_when_everything_diverges_the_error_says_what_to_do(key):
             LinearRegression(),
             "gradient_descent",
             num_samples=5,
-            num_problems=4,
+            stages=(Stage(4, 200, 1),),
             space={"learning_rate": Range(1e4, 1e5, "log")},
             key=key,
         )

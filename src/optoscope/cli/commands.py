@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from optoscope.cli.devices import prepare
 from optoscope.cli.output import Output, make_reporter
 
 _Task = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
@@ -71,17 +72,17 @@ class Train:
     """Go on with the run in --out."""
     force: bool = False
     """Start anew in a directory that holds a run, which is lost."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Train and save."""
-        from optoscope.cli.devices import use_all_cores
-
-        use_all_cores()
+        prepare(self.mnist_dir)
         import jax
 
         from optoscope import tasks
         from optoscope.training import meta_train, preset
-        from optoscope.training.checkpoints import discard_run
+        from optoscope.training.run_directory import discard_run
 
         task = tasks.get(self.task)
         config = _override(preset(self.preset, self.task), self.set)
@@ -97,6 +98,7 @@ class Train:
                 preset=self.preset if not self.set else f"{self.preset} with {' '.join(self.set)}",
                 seed=self.seed,
                 report=report.meta_training,
+                announce=report.note,
             )
         path = trained.save(self.out / self.task)
         out = Output()
@@ -123,38 +125,49 @@ class Tune:
     """Directory for the tuned optimizer."""
     num_samples: int = 2500
     """Random settings to try."""
+    recheck: int = 0
+    """Settings dropped early that are given a whole run after all, to see whether dropping them lost anything."""
     seed: int = 0
     """Determines everything random."""
+    resume: bool = False
+    """Go on with the search in --out."""
     force: bool = False
     """Overwrite what --out holds."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Tune and save."""
+        prepare(self.mnist_dir)
         import jax
 
         from optoscope import optimizers, tasks
-        from optoscope._files import fresh_directory
         from optoscope.training import tune
+        from optoscope.training.run_directory import discard_run
         from optoscope.training.search_spaces import search_space
 
         task = tasks.get(self.task)
         optimizers.get(self.rule)
         search_space(self.task, self.rule)
-        fresh_directory(self.out, force=self.force)
+        if self.force and not self.resume:
+            discard_run(self.out)
         with make_reporter(f"{self.rule} on {self.task}") as report:
             tuned = tune(
                 task,
                 self.rule,
                 num_samples=self.num_samples,
+                num_rechecked=self.recheck,
                 key=jax.random.key(self.seed),
                 seed=self.seed,
+                directory=self.out,
+                resume=self.resume,
                 report=report.stage,
             )
         path = tuned.save(self.out / self.rule)
         out = Output()
         for sentence in tuned.widened:
             out.text(sentence)
-        out.text(f"best: {_setting(tuned)}, meta-objective {tuned.leader_scores.min():.5f}; wrote {path}")
+        out.text(f"best: {_setting(tuned)}, meta-objective {tuned.score:.5f}; wrote {path}")
         return out.finish()
 
 
@@ -184,9 +197,12 @@ class Evaluate:
     """Also write the whole result (losses of every run) to this .npz file."""
     force: bool = False
     """Overwrite the file --out."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Evaluate and print."""
+        prepare(self.mnist_dir)
         from optoscope import artifacts, tasks
 
         task = tasks.get(self.task)
@@ -259,9 +275,12 @@ class Figure:
     """Print JSON."""
     force: bool = False
     """Overwrite pictures."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Draw and save."""
+        prepare(self.mnist_dir)
         from optoscope._choices import check_choice
         from optoscope.figures import NUMBERS
 
@@ -298,14 +317,13 @@ class Reproduce:
     """Print JSON."""
     force: bool = False
     """Write into a directory that is not empty."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Reproduce and save."""
+        prepare(self.mnist_dir)
         from optoscope._files import fresh_directory
-        from optoscope.cli.devices import use_all_cores
-
-        if self.from_scratch:
-            use_all_cores()
         from optoscope.report.reproduce import check_tasks, reproduce
 
         check_tasks(self.task)
@@ -349,7 +367,7 @@ def _describe(name: str, artifact) -> list:
     if hasattr(artifact, "preset"):
         how = f"GRU-{artifact.optimizer.num_units}, preset {artifact.preset}, seed {artifact.seed}"
         return [name, artifact.task, how, artifact.metrics["best_validation"]]
-    return [name, artifact.task, _setting(artifact), float(artifact.leader_scores.min())]
+    return [name, artifact.task, _setting(artifact), artifact.score]
 
 
 def _setting(tuned) -> str:

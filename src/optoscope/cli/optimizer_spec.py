@@ -1,15 +1,15 @@
 """From what a person types to an optimizer."""
 
-import ast
 import importlib
 import re
 
 import optax
 
 from optoscope import artifacts
+from optoscope._literals import parse_call
 from optoscope.optimizers import AbstractOptimizer
 
-_SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*)", re.DOTALL)
+_SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*\))", re.DOTALL)
 
 
 def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformation:
@@ -27,7 +27,7 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
     match = _SPEC.fullmatch(text.strip())
     if match is None:
         return artifacts.load(text).optimizer
-    name, args, kwargs = _call(match["call"], text)
+    name, args, kwargs = parse_call(match["call"], example="optax:sgd(learning_rate=0.1, momentum=0.9)")
     try:
         target = getattr(importlib.import_module(match["module"]), name)
     except (ImportError, AttributeError) as error:
@@ -39,19 +39,3 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
     if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
         raise ValueError(f"{text} gave a {type(made).__name__}, not an optimizer.")
     return made
-
-
-def _call(call: str, text: str):
-    hint = f"{text!r} is not module:name(literals); for instance optax:sgd(learning_rate=0.1, momentum=0.9)"
-    try:
-        node = ast.parse(call, mode="eval").body
-    except SyntaxError:
-        raise ValueError(f"{hint}.") from None
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise ValueError(f"{hint}.")
-    try:
-        args = [ast.literal_eval(argument) for argument in node.args]
-        kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
-    except ValueError:
-        raise ValueError(f"{hint}; only literals are allowed as arguments.") from None
-    return node.func.id, args, kwargs

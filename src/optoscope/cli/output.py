@@ -84,6 +84,14 @@ class Reporter:
         """Show that `done` of `total` parts of something are done."""
         self._show(what, done, total, "", None)
 
+    def note(self, sentence: str) -> None:
+        """Show a sentence above the progress."""
+        if self._bar is not None:
+            self._bar.console.print(sentence)
+        else:
+            sys.stderr.write(f"{self._title}: {sentence}\n")
+            sys.stderr.flush()
+
     def _show(self, what: str, done: int, total: int, text: str, seconds_left: float | None) -> None:
         if self._bar is not None:
             if what not in self._tasks:

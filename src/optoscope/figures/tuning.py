@@ -96,8 +96,7 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     summary = {
         rule: {
             **dict(zip(one.names, one.samples[one.winner].tolist())),
-            "screening score": float(one.scores[one.winner]),
-            "score on fresh problems": float(one.leader_scores.min()),
+            "score of the best, in the last stage": one.score,
             "diverged": int((~np.isfinite(one.scores)).sum()),
             "samples": len(one.scores),
         }

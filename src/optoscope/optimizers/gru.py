@@ -102,6 +102,46 @@ class GRUOptimizer(AbstractOptimizer):
             input_kind=input_kind,
         )
 
+    def embedded_in(self, other: "GRUOptimizer") -> "GRUOptimizer":
+        """Return `other` with this network in its first units: the same updates, and room to learn.
+
+        The other units keep what drives them but are read by nobody at first: neither by these units nor by the
+        readout. Scales are those of `other`.
+
+        Args:
+            other: a network with at least as many units that reads the same kind of input.
+
+        Raises:
+            ValueError: if it has fewer units or another kind of input.
+        """
+        n, m = self.num_units, other.num_units
+        if n > m or self.input_kind != other.input_kind:
+            raise ValueError(
+                f"a GRU-{n} that reads {self.input_kind!r} does not fit into a GRU-{m} that reads "
+                f"{other.input_kind!r}; choose num_units of at least {n} and the same input_kind."
+            )
+
+        def placed(old, new, gates):  # the last axis holds `gates` blocks side by side
+            blocks = new.reshape(*new.shape[:-1], gates, m)
+            return blocks.at[..., :n].set(old.reshape(*old.shape[:-1], gates, n)).reshape(new.shape)
+
+        def recurrent(old, new, gates):
+            blocks = new.reshape(m, gates, m).at[n:, :, :n].set(0.0)
+            return blocks.at[:n, :, :n].set(old.reshape(n, gates, n)).reshape(new.shape)
+
+        return GRUOptimizer(
+            input_weights=placed(self.input_weights, other.input_weights, 3),
+            gate_weights=recurrent(self.gate_weights, other.gate_weights, 2),
+            candidate_weights=recurrent(self.candidate_weights, other.candidate_weights, 1),
+            biases=placed(self.biases, other.biases, 3),
+            readout_weights=jnp.zeros(m).at[:n].set(self.readout_weights),
+            readout_bias=jnp.asarray(self.readout_bias),
+            initial=placed(self.initial, other.initial, 1),
+            input_scale=other.input_scale,
+            output_scale=other.output_scale,
+            input_kind=other.input_kind,
+        )
+
     @property
     def num_units(self) -> int:
         """Size of the state."""

@@ -1,40 +1,69 @@
 """Tasks: distributions of optimization problems."""
 
+import inspect as _inspect
+
 from optoscope._checks import check_choice as _check_choice
+from optoscope._literals import parse_call as _parse_call
 from optoscope.tasks._base import AbstractTask as AbstractTask
 from optoscope.tasks._base import Problem as Problem
+from optoscope.tasks._data import DataError as DataError
+from optoscope.tasks._images import ImageProblem as ImageProblem
+from optoscope.tasks.digits import Digits as Digits
 from optoscope.tasks.linear_regression import LinearRegression as LinearRegression
 from optoscope.tasks.linear_regression import LinearRegressionProblem as LinearRegressionProblem
+from optoscope.tasks.mnist import MNIST as MNIST
 from optoscope.tasks.rosenbrock import Rosenbrock as Rosenbrock
 from optoscope.tasks.rosenbrock import RosenbrockProblem as RosenbrockProblem
+from optoscope.tasks.two_moons import TwoMoons as TwoMoons
+from optoscope.tasks.two_moons import TwoMoonsProblem as TwoMoonsProblem
 
 #: Every task by name. One line here gives a new task its contract tests and its place on the command line.
 TASKS: dict[str, type[AbstractTask]] = {
     "linear_regression": LinearRegression,
     "rosenbrock": Rosenbrock,
+    "two_moons": TwoMoons,
+    "mnist": MNIST,
+    "digits": Digits,
 }
 
 
 def get(name: str) -> AbstractTask:
-    """Return a task with its settings of the paper, by its registered name.
+    """Return a task by its registered name, with its settings of the paper or with others.
+
+    Args:
+        name: such as `two_moons` or `two_moons(num_examples=128, widths=(16, 16, 16))`; arguments are literals.
 
     Raises:
-        ValueError: for an unknown name; the message lists the known ones.
+        ValueError: for an unknown name (the message lists the known ones) or a setting that does not exist.
 
     >>> get("linear_regression").num_params
     5
+    >>> get("linear_regression(num_params=3)").num_params
+    3
     """
-    _check_choice("task", name, TASKS)
-    return TASKS[name]()
+    call = _parse_call(name, example="two_moons(num_examples=128)")
+    _check_choice("task", call.name, TASKS)
+    kind = TASKS[call.name]
+    try:
+        _inspect.signature(kind).bind(*call.args, **call.kwargs)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}; {call.name} takes {_inspect.signature(kind)}.") from None
+    return kind(*call.args, **call.kwargs)
 
 
 def name_of(task: AbstractTask) -> str:
-    """Return the registered name of a task, or its class name if it is not registered.
+    """Return a task's registered name, with the settings that differ from the paper's; else its class name.
 
     >>> name_of(Rosenbrock())
     'rosenbrock'
+    >>> name_of(LinearRegression(num_params=3))
+    'linear_regression(num_params=3)'
     """
     for name, kind in TASKS.items():
         if type(task) is kind:
-            return name
+            parameters = _inspect.signature(kind).parameters.values()
+            settings = {one.name: getattr(task, one.name) for one in parameters if hasattr(task, one.name)}
+            changed = [f"{one.name}={settings[one.name]!r}" for one in parameters if one.name in settings
+                       and settings[one.name] != one.default]  # fmt: skip
+            return f"{name}({', '.join(changed)})" if changed else name
     return type(task).__name__

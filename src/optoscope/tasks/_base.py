@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 
 from optoscope._types import Array, Float, Params, PRNGKeyArray
 
@@ -27,3 +28,7 @@ class AbstractTask(eqx.Module):
     @abc.abstractmethod
     def loss(self, problem: Any, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
         """Return the loss of `params` on a problem of this task; `key` draws the minibatch where there is one."""
+
+    def value_and_gradient(self, problem: Any, params: Params, key: PRNGKeyArray) -> tuple[Float[Array, ""], Params]:
+        """Return the loss and its gradient with respect to `params`. Heavy tasks say here how it is differentiated."""
+        return jax.value_and_grad(lambda x: self.loss(problem, x, key))(params)

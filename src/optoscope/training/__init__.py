@@ -12,4 +12,5 @@ from optoscope.training.objective import Purpose as Purpose
 from optoscope.training.objective import meta_objective as meta_objective
 from optoscope.training.objective import sample_problems as sample_problems
 from optoscope.training.search_spaces import Range as Range
+from optoscope.training.search_spaces import Stage as Stage
 from optoscope.training.tune import tune as tune

@@ -75,10 +75,3 @@ def _restore(path, arrays, like):
         return arrays[name]
 
     return jax.tree.map_with_path(pick, like)
-
-
-def discard_run(directory: Path) -> None:
-    """Delete a run's own files (checkpoints, log, settings), and nothing else."""
-    if directory.is_dir():
-        for path in (*directory.glob(_PATTERN), directory / "log.jsonl", directory / "run.json"):
-            path.unlink(missing_ok=True)

@@ -59,8 +59,18 @@ class MetaTrainConfig:
     """Meta-steps between validations."""
     num_snapshots: int = 32
     """How many weights along meta-training are kept, spaced evenly in the logarithm of the meta-step."""
+    curriculum: tuple[tuple[int, int], ...] = ()
+    """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length."""
+    warm_start: str | None = None
+    """An optimizer to start from, by name or path: one trained on a cheaper task, or one with fewer units. Its weights
+    are taken over; the scales are this configuration's."""
     segment_length: int | None = None
-    """Steps per rematerialized segment: less memory for one more forward pass. None keeps every step."""
+    """Steps per rematerialized segment: less memory for one more forward pass of the network. None keeps every step,
+    unless `memory_gigabytes` says otherwise."""
+    memory_gigabytes: float | None = None
+    """Picks the longest segments with which the run stays within this much memory."""
+    accumulation: int = 1
+    """Parts in which a batch is worked off, one after another, so that its size does not set the memory."""
 
 
 def preset(name: str, task: str) -> MetaTrainConfig:

@@ -1,9 +1,10 @@
 """Run optimizers on the same fresh problems and compare them in pairs."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import optax
@@ -18,6 +19,7 @@ from optoscope.optimizers import AbstractOptimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
+from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, devices_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +120,7 @@ def evaluate(
     num_problems: int = 64,
     num_steps: int = 200,
     key: PRNGKeyArray,
+    report: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Run optimizers on the same fresh test problems.
 
@@ -127,6 +130,7 @@ def evaluate(
         num_problems: number of problems; the paper uses 64.
         num_steps: length of a run; the paper uses 200.
         key: draws the problems.
+        report: called with what is being done, how much is done and how much there is.
 
     Returns:
         Loss curves and meta-objectives, with statistics and paired comparisons.
@@ -139,7 +143,12 @@ def evaluate(
     if not optimizers:
         raise ValueError("`optimizers` is empty; pass at least one, such as {'momentum': Momentum(0.1, 0.9)}.")
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
-    losses = np.stack([_losses(task, problems, keys, one, num_steps) for one in optimizers.values()])
+    devices, losses = devices_for(num_problems), []
+    for i, one in enumerate(optimizers.values()):
+        losses.append(np.asarray(_losses(task, problems, keys, one, num_steps, devices)))
+        if report is not None:
+            report("evaluating", i + 1, len(optimizers))
+    losses = np.stack(losses)
     objectives = np.asarray(jax.vmap(meta_objective)(losses), np.float64)
     return Evaluation(
         names=list(optimizers),
@@ -150,13 +159,23 @@ def evaluate(
     )
 
 
-def _losses(task, problems, keys, optimizer, num_steps):
-    def run(weights):
-        return rollout_batch(task, problems, weights, num_steps=num_steps, keys=keys).losses
+@eqx.filter_jit
+def _losses(task, problems, keys, optimizer, num_steps, devices):
+    """Losses [problem, step]; the problems are shared out over devices."""
+    data, structure = eqx.partition((task, optimizer), eqx.is_array)
 
-    if isinstance(optimizer, AbstractOptimizer):
-        return np.asarray(jax.jit(run)(optimizer))
-    return np.asarray(jax.jit(lambda: run(optimizer))())
+    def run(data, problems, keys):
+        task, optimizer = eqx.combine(data, structure)
+        return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys).losses
+
+    shared_out = jax.shard_map(
+        run,
+        mesh=device_mesh(devices),
+        in_specs=(EVERYWHERE, SHARED_OUT, SHARED_OUT),
+        out_specs=SHARED_OUT,
+        check_vma=False,
+    )
+    return shared_out(data, problems, keys)
 
 
 def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:

@@ -2,18 +2,21 @@
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 
-from optoscope._types import Array, Bool, Device, Float, Int, PRNGKeyArray, PyTree
+from optoscope._types import Array, Bool, Device, Float, Int, Keys, PRNGKeyArray, PyTree
 from optoscope.optimizers import GRUOptimizer
 from optoscope.rollouts import rollout_batch
-from optoscope.tasks import AbstractTask
+from optoscope.tasks import AbstractTask, Problem
 from optoscope.training.config import MetaTrainConfig
+from optoscope.training.memory import compiled_bytes
 from optoscope.training.objective import meta_objective, sample_problems
+from optoscope.training.sharding import AXIS, EVERYWHERE, device_mesh, replicate
 
 
 class MetaState(eqx.Module):
@@ -47,6 +50,17 @@ def meta_optimizer(config: MetaTrainConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip(config.clip), adam)
 
 
+def untrained(config: MetaTrainConfig, key: PRNGKeyArray) -> GRUOptimizer:
+    """Draw the network that a configuration describes, as it is before meta-training."""
+    return GRUOptimizer.create(
+        config.num_units,
+        key=key,
+        input_scale=config.input_scale,
+        output_scale=config.output_scale,
+        input_kind=config.input_kind,
+    )
+
+
 def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> MetaState:
     """Return the state before the first meta-step."""
     optimizer = jax.tree.map(jnp.array, optimizer)
@@ -64,10 +78,9 @@ def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> Meta
 
 
 def batch_objective(
-    optimizer: GRUOptimizer, task: AbstractTask, config: MetaTrainConfig, key: PRNGKeyArray, num_problems: int
+    optimizer: GRUOptimizer, task: AbstractTask, config: MetaTrainConfig, problems: Problem, keys: Keys
 ) -> Float[Array, ""]:
-    """Mean meta-objective over freshly sampled problems, each bounded by `config.objective_cap`."""
-    problems, keys = sample_problems(task, key, num_problems)
+    """Mean meta-objective over a batch of problems, each bounded by `config.objective_cap`."""
     run = rollout_batch(
         task, problems, optimizer, num_steps=config.num_steps, keys=keys, segment_length=config.segment_length
     )
@@ -75,38 +88,47 @@ def batch_objective(
 
 
 def make_objective_and_gradient(
-    task: AbstractTask, config: MetaTrainConfig, devices: list[Device]
-) -> Callable[[GRUOptimizer, PRNGKeyArray], tuple[Float[Array, ""], GRUOptimizer]]:
-    """Return the function from weights and a key to a batch's meta-objective and its gradient.
+    config: MetaTrainConfig, devices: list[Device]
+) -> Callable[[AbstractTask, GRUOptimizer, PRNGKeyArray], tuple[Float[Array, ""], GRUOptimizer]]:
+    """Return the function from a task, weights and a key to a batch's meta-objective and its gradient.
 
-    The problems of a batch are shared out over `devices`; the gradient includes the penalty on the weights, the
-    objective does not.
+    The problems of a batch are shared out over `devices`, and on each worked off in `config.accumulation` parts. The
+    gradient includes the penalty on the weights, the objective does not.
     """
     share = config.batch_size // len(devices)
-    everywhere = jax.sharding.PartitionSpec()
 
-    def regularized(optimizer, key):
-        objective = batch_objective(optimizer, task, config, key, share)
-        return objective + config.l2 * _norm(optimizer), objective
+    def objective_and_gradient(task, optimizer, key):
+        data, structure = eqx.partition(task, eqx.is_array)
 
-    @functools.partial(
-        jax.shard_map,
-        mesh=_mesh(devices),
-        in_specs=(everywhere, everywhere),
-        out_specs=everywhere,
-        check_vma=False,
-    )
-    def objective_and_gradient(optimizer, key):
-        key = jax.random.fold_in(key, jax.lax.axis_index("device"))
-        gradient, objective = jax.grad(regularized, has_aux=True)(optimizer, key)
-        return jax.lax.pmean((objective, gradient), "device")
+        def on_one(data, optimizer, key):
+            task = eqx.combine(data, structure)
+            batch = sample_problems(task, jax.random.fold_in(key, jax.lax.axis_index(AXIS)), share)
+            parts = jax.tree.map(lambda a: a.reshape(config.accumulation, -1, *a.shape[1:]), batch)
+
+            def regularized(optimizer, problems, keys):
+                objective = batch_objective(optimizer, task, config, problems, keys)
+                return objective + config.l2 * _norm(optimizer), objective
+
+            of_part = lambda part: jax.grad(regularized, has_aux=True)(optimizer, *part)
+            gradient, objective = jax.tree.map(lambda a: jnp.mean(a, axis=0), jax.lax.map(of_part, parts))
+            return jax.lax.pmean((objective, gradient), AXIS)
+
+        shared_out = jax.shard_map(
+            on_one, mesh=device_mesh(devices), in_specs=(EVERYWHERE,) * 3, out_specs=EVERYWHERE, check_vma=False
+        )
+        return shared_out(data, optimizer, key)
 
     return objective_and_gradient
 
 
-def make_meta_step(
-    task: AbstractTask, config: MetaTrainConfig, devices: list[Device]
-) -> Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]:
+class MetaStep(NamedTuple):
+    """A compiled meta-step, and how much memory it allocates over all devices."""
+
+    run: Callable[[MetaState, PRNGKeyArray], tuple[MetaState, Float[Array, ""]]]
+    num_bytes: int
+
+
+def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[Device]) -> MetaStep:
     """Compile one meta-step.
 
     Args:
@@ -115,16 +137,19 @@ def make_meta_step(
         devices: one or more devices of one kind.
 
     Returns:
-        A function from the state (see `replicate`) and the run's key to the new state and the batch's meta-objective.
-        A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`; one whose
+        `run` goes from the state and the run's key, both replicated over the devices (see `replicate`), to the new state
+        and the batch's meta-objective; the old state is given up. A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`; one whose
         objective jumps (`config.spike_factor`) sets the weights back to their average.
     """
     meta = meta_optimizer(config)
-    objective_and_gradient = make_objective_and_gradient(task, config, devices)
+    objective_and_gradient = make_objective_and_gradient(config, devices)
+    data, structure = eqx.partition(task, eqx.is_array)
+    data = replicate(data, devices)  # an argument, not a constant, of the compiled program
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def meta_step(state: MetaState, key: PRNGKeyArray):
-        objective, gradient = objective_and_gradient(state.optimizer, jax.random.fold_in(key, state.step))
+    def meta_step(state: MetaState, key: PRNGKeyArray, data: AbstractTask):
+        task = eqx.combine(data, structure)
+        objective, gradient = objective_and_gradient(task, state.optimizer, jax.random.fold_in(key, state.step))
         finite = jnp.isfinite(objective) & _all_finite(gradient)
         spike = finite & (objective > config.spike_factor * state.running_objective)
         applied = finite & ~spike
@@ -141,16 +166,9 @@ def make_meta_step(
         num_skipped, num_rollbacks = state.num_skipped + ~finite, state.num_rollbacks + spike
         return MetaState(optimizer, average, adam, step, running, num_skipped, num_rollbacks), objective
 
-    return meta_step
-
-
-def replicate(tree: PyTree, devices: list[Device]) -> PyTree:
-    """Place arrays on every device, as the compiled meta-step wants them."""
-    return jax.device_put(tree, jax.sharding.NamedSharding(_mesh(devices), jax.sharding.PartitionSpec()))
-
-
-def _mesh(devices: list[Device]) -> jax.sharding.Mesh:
-    return jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,), devices=devices)
+    example = replicate((initial_meta_state(untrained(config, jax.random.key(0)), config), jax.random.key(0)), devices)
+    compiled = meta_step.lower(*example, data).compile()
+    return MetaStep(lambda state, key: compiled(state, key, data), compiled_bytes(compiled, len(devices)))
 
 
 def _untyped(tree: PyTree) -> PyTree:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import signal
 import threading
 import time
@@ -10,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope import tasks
+from optoscope import artifacts, tasks
 from optoscope._checks import check_count, check_number
-from optoscope._files import write_json, write_whole
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
@@ -24,14 +23,17 @@ from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
 from optoscope.training.config import MetaTrainConfig
+from optoscope.training.memory import peak_bytes, resident_bytes, with_segments
 from optoscope.training.meta_step import (
     MetaState,
     batch_objective,
     initial_meta_state,
     make_meta_step,
-    replicate,
+    untrained,
 )
-from optoscope.training.objective import Purpose
+from optoscope.training.objective import Purpose, sample_problems
+from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
+from optoscope.training.sharding import devices_for, replicate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,8 @@ def meta_train(
     preset: str = "custom",
     seed: int | None = None,
     report: Callable[[Progress], None] | None = None,
+    announce: Callable[[str], None] | None = None,
+    stop_at: int | None = None,
     checkpoint_seconds: float = 20.0,
 ) -> TrainedOptimizer:
     """Meta-train a GRU optimizer on a task by backpropagation through whole unrolls (App. D.2).
@@ -81,6 +85,8 @@ def meta_train(
         preset: the preset's name, recorded in the result.
         seed: the seed that made `key`, recorded in the result.
         report: called after every meta-step.
+        announce: called with sentences about the run, such as the memory that it will need.
+        stop_at: meta-step at which to stop early, with a checkpoint; `resume` goes on from there.
         checkpoint_seconds: time between checkpoints.
 
     Returns:
@@ -92,37 +98,35 @@ def meta_train(
         KeyboardInterrupt: on Ctrl-C, after the present meta-step is finished and saved.
     """
     _check(config)
+    warm = None if config.warm_start is None else _warm_start(config.warm_start)
     folder = None if directory is None else Path(directory)
     settings = {"task": repr(task), "config": dataclasses.asdict(config), "key": _key_data(key)}
     if folder is not None:
-        _open_run(folder, settings, resume)
-    devices = jax.local_devices()[: _num_devices(config.batch_size)]
-    meta_step = make_meta_step(task, config, devices)
-    validate = jax.jit(
-        lambda optimizer: batch_objective(
-            optimizer, task, config, Purpose.VALIDATE.key(key), config.num_validation_problems
-        )
-    )
-    run = _Run.start(config, key)
+        open_run(folder, settings, resume=resume)
+    devices = devices_for(config.batch_size)
+    phases = _Phases(task, with_segments(task, config, len(devices)), devices, announce or (lambda sentence: None))
+    objective = eqx.filter_jit(batch_objective)
+    validation_set = sample_problems(task, Purpose.VALIDATE.key(key), config.num_validation_problems)
+    validate = lambda optimizer: objective(optimizer, task, config, *validation_set)
+    run = _Run.start(config, key, warm)
     if folder is not None and resume and (checkpoint := load_checkpoint(folder, run.arrays)) is not None:
         run.restore(checkpoint)
-        _truncate_log(folder / "log.jsonl", run.step)
-    elif folder is not None:
-        write_whole(folder / "log.jsonl", b"")
-    run.state = replicate(run.state, devices)
-    train_key = Purpose.TRAIN.key(key)
+    if folder is not None:
+        rewrite_records(folder, [record for record in read_records(folder) if record["step"] <= run.step])
+    run.state, train_key = replicate((run.state, Purpose.TRAIN.key(key)), devices)
+    end = min(config.num_meta_steps, stop_at or config.num_meta_steps)
     began, before, last_saved, first_step = time.monotonic(), run.seconds, time.monotonic(), run.step
     run.observe(validate)
     with _deferred_interrupt() as interrupted:
-        while run.step < config.num_meta_steps and not interrupted.is_set():
-            run.state, objective = meta_step(run.state, train_key)
+        while run.step < end and not interrupted.is_set():
+            run.state, value = phases.at(run.step)(run.state, train_key)
             # Waiting for each step keeps several from queueing up, which can deadlock collectives on the CPU.
-            run.objectives.append(float(objective))
+            run.objectives.append(float(value))
             run.step += 1
             run.seconds = before + time.monotonic() - began
             validation = run.observe(validate)
             if folder is not None and validation is not None:
-                _append_log(folder / "log.jsonl", run.record(validation))
+                append_record(folder, run.record(validation))
             if report is not None:
                 speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
                 report(run.progress(config, validation, speed))
@@ -133,7 +137,41 @@ def meta_train(
             save_checkpoint(folder, run.step, run.arrays, run.data)
     if interrupted.is_set():
         raise KeyboardInterrupt(f"stopped after meta-step {run.step}")
-    return run.finish(task, config, preset, seed, len(devices))
+    return run.finish(task, config, preset, seed, phases)
+
+
+class _Phases:
+    """The compiled meta-steps of a curriculum of unroll lengths, each compiled when its turn comes."""
+
+    def __init__(self, task: AbstractTask, config: MetaTrainConfig, devices, announce: Callable[[str], None]):
+        self.task, self.config, self.devices, self.announce = task, config, devices, announce
+        self.ends = list(np.cumsum([length for _, length in config.curriculum])) + [config.num_meta_steps]
+        self.num_steps = [steps for steps, _ in config.curriculum] + [config.num_steps]
+        self.current: int | None = None
+        self.predicted_bytes = 0
+
+    def at(self, step: int) -> Callable:
+        """Return the meta-step of the phase that `step` is in."""
+        phase = int(np.searchsorted(self.ends, step, side="right"))
+        if phase != self.current:
+            config, unroll = self.config, self.num_steps[phase]
+            length = config.segment_length if config.segment_length and unroll % config.segment_length == 0 else None
+            config = dataclasses.replace(config, num_steps=unroll, segment_length=length)
+            self.run, num_bytes = make_meta_step(self.task, config, self.devices)
+            self.predicted_bytes = max(self.predicted_bytes, resident_bytes(self.devices) + num_bytes)
+            self.announce(
+                f"unroll of {unroll} steps in segments of {length or unroll} on {len(self.devices)} devices; predicted "
+                f"peak memory {self.predicted_bytes / 1e9:.2f} GB"
+            )
+            self.current = phase
+        return self.run
+
+
+def _warm_start(name: str) -> GRUOptimizer:
+    loaded = artifacts.load(name)
+    if not isinstance(loaded, TrainedOptimizer):
+        raise ValueError(f"warm_start must name a learned optimizer; {name} is a tuned {loaded.rule}.")
+    return loaded.optimizer
 
 
 class _Run:
@@ -154,14 +192,10 @@ class _Run:
         self.objectives: list[float] = []
 
     @staticmethod
-    def start(config: MetaTrainConfig, key: PRNGKeyArray) -> "_Run":
-        optimizer = GRUOptimizer.create(
-            config.num_units,
-            key=Purpose.INITIALIZE.key(key),
-            input_scale=config.input_scale,
-            output_scale=config.output_scale,
-            input_kind=config.input_kind,
-        )
+    def start(config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None) -> "_Run":
+        optimizer = untrained(config, Purpose.INITIALIZE.key(key))
+        if warm is not None:
+            optimizer = warm.embedded_in(optimizer)
         return _Run(config, initial_meta_state(optimizer, config))
 
     @property
@@ -221,7 +255,7 @@ class _Run:
             seconds=self.seconds,
         )
 
-    def finish(self, task, config, preset, seed, num_devices) -> TrainedOptimizer:
+    def finish(self, task, config, preset, seed, phases: _Phases) -> TrainedOptimizer:
         steps, objectives, validations = np.array(self.curve).T
         return TrainedOptimizer(
             optimizer=self.best,
@@ -235,7 +269,9 @@ class _Run:
                 "num_skipped": int(self.state.num_skipped),
                 "num_rollbacks": int(self.state.num_rollbacks),
                 "seconds": round(self.seconds, 1),
-                "num_devices": num_devices,
+                "num_devices": len(phases.devices),
+                "predicted_peak_gigabytes": round(phases.predicted_bytes / 1e9, 3),
+                "peak_gigabytes": round(peak_bytes(phases.devices) / 1e9, 3),
             },
             curve={"steps": steps, "objectives": objectives, "validations": validations},
             snapshot_steps=self.snapshot_steps,
@@ -245,8 +281,18 @@ class _Run:
 
 
 def _check(config: MetaTrainConfig) -> None:
-    for name in ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every"):
+    counts = ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every", "accumulation")
+    for name in counts:
         check_count(name, getattr(config, name), hint="see the presets for customary values")
+    num_devices = len(devices_for(config.batch_size))
+    if config.batch_size // num_devices % config.accumulation:
+        raise ValueError(
+            f"`batch_size` must be a multiple of `accumulation` x {num_devices} devices, got {config.batch_size} and "
+            f"{config.accumulation}."
+        )
+    for pair in config.curriculum:
+        check_count("curriculum", pair[0], hint="it is a tuple of pairs (num_steps, meta-steps)")
+        check_count("curriculum", pair[1], hint="it is a tuple of pairs (num_steps, meta-steps)")
     check_count("num_snapshots", config.num_snapshots, minimum=2, hint="the first and the last are always kept")
     for name in ("learning_rate", "eps", "clip", "objective_cap", "spike_factor"):
         if getattr(config, name) != float("inf"):
@@ -262,48 +308,8 @@ def _snapshot_steps(config: MetaTrainConfig) -> np.ndarray:
     return np.unique(np.concatenate([[0], spaced]))
 
 
-def _num_devices(batch_size: int) -> int:
-    """The most local devices that share a batch evenly."""
-    return max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
-
-
 def _key_data(key: PRNGKeyArray) -> list[int]:
     return np.asarray(jax.random.key_data(key)).tolist()
-
-
-def _open_run(folder: Path, settings: dict[str, Any], resume: bool) -> None:
-    manifest = folder / "run.json"
-    if manifest.exists():
-        if not resume:
-            raise FileExistsError(
-                f"{folder} already holds a run; pass --resume to go on with it, or choose another directory."
-            )
-        found = json.loads(manifest.read_text())
-        wanted = json.loads(json.dumps(settings))
-        different = [name for name in wanted if found.get(name) != wanted[name]]
-        if different:
-            raise ValueError(
-                f"{folder} holds a run with another {' and '.join(different)}; resume it with its own settings "
-                f"(see {manifest}), or choose another directory."
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(manifest, {**settings, "provenance": provenance()})
-
-
-def _append_log(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Drop the records after `step`, and a last line that was cut off."""
-    kept = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-    write_whole(path, "".join(kept).encode())
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ class Purpose(enum.IntEnum):
     TRAIN = 0
     VALIDATE = 1
     TUNE = 2
-    RESCORE = 3
+    CHOOSE = 3
     TEST = 4
     INITIALIZE = 5
 

@@ -1,4 +1,4 @@
-"""Where hyperparameters are searched: data. The paper prints no ranges; these are ours."""
+"""Where and how hyperparameters are searched: data. The paper prints no ranges; these are ours."""
 
 import dataclasses
 from typing import Literal
@@ -52,8 +52,43 @@ class Range:
         return f"[{self.low:g}, {self.high:g}]"
 
 
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One round of a search: what every setting that is left is run on, and how many go on.
+
+    A run that is cut short is scored as if its last loss stayed, so that scores of all stages are on one scale.
+
+    Attributes:
+        num_problems: problems, other ones in each stage.
+        num_steps: updates per run.
+        num_kept: settings that go on to the next stage; 1 in the last.
+    """
+
+    num_problems: int
+    num_steps: int
+    num_kept: int
+
+
+#: task -> stages of a search. Cheap tasks screen all settings on whole runs; heavy ones drop the hopeless early.
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "linear_regression": (Stage(64, 200, 32), Stage(1024, 200, 1)),
+    "rosenbrock": (Stage(64, 200, 32), Stage(1024, 200, 1)),
+    "two_moons": (Stage(1, 40, 600), Stage(2, 200, 60), Stage(16, 200, 8), Stage(64, 200, 1)),
+    "mnist": (Stage(1, 20, 400), Stage(1, 60, 100), Stage(1, 200, 24), Stage(8, 200, 1)),
+    "digits": (Stage(1, 40, 600), Stage(4, 200, 60), Stage(32, 200, 8), Stage(128, 200, 1)),
+}
+
 _DECAY = Range(0.0, 0.999, "one_minus_log")
 _SLOW_DECAY = Range(0.0, 0.9999, "one_minus_log")
+
+#: Ranges that cover good settings for networks of all sizes here.
+_NETWORK: dict[str, dict[str, Range]] = {
+    "gradient_descent": {"learning_rate": Range(1e-3, 1e1, "log")},
+    "momentum": {"learning_rate": Range(1e-3, 1e1, "log"), "decay": _DECAY},
+    "nesterov_momentum": {"learning_rate": Range(1e-3, 1e1, "log"), "decay": _DECAY},
+    "rmsprop": {"learning_rate": Range(1e-5, 1e-1, "log"), "decay": _SLOW_DECAY},
+    "adam": {"learning_rate": Range(1e-5, 1e0, "log"), "b1": _DECAY, "b2": _SLOW_DECAY},
+}
 
 #: task -> rule -> hyperparameter -> range
 SEARCH_SPACES: dict[str, dict[str, dict[str, Range]]] = {
@@ -71,6 +106,9 @@ SEARCH_SPACES: dict[str, dict[str, dict[str, Range]]] = {
         "rmsprop": {"learning_rate": Range(1e-4, 1e0, "log"), "decay": _SLOW_DECAY},
         "adam": {"learning_rate": Range(1e-4, 1e1, "log"), "b1": _DECAY, "b2": _SLOW_DECAY},
     },
+    "two_moons": _NETWORK,
+    "mnist": _NETWORK,
+    "digits": _NETWORK,
 }
 
 
@@ -83,3 +121,13 @@ def search_space(task: str, rule: str) -> dict[str, Range]:
     check_choice("task with search spaces", task, SEARCH_SPACES)
     check_choice(f"rule with a search space for {task}", rule, SEARCH_SPACES[task])
     return SEARCH_SPACES[task][rule]
+
+
+def search_stages(task: str) -> tuple[Stage, ...]:
+    """Return the stages in which settings are searched on a task.
+
+    Raises:
+        ValueError: if there are none; the message lists what there is.
+    """
+    check_choice("task with search stages", task, STAGES)
+    return STAGES[task]

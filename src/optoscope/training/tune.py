@@ -1,6 +1,8 @@
 """Random search over the hyperparameters of a hand-designed optimizer (App. D.3)."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -9,18 +11,20 @@ import numpy as np
 
 from optoscope._checks import check_count
 from optoscope._provenance import provenance
-from optoscope._types import PRNGKeyArray
+from optoscope._types import Device, Keys, PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers import get as get_optimizer
 from optoscope.rollouts import rollout_batch
-from optoscope.tasks import AbstractTask, name_of
+from optoscope.tasks import AbstractTask, Problem, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
-from optoscope.training.search_spaces import Range, search_space
+from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
+from optoscope.training.search_spaces import Range, Stage, search_space, search_stages
+from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, replicate
 
 _EDGE = 0.02  # a winner within this share of a range's width of its end lies on the edge
 _WIDENINGS = 4
-_CHUNK = 500
+_CHUNK = 8  # settings per device between two records
 
 
 def tune(
@@ -29,87 +33,82 @@ def tune(
     *,
     num_samples: int = 2500,
     key: PRNGKeyArray,
-    num_problems: int = 64,
-    num_leaders: int = 32,
-    num_leader_problems: int = 1024,
-    num_steps: int = 200,
+    stages: Sequence[Stage] | None = None,
     space: dict[str, Range] | None = None,
+    num_rechecked: int = 0,
     seed: int | None = None,
+    directory: str | Path | None = None,
+    resume: bool = False,
     report: Callable[[str, int, int], None] | None = None,
 ) -> TunedOptimizer:
     """Tune an optimizer on a task by random search, with the objective that learned optimizers are trained on.
 
-    All samples are scored on the same few problems; the leaders are scored again on many fresh ones, which choose the
-    winner (tuned on few problems alone, the best of 2500 can diverge on the next one). If the winner lies on an edge
-    of the searched box, that side is widened and the search is run anew.
+    All settings are run on the same few problems; the best go on to the next stage, with other problems and, on heavy
+    tasks, longer runs. The last stage chooses the winner on many problems (tuned on few alone, the best of 2500 can
+    diverge on the next one). If the winner lies on an edge of the searched box, that side is widened and the search is
+    run anew.
 
     Args:
         task: where problems come from; they are drawn apart from training and test problems.
         rule: an optimizer's registered name, such as `momentum`.
         num_samples: number of random settings.
         key: draws the settings and the problems.
-        num_problems: problems on which every sample is scored.
-        num_leaders: samples that are scored again.
-        num_leader_problems: fresh problems on which they are.
-        num_steps: length of a run.
+        stages: how the settings are screened; the preset for the task if None.
         space: range per hyperparameter; the preset for the task and rule if None.
+        num_rechecked: how many of the settings that were dropped before a whole run are given one after all, on the
+            problems of the first stage with whole runs, to see whether dropping them early lost anything.
         seed: the seed that made `key`, recorded in the result.
+        directory: where scores are logged as they come; nothing is written if None.
+        resume: go on from the scores in `directory`.
         report: called with what is being done, how much is done and how much there is.
 
     Returns:
-        The winner and every sample with its score. Diverged samples score infinity.
+        The winner and every setting with its score. Diverged settings score infinity.
 
     Raises:
-        ValueError: if a number is out of range, there is no search space, or every sample diverged.
+        ValueError: if a number is out of range, there is no search space, or every setting diverged.
+        FileExistsError: if `directory` holds a search and `resume` is false.
     """
     check_count("num_samples", num_samples, hint="the paper uses 2500")
-    check_count("num_problems", num_problems)
-    check_count("num_leaders", num_leaders)
-    check_count("num_leader_problems", num_leader_problems)
+    check_count("num_rechecked", num_rechecked, minimum=0)
     kind = get_optimizer(rule)
     space = dict(space or search_space(name_of(task), rule))
-    say = report or (lambda what, done, total: None)
-    screening = sample_problems(task, Purpose.TUNE.key(key), num_problems)
-    fresh = sample_problems(task, Purpose.RESCORE.key(key), num_leader_problems)
-
-    def score(samples: np.ndarray, problems, what: str) -> np.ndarray:
-        chunk = min(_CHUNK, len(samples))
-        padded = np.resize(samples, (-(-len(samples) // chunk) * chunk, samples.shape[1])).astype(np.float32)
-        scores = []
-        for start in range(0, len(padded), chunk):
-            values = dict(zip(space, padded[start : start + chunk].T))
-            scores.append(np.asarray(_scores(task, kind, values, *problems, num_steps=num_steps)))
-            say(what, min(start + chunk, len(samples)), len(samples))
-        return np.concatenate(scores)[: len(samples)]
+    stages = tuple(stages or search_stages(name_of(task)))
+    folder = None if directory is None else Path(directory)
+    if folder is not None:
+        described = {"task": repr(task), "rule": rule, "num_samples": num_samples, "space": _as_data(space)}
+        described |= {"stages": _as_data(stages), "key": np.asarray(jax.random.key_data(key)).tolist()}
+        open_run(folder, described, resume=resume)
+    scorer = _Scorer(task, kind, stages, Purpose.TUNE.key(key), folder, report or (lambda what, done, total: None))
 
     # With few samples the best may lie a gap between samples away from an edge that it would cross.
     edge = max(_EDGE, 3 / num_samples)
     widened: list[str] = []
-    for attempt in range(_WIDENINGS + 1):
+    attempt = 0
+    while True:
         sample_key = jax.random.fold_in(Purpose.INITIALIZE.key(key), attempt)
         unit = np.asarray(jax.random.uniform(sample_key, (num_samples, len(space)), dtype=jnp.float32), np.float64)
         samples = np.column_stack([bounds.from_unit(u) for bounds, u in zip(space.values(), unit.T)])
-        samples = samples.astype(np.float32).astype(np.float64)  # exactly what is scored
-        scores = score(samples, screening, "screening")
+        samples = samples.astype(np.float32).astype(np.float64)  # exactly what is run
+        scores, reached = _screen(scorer, samples, list(space), attempt)
         if not np.isfinite(scores).any():
             raise ValueError(
                 f"all {num_samples} samples of {rule} diverged on {name_of(task)}; "
                 "search smaller learning rates (pass `space`)."
             )
-        leaders = np.argsort(scores, kind="stable")[: min(num_leaders, num_samples)]
-        leader_scores = score(samples[leaders], fresh, "scoring the leaders again")
-        winner = int(leaders[np.argmin(leader_scores)])
+        finalists = np.flatnonzero(reached == len(stages) - 1)
+        winner = int(finalists[np.argmin(scores[finalists])])
         wider = {name: bounds.widened(u, edge) for (name, bounds), u in zip(space.items(), unit[winner])}
         on_edge = {name: new for name, new in wider.items() if new is not None}
-        if not on_edge or attempt == _WIDENINGS:
+        if not on_edge:
+            break
+        if attempt == _WIDENINGS:
+            widened.append(f"after {_WIDENINGS} widenings the winner still lies on an edge of {', '.join(on_edge)}")
             break
         for name, new in on_edge.items():
             widened.append(f"{name}: the winner lay on the edge of {space[name]}; now {new}")
             space[name] = new
-    else:
-        raise AssertionError("the last attempt always breaks")
-    if on_edge:
-        widened.append(f"after {_WIDENINGS} widenings the winner still lies on an edge of {', '.join(on_edge)}")
+        attempt += 1
     return TunedOptimizer(
         optimizer=kind(**dict(zip(space, samples[winner].tolist()))),
         task=name_of(task),
@@ -119,28 +118,130 @@ def tune(
         scales=[bounds.scale for bounds in space.values()],
         ranges=[[bounds.low, bounds.high] for bounds in space.values()],
         samples=samples,
-        scores=scores.astype(np.float64),
-        leaders=leaders,
-        leader_scores=leader_scores.astype(np.float64),
+        scores=scores,
+        stages_reached=reached,
         winner=winner,
         widened=widened,
         settings={
             "num_samples": num_samples,
-            "num_problems": num_problems,
-            "num_leader_problems": num_leader_problems,
-            "num_steps": num_steps,
+            "stages": _as_data(stages),
+            "dropped early, checked again": _recheck(scorer, samples, list(space), attempt, reached, num_rechecked),
         },
         provenance=provenance(task=repr(task), rule=rule, seed=seed),
     )
 
 
-@eqx.filter_jit
-def _scores(task, kind: type[AbstractOptimizer], values, problems, keys, num_steps):
-    """Mean meta-objective [sample] of one chunk of settings: one compiled program, hyperparameters traced."""
+class _Scorer:
+    """Scores settings on a stage's problems, chunk by chunk, and remembers in a directory what is scored already."""
 
-    def one(setting):
+    def __init__(self, task, kind, stages: tuple[Stage, ...], key, folder: Path | None, report):
+        self.task, self.kind, self.stages, self.folder, self.report = task, kind, stages, folder, report
+        self.devices = jax.local_devices()
+        # One draw, hence one compilation, for all stages.
+        ends = np.cumsum([stage.num_problems for stage in stages])
+        everything = sample_problems(task, key, int(ends[-1]))
+        self.problems = [
+            replicate(jax.tree.map(lambda array: array[start:end], everything), self.devices)
+            for start, end in zip([0, *ends], ends)
+        ]
+        self.known: dict[tuple, list[float]] = {}
+        if folder is not None:
+            records = read_records(folder)
+            rewrite_records(folder, records)
+            self.known = {tuple(record["chunk"]): record["scores"] for record in records}
+
+    def scores(self, samples: np.ndarray, names: list[str], stage: int, label: tuple, what: str) -> np.ndarray:
+        """Score settings [sample, hyperparameter] on a stage's problems; `label` tells this set of settings apart."""
+        chunk = _CHUNK * len(self.devices)
+        padded = np.resize(samples, (-(-len(samples) // chunk) * chunk, samples.shape[1])).astype(np.float32)
+        scores: list[float] = []
+        for start in range(0, len(padded), chunk):
+            address = (*label, start)
+            if address not in self.known:
+                values = dict(zip(names, padded[start : start + chunk].T))
+                found = _scores(
+                    self.task, self.kind, values, *self.problems[stage], self.stages[stage].num_steps,
+                    self.stages[-1].num_steps, self.devices,
+                )  # fmt: skip
+                self.known[address] = np.asarray(found).tolist()
+                if self.folder is not None:
+                    append_record(self.folder, {"chunk": address, "scores": self.known[address]})
+            scores += self.known[address]
+            self.report(what, min(start + chunk, len(samples)), len(samples))
+        return np.array(scores[: len(samples)])
+
+
+def _screen(scorer: _Scorer, samples, names, attempt) -> tuple[np.ndarray, np.ndarray]:
+    """Run the stages; returns each setting's last score and the stage that gave it."""
+    scores, reached = np.empty(len(samples)), np.zeros(len(samples), int)
+    left = np.arange(len(samples))
+    for index, stage in enumerate(scorer.stages):
+        what = f"stage {index + 1} of {len(scorer.stages)} ({stage.num_problems} problems, {stage.num_steps} steps)"
+        scores[left] = scorer.scores(samples[left], names, index, (attempt, index), what)
+        reached[left] = index
+        best = left[np.argsort(scores[left], kind="stable")[: stage.num_kept]]
+        left = np.sort(best[np.isfinite(scores[best])])
+        if not len(left):
+            break
+    return scores, reached
+
+
+def _recheck(scorer: _Scorer, samples, names, attempt, reached, num_rechecked) -> dict[str, float] | None:
+    """Give some settings that were dropped early a whole run, on the problems of the first stage with whole runs."""
+    whole = next(i for i, stage in enumerate(scorer.stages) if stage.num_steps == scorer.stages[-1].num_steps)
+    dropped = np.flatnonzero(reached < whole)
+    if not num_rechecked or not len(dropped):
+        return None
+    chosen = np.random.default_rng(0).choice(dropped, min(num_rechecked, len(dropped)), replace=False)
+    again = scorer.scores(samples[chosen], names, whole, (attempt, "again"), "checking settings that were dropped")
+    went_on = np.flatnonzero(reached >= whole)
+    theirs = scorer.scores(samples[went_on], names, whole, (attempt, whole), "scores of those that went on")
+    return {
+        "settings checked": len(chosen),
+        "best of them": float(again.min()),
+        "best of those that went on": float(theirs.min()),
+        "checked that would have gone on": int((again < np.sort(theirs)[scorer.stages[whole].num_kept - 1]).sum())
+        if len(theirs) >= scorer.stages[whole].num_kept
+        else len(chosen),
+    }
+
+
+@eqx.filter_jit
+def _scores(
+    task: AbstractTask,
+    kind: type[AbstractOptimizer],
+    values: dict[str, np.ndarray],
+    problems: Problem,
+    keys: Keys,
+    num_steps: int,
+    whole_steps: int,
+    devices: list[Device],
+):
+    """Mean meta-objective [sample] of a chunk of settings, shared out over devices; hyperparameters are traced.
+
+    A run shorter than `whole_steps` is scored as if its last loss stayed.
+    """
+    data, structure = eqx.partition(task, eqx.is_array)
+
+    def one(setting, data, problems, keys):
+        task = eqx.combine(data, structure)
         losses = rollout_batch(task, problems, kind(**setting), num_steps=num_steps, keys=keys).losses
-        objectives = meta_objective(losses)
+        held = jnp.repeat(losses[:, -1:], whole_steps - num_steps, axis=1)
+        objectives = meta_objective(jnp.concatenate([losses, held], axis=1))
         return jnp.mean(jnp.where(jnp.isfinite(objectives), objectives, jnp.inf))
 
-    return jax.vmap(one)(values)
+    # One setting after another: the problems of one fit into the cache, those of all would not.
+    shared_out = jax.shard_map(
+        lambda values, *rest: jax.lax.map(lambda setting: one(setting, *rest), values),
+        mesh=device_mesh(devices),
+        in_specs=(SHARED_OUT, EVERYWHERE, EVERYWHERE, EVERYWHERE),
+        out_specs=SHARED_OUT,
+        check_vma=False,
+    )
+    return shared_out(values, data, problems, keys)
+
+
+def _as_data(settings):
+    if isinstance(settings, dict):
+        return {name: dataclasses.asdict(value) for name, value in settings.items()}
+    return [dataclasses.asdict(value) for value in settings]

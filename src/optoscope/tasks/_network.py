@@ -1,0 +1,119 @@
+"""What tasks that train a neural network share: layers, and a gradient that can be differentiated in little time."""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from optoscope._types import Array, Float, Params, PRNGKeyArray
+from optoscope.tasks._base import AbstractTask
+
+#: Gradients under this name are kept when a rollout is differentiated: none is computed twice.
+SAVED_GRADIENTS = "task_gradients"
+
+
+class AbstractNetworkTask(AbstractTask):
+    """A task whose parameters are a network's.
+
+    The gradient's own derivative is a Hessian-vector product. The Hessian is symmetric, so it is computed forward over
+    reverse (Pearlmutter, 1994) instead of reverse over reverse. On the CPU, problems are worked off one after another:
+    a batch of matrix products with different matrices is slower there than single ones.
+    """
+
+    def value_and_gradient(self, problem: Any, params: Params, key: PRNGKeyArray) -> tuple[Float[Array, ""], Params]:
+        return _value_and_gradient(params, self, problem, key)
+
+
+@eqx.filter_custom_vjp
+def _value_and_gradient(params, task, problem, key):
+    return _one_by_one(_direct)(params, task, problem, key)
+
+
+@_value_and_gradient.def_fwd
+def _forward(perturbed, params, task, problem, key):
+    del perturbed
+    loss, gradient = checkpoint_name(_one_by_one(_direct)(params, task, problem, key), SAVED_GRADIENTS)
+    return (loss, gradient), gradient
+
+
+@_value_and_gradient.def_bwd
+def _reverse(gradient, cotangents, perturbed, params, task, problem, key):
+    del perturbed
+    loss_bar, gradient_bar = cotangents
+    gradient_bar = jax.tree.map(lambda bar, g: jnp.zeros_like(g) if bar is None else bar, gradient_bar, gradient)
+    product = _one_by_one(_hessian_product)(params, task, problem, key, gradient_bar)
+    if loss_bar is None:
+        return product
+    return jax.tree.map(lambda g, hv: loss_bar * g + hv, gradient, product)
+
+
+def _direct(params, task, problem, key):
+    return jax.value_and_grad(lambda x: task.loss(problem, x, key))(params)
+
+
+def _hessian_product(params, task, problem, key, vector):
+    return jax.jvp(jax.grad(lambda x: task.loss(problem, x, key)), (params,), (vector,))[1]
+
+
+def _one_by_one(function):
+    """Turn `jax.vmap` of a function into a loop on the CPU."""
+    if jax.default_backend() != "cpu":
+        return function
+
+    def looped(*arguments):
+        arrays, rest = eqx.partition(arguments, eqx.is_array)
+        call = jax.custom_batching.sequential_vmap(lambda arrays: function(*eqx.combine(arrays, rest)))
+        return call(arrays)
+
+    return looped
+
+
+def dense_params(key: PRNGKeyArray, num_in: int, num_out: int) -> dict[str, Float[Array, "..."]]:
+    """Draw a dense layer: Glorot-normal weights, biases with standard deviation 0.01 (as in the authors' code)."""
+    return _layer(key, (num_in, num_out), num_in, num_out)
+
+
+def convolution_params(key: PRNGKeyArray, size: int, num_in: int, num_out: int) -> dict[str, Float[Array, "..."]]:
+    """Draw a convolution with square kernels; the same distributions as for a dense layer."""
+    return _layer(key, (size, size, num_in, num_out), size * size * num_in, size * size * num_out)
+
+
+def _layer(key, shape, fan_in, fan_out):
+    weight_key, bias_key = jax.random.split(key)
+    return {
+        "weights": (2.0 / (fan_in + fan_out)) ** 0.5 * jax.random.normal(weight_key, shape),
+        "biases": 0.01 * jax.random.normal(bias_key, shape[-1:]),
+    }
+
+
+def dense(layer: dict[str, Float[Array, "..."]], x: Float[Array, "... inputs"]) -> Float[Array, "... outputs"]:
+    """Apply a dense layer."""
+    return x @ layer["weights"] + layer["biases"]
+
+
+def convolve(
+    layer: dict[str, Float[Array, "..."]],
+    x: Float[Array, "example height width channel"],
+    *,
+    method: Literal["by_platform", "patches", "direct"] = "by_platform",
+) -> Float[Array, "example rows columns outputs"]:
+    """Convolve with stride 1 and no padding.
+
+    On the CPU as patches times a matrix: inside loops and under `vmap` XLA's own convolution is 10 times slower there.
+    """
+    weights = layer["weights"]
+    if method == "direct" or (method == "by_platform" and jax.default_backend() != "cpu"):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        out = jax.lax.conv_general_dilated(x, weights, (1, 1), "VALID", dimension_numbers=dimensions)
+        return out + layer["biases"]
+    size = weights.shape[0]
+    rows, columns = x.shape[1] - size + 1, x.shape[2] - size + 1
+    patches = [x[:, i : i + rows, j : j + columns] for i in range(size) for j in range(size)]
+    return jnp.concatenate(patches, axis=-1) @ weights.reshape(-1, weights.shape[-1]) + layer["biases"]
+
+
+def num_params_of(params: Params) -> int:
+    """Return the number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,46 @@
+"""Classifying the 8 x 8 digits that come with scikit-learn: MNIST's network with no download."""
+
+from typing import final
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from optoscope._checks import check_count
+from optoscope._types import Array, Int
+from optoscope.tasks._images import AbstractImageTask
+
+
+@final
+class Digits(AbstractImageTask):
+    """Train MNIST's kind of network on scikit-learn's 1797 digits of 8 x 8 pixels.
+
+    A stand-in for MNIST where it cannot be had, not a task of the paper. The images are smaller, so the three 3 x 3
+    convolutions leave 2 x 2 pixels; 8 channels each instead of 16 keep the dense layer's share: 1,578 parameters.
+
+    Args:
+        batch_size: images per step.
+        channels: channels of the convolutions.
+
+    >>> import jax
+    >>> from optoscope.tasks._network import num_params_of
+    >>> num_params_of(Digits().sample(jax.random.key(0)).initial_params)
+    1578
+    """
+
+    images: Int[Array, "example height width"]
+    labels: Int[Array, " example"]
+    white: float = eqx.field(static=True)
+    channels: tuple[int, ...] = eqx.field(static=True)
+    kernel_size: int = eqx.field(static=True)
+    batch_size: int = eqx.field(static=True)
+
+    def __init__(self, batch_size: int = 100, channels: tuple[int, ...] = (8, 8, 8)):
+        self.batch_size = check_count("batch_size", batch_size, hint="MNIST's is 100")
+        self.channels = tuple(check_count("channels", channel) for channel in channels)
+        self.white, self.kernel_size = 16.0, 3
+        from sklearn.datasets import load_digits
+
+        data = load_digits()
+        self.images = jnp.asarray(data.images.astype(np.uint8))
+        self.labels = jnp.asarray(data.target.astype(np.int32))

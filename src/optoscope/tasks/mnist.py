@@ -1,0 +1,50 @@
+"""Classifying handwritten digits: MNIST."""
+
+from pathlib import Path
+from typing import final
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from optoscope._checks import check_count
+from optoscope._types import Array, Int
+from optoscope.tasks._data import load_mnist
+from optoscope.tasks._images import AbstractImageTask
+
+
+@final
+class MNIST(AbstractImageTask):
+    """Train a convolutional network on MNIST (Maheswaranathan et al., 2021, section 3.2, Fig. 1d).
+
+    Three 3 x 3 convolutions with 16 channels, stride 1, no padding and ReLU, then a dense layer: 82,250 parameters.
+    Cross-entropy on minibatches of 100, drawn afresh at every step from the training set, so gradients are noisy.
+
+    Args:
+        directory: where the four files are. If None: `$OPTOSCOPE_MNIST`, then the cache, then a download.
+        batch_size: images per step; the paper's is 100.
+        channels: channels of the convolutions; the paper's has three of 16. Fewer make a cheaper task to start on.
+
+    Raises:
+        DataError: if the files cannot be had; the message says what to type.
+    """
+
+    images: Int[Array, "example height width"]
+    labels: Int[Array, " example"]
+    white: float = eqx.field(static=True, default=255.0)
+    channels: tuple[int, ...] = eqx.field(static=True)
+    kernel_size: int = eqx.field(static=True, default=3)
+    batch_size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        directory: str | Path | None = None,
+        *,
+        batch_size: int = 100,
+        channels: tuple[int, ...] = (16, 16, 16),
+    ):
+        self.batch_size = check_count("batch_size", batch_size, hint="the paper's is 100")
+        self.channels = tuple(check_count("channels", channel) for channel in channels)
+        self.white, self.kernel_size = 255.0, 3
+        images, labels = load_mnist(directory)
+        self.images, self.labels = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))

@@ -1,0 +1,70 @@
+"""Classifying the two moons with a fully connected network."""
+
+from typing import final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optoscope._checks import check_count
+from optoscope._types import Array, Float, Params, PRNGKeyArray
+from optoscope.tasks._base import Problem
+from optoscope.tasks._network import AbstractNetworkTask, dense, dense_params
+
+
+class TwoMoonsProblem(Problem):
+    """Initial weights of the network."""
+
+    initial_params: Params
+
+
+@final
+class TwoMoons(AbstractNetworkTask):
+    """Train a tanh network on the two-moons data (Maheswaranathan et al., 2021, section 3.2, Fig. 1c).
+
+    The loss is the mean logistic loss over the whole dataset, `mean softplus(-y z)` with labels y = -1, 1 and logit z,
+    plus `penalty` times the (unsquared) norm of all parameters. Only the initial weights vary between problems.
+
+    Args:
+        num_examples: size of the dataset; the paper's is 1024.
+        widths: units of the hidden layers; the paper's network has 3 x 64, 8,577 parameters. Smaller ones make a
+            cheaper task to start meta-training on.
+        penalty: weight of the norm.
+
+    >>> from optoscope.tasks._network import num_params_of
+    >>> num_params_of(TwoMoons().sample(jax.random.key(0)).initial_params)
+    8577
+    """
+
+    inputs: Float[Array, "example 2"]
+    signs: Float[Array, " example"]
+    num_examples: int = eqx.field(static=True)
+    widths: tuple[int, ...] = eqx.field(static=True)
+    penalty: float = eqx.field(static=True)
+
+    def __init__(self, num_examples: int = 1024, widths: tuple[int, ...] = (64, 64, 64), penalty: float = 5e-3):
+        check_count("num_examples", num_examples, minimum=2, hint="the paper's dataset has 1024")
+        for width in widths:
+            check_count("widths", width, hint="the paper's network has three layers of 64 units")
+        from sklearn.datasets import make_moons
+
+        inputs, labels = make_moons(num_examples, noise=0.1, random_state=0)
+        self.inputs = jnp.asarray(inputs, jnp.float32)
+        self.signs = jnp.asarray(np.where(labels == 1, 1.0, -1.0), jnp.float32)
+        self.num_examples = num_examples
+        self.widths = tuple(widths)
+        self.penalty = penalty
+
+    def sample(self, key: PRNGKeyArray) -> TwoMoonsProblem:
+        sizes = (2, *self.widths, 1)
+        keys = jax.random.split(key, len(sizes) - 1)
+        return TwoMoonsProblem(initial_params=[dense_params(*args) for args in zip(keys, sizes, sizes[1:])])
+
+    def loss(self, problem: TwoMoonsProblem, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        x = self.inputs.astype(params[0]["weights"].dtype)
+        for layer in params[:-1]:
+            x = jnp.tanh(dense(layer, x))
+        logits = dense(params[-1], x)[:, 0]
+        square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        return jnp.mean(jax.nn.softplus(-self.signs * logits)) + self.penalty * jnp.sqrt(square)
