@@ -27,7 +27,16 @@ from optoscope.anatomy import (
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.dynamics import Modes, UpdateFunction, update_function
 from optoscope.optimizers import GradientDescent, Momentum, RMSProp, from_optax
-from optoscope.tasks import AbstractTask, LinearRegression, LinearRegressionProblem, Rosenbrock
+from optoscope.tasks import (
+    AbstractTask,
+    LinearRegression,
+    LinearRegressionProblem,
+    Rosenbrock,
+    TwoMoons,
+    name_of,
+)
+from optoscope.tasks._images import AbstractImageTask
+from optoscope.tasks._network import num_params_of
 from optoscope.training.evaluate import Evaluation, evaluate
 from optoscope.training.objective import Purpose, sample_problems
 from optoscope.training.recipes import BASELINES
@@ -63,6 +72,8 @@ FIGURES: dict[int, Needs] = {
     17: Needs(("evaluations",)),
     18: Needs(("tuned",), ("linear_regression",)),
     19: Needs(("tuned",), ("rosenbrock",)),
+    20: Needs(("tuned",), ("two_moons",)),
+    21: Needs(("tuned",), ("mnist",)),
 }
 
 
@@ -95,6 +106,44 @@ class LossSurface(Result):
     losses: Float[np.ndarray, "y x"]
     starts: Float[np.ndarray, "problem two"]
     provenance: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledPoints(Result):
+    """A dataset in the plane (bottom of Fig. 1c).
+
+    Attributes:
+        points: coordinates.
+        labels: -1 or 1.
+        provenance: who made it.
+    """
+
+    points: Float[np.ndarray, "example 2"]
+    labels: Float[np.ndarray, " example"]
+    provenance: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture(Result):
+    """The layers of a convolutional network (bottom of Fig. 1d).
+
+    Attributes:
+        shapes: height, width and channels of the input and of what each convolution puts out.
+        num_classes: outputs of the dense layer.
+        kernel_size: of every convolution.
+        num_params: parameters in all.
+        provenance: who made it.
+    """
+
+    shapes: Int[np.ndarray, "layer 3"]
+    num_classes: int
+    kernel_size: int
+    num_params: int
+    provenance: dict[str, Any]
+
+
+#: What a task's problems look like.
+Information = ConditionNumbers | LossSurface | LabeledPoints | Architecture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +213,7 @@ class Study:
     tuned: dict[str, dict[str, TunedOptimizer]]
     evaluations: dict[str, Evaluation]
     anatomies: dict[str, Anatomy]
-    information: dict[str, ConditionNumbers | LossSurface]
+    information: dict[str, Information]
     known_updates: KnownUpdates | None
     momentum_like: TrainedOptimizer | None
     momentum_like_anatomy: Anatomy | None
@@ -284,12 +333,16 @@ def _plan(task_names: Sequence[str], wanted: Collection[int]) -> list[tuple[str,
     return list(work)
 
 
-def describe_problems(
-    task: AbstractTask, *, key: PRNGKeyArray, num_problems: int = 4096
-) -> ConditionNumbers | LossSurface | None:
+def describe_problems(task: AbstractTask, *, key: PRNGKeyArray, num_problems: int = 4096) -> Information | None:
     """Return what a task's problems look like; None for a task that has no such picture."""
+    made_by = provenance(task=name_of(task), num_problems=num_problems)
+    if isinstance(task, TwoMoons):
+        return LabeledPoints(np.asarray(task.inputs), np.asarray(task.signs), made_by)
+    if isinstance(task, AbstractImageTask):
+        *shapes, (num_classes,) = task.layer_shapes()
+        num_params = num_params_of(jax.eval_shape(task.sample, key).initial_params)
+        return Architecture(np.array(shapes), num_classes, task.kernel_size, num_params, made_by)
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
-    made_by = provenance(task=repr(task), num_problems=num_problems)
     if isinstance(task, LinearRegression):
         assert isinstance(problems, LinearRegressionProblem)
         roots = np.linalg.svd(np.asarray(problems.matrix, np.float64), compute_uv=False)

@@ -16,6 +16,7 @@ from optoscope.cli.output import Output, make_reporter
 _Task = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")]
 _Rule = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RULE")]
 _Number = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NUMBER")]
+_Optimizer = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OPTIMIZER")]
 _Tasks = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[TASK ...]")]
 _Optimizers = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[OPTIMIZER ...]")]
 
@@ -107,6 +108,64 @@ class Train:
             f"({trained.metrics['seconds']:.0f} s, {trained.metrics['num_skipped']} steps skipped, "
             f"{trained.metrics['num_rollbacks']} rolled back); wrote {path}"
         )
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Search meta-training's learning rate, scales, clip and width: short runs first, the best go on.
+
+    Example: optoscope search rosenbrock --num-samples 16 --widths 16 32 --out runs/search
+    """
+
+    task: _Task
+    """Name of a task."""
+    out: Path
+    """Directory: one run per sample, and every result in log.jsonl."""
+    num_samples: int = 16
+    """Settings to try; the first is the preset itself."""
+    widths: tuple[int, ...] = ()
+    """Numbers of units to choose from; the preset's if none is given."""
+    preset: str = "fast"
+    """Center of the search."""
+    seed: int = 0
+    """Determines everything random."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Settings that differ from the preset."""
+    resume: bool = False
+    """Go on with the search in --out."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
+
+    def run(self) -> int:
+        """Search and save."""
+        prepare(self.mnist_dir)
+        import jax
+
+        from optoscope import tasks
+        from optoscope.training import preset, search
+
+        task = tasks.get(self.task)
+        config = _override(preset(self.preset, self.task), self.set)
+        with make_reporter(f"search on {self.task}") as report:
+            best, results = search(
+                task,
+                config=config,
+                num_samples=self.num_samples,
+                widths=self.widths,
+                key=jax.random.key(self.seed),
+                directory=self.out,
+                resume=self.resume,
+                seed=self.seed,
+                report=report.stage,
+            )
+        path = best.save(self.out / "best")
+        out = Output(json=self.json)
+        rows = [[r.sample, r.num_meta_steps, r.validation, r.seconds, _plainly(r.settings)] for r in results]
+        out.table("Samples, best first", ["sample", "meta-steps", "validation", "s", "settings"], rows)
+        out.text(f"wrote {path}")
         return out.finish()
 
 
@@ -257,6 +316,64 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class States:
+    """Keep a bounded sample of what an optimizer's components met on test problems: states, gradients and updates.
+
+    Example: optoscope states two_moons --task two_moons --out states.npz
+    """
+
+    optimizer: _Optimizer
+    """A shipped name, a path, or module:name(literals)."""
+    task: str
+    """Name of a task."""
+    out: Path
+    """File (.npz) for the sample; a JSON file beside it names the groups of parameters."""
+    num_problems: int = 8
+    """Test problems."""
+    num_steps: int = 200
+    """Updates per run."""
+    max_components: int = 256
+    """Components kept of each problem, as evenly from all layers, weights and biases as these allow."""
+    seed: int = 0
+    """Draws the problems and the components."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    force: bool = False
+    """Overwrite the file."""
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are."""
+
+    def run(self) -> int:
+        """Run and save."""
+        prepare(self.mnist_dir)
+        import jax
+        import numpy as np
+
+        from optoscope import tasks
+        from optoscope.anatomy import visit
+        from optoscope.cli.optimizer_spec import parse_component_wise
+
+        _check_file(self.out, self.force)
+        visits = visit(
+            parse_component_wise(self.optimizer),
+            tasks.get(self.task),
+            key=jax.random.key(self.seed),
+            num_problems=self.num_problems,
+            num_steps=self.num_steps,
+            max_components=self.max_components,
+        )
+        path = visits.save(self.out)
+        out = Output(json=self.json)
+        rows = [
+            [name, int((visits.group == i).sum()), float(np.median(np.abs(visits.gradients[visits.group == i])))]
+            for i, name in enumerate(visits.groups)
+        ]
+        out.table("Trajectories kept", ["group", "trajectories", "median |gradient|"], rows)
+        out.text(f"wrote {path}")
+        return out.finish()
+
+
+@dataclasses.dataclass(frozen=True)
 class Figure:
     """Draw figures of the paper from what ships, or from artifacts of your own.
 
@@ -356,6 +473,10 @@ def _override(config, settings: tuple[str, ...]):
             raise ValueError(f"setting {name!r} takes a {expected.__name__}, got {text!r}.")
         changes[name] = value
     return dataclasses.replace(config, **changes)
+
+
+def _plainly(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value:.3g}" for name, value in settings.items()) or "the preset's"
 
 
 def _check_file(path: Path | None, force: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from optoscope.cli.commands import Evaluate, Figure, List, Reproduce, Train, Tune
+from optoscope.cli.commands import Evaluate, Figure, List, Reproduce, Search, States, Train, Tune
 
 _DESCRIPTION = """Open up optimizers: meta-train learned ones, tune baselines, and take any of them apart.
 
@@ -26,7 +26,7 @@ def _command(kind: type) -> object:
     return Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
 
 
-_COMMANDS = tuple(_command(kind) for kind in (List, Train, Tune, Evaluate, Figure, Reproduce))
+_COMMANDS = tuple(_command(kind) for kind in (List, Train, Search, Tune, Evaluate, States, Figure, Reproduce))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import optax
 
 from optoscope import artifacts
 from optoscope._literals import parse_call
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers import AbstractOptimizer, from_optax
 
 _SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*\))", re.DOTALL)
 
@@ -39,3 +39,13 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
     if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
         raise ValueError(f"{text} gave a {type(made).__name__}, not an optimizer.")
     return made
+
+
+def parse_component_wise(text: str) -> AbstractOptimizer:
+    """Return the component-wise optimizer that `text` names; optax transformations are taken through `from_optax`.
+
+    Raises:
+        ValueError: as `parse_optimizer`, or if the optimizer is not component-wise.
+    """
+    found = parse_optimizer(text)
+    return found if isinstance(found, AbstractOptimizer) else from_optax(found)

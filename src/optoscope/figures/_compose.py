@@ -55,4 +55,6 @@ _FIGURES: dict[int, Callable[[Study], Drawn]] = {
     17: lambda study: figure_17(study.evaluations),
     18: lambda study: tuning_figure(18, _LINEAR, study.tuned[_LINEAR]),
     19: lambda study: tuning_figure(19, _ROSENBROCK, study.tuned[_ROSENBROCK]),
+    20: lambda study: tuning_figure(20, "two_moons", study.tuned["two_moons"]),
+    21: lambda study: tuning_figure(21, "mnist", study.tuned["mnist"]),
 }

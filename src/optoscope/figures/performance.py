@@ -1,6 +1,7 @@
 """How well optimizers do: Figs. 1 and 17."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import cbook
@@ -8,10 +9,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from scipy.stats import gaussian_kde
 
-from optoscope.figure_data import ConditionNumbers, LossSurface
+from optoscope.figure_data import Architecture, ConditionNumbers, Information, LabeledPoints, LossSurface
 from optoscope.figures.style import (
     COLORS,
     FAINT,
@@ -91,6 +92,56 @@ def draw_loss_surface(surface: LossSurface, axes: Axes) -> dict[str, Artist]:
     return {"loss": image, "starts": dots, "minimum": star}
 
 
+def draw_labeled_points(data: LabeledPoints, axes: Axes) -> dict[str, Artist]:
+    """Draw the points of a dataset, a color per class."""
+    artists: dict[str, Artist] = {}
+    for label, color in ((-1, COLORS["learned"]), (1, COLORS["momentum"])):
+        points = data.points[data.labels == label]
+        artists[f"class {label}"] = axes.scatter(*points.T, s=3, color=color, linewidth=0, alpha=0.8)
+    axes.set_aspect("equal", adjustable="datalim")
+    dress(axes, x="Input 1", y="Input 2")
+    return artists
+
+
+def draw_architecture(network: Architecture, axes: Axes) -> dict[str, Artist]:
+    """Draw each layer of a convolutional network as a box: height and depth to scale with its shape.
+
+    A box is as tall as the image and as thick as its channels; the shear shows its width, at half the scale.
+    """
+    tallest = float(network.shapes[:, 0].max())
+    artists: dict[str, Artist] = {}
+    left, gap, shear = 0.0, 0.38 * tallest, 0.25
+    for index, (height, width, channels) in enumerate(network.shapes.tolist()):
+        thick, slant = float(channels), shear * width
+        bottom = -(height + slant) / 2
+        front = [(left, bottom), (left + thick, bottom), (left + thick, bottom + height), (left, bottom + height)]
+        moved = [(x + slant, y + slant) for x, y in front]
+        color = FAINT if index == 0 else COLORS["learned"]
+        faces = (
+            [front[3], front[2], moved[2], moved[3]],
+            [front[1], moved[1], moved[2], front[2]],
+            front,
+        )
+        for face, shade in zip(faces, (0.35, 0.55, 0.8)):
+            patch = axes.add_patch(Polygon(face, facecolor=color, alpha=shade, edgecolor=INK, linewidth=0.5))
+        artists[f"layer {index}"] = patch
+        middle, size = left + (thick + slant) / 2, f"{height}×{width}\n×{channels}"
+        axes.text(middle, bottom - 0.06 * tallest, size, ha="center", va="top", fontsize=6.5)
+        left += thick + slant + gap
+    half = network.num_classes / 2 * 1.6
+    artists["classes"] = axes.add_patch(
+        Rectangle((left, -half), 1.6, 2 * half, facecolor=COLORS["momentum"], edgecolor=INK, linewidth=0.5, alpha=0.8)
+    )
+    axes.text(left + 0.8, -half - 0.06 * tallest, str(network.num_classes), ha="center", va="top", fontsize=6.5)
+    size = network.kernel_size
+    axes.set_title(f"{size}×{size} convolutions, ReLU; {network.num_params:,} parameters", fontsize=7, color=SOFT)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.1 * tallest, left + 0.3 * tallest)
+    axes.set_ylim(-1.0 * tallest, 0.75 * tallest)
+    axes.set_axis_off()
+    return artists
+
+
 def draw_violins(evaluation: Evaluation, axes: Axes) -> dict[str, Artist]:
     """Draw the distribution of meta-objectives, with mean and standard error as a bar and the median as a white dot.
 
@@ -127,7 +178,15 @@ def draw_violins(evaluation: Evaluation, axes: Axes) -> dict[str, Artist]:
     return artists
 
 
-def figure_1(evaluations: Mapping[str, Evaluation], information: Mapping[str, ConditionNumbers | LossSurface]) -> Drawn:
+_DRAW: dict[type, Callable[[Any, Axes], dict[str, Artist]]] = {
+    ConditionNumbers: draw_condition_numbers,
+    LossSurface: draw_loss_surface,
+    LabeledPoints: draw_labeled_points,
+    Architecture: draw_architecture,
+}
+
+
+def figure_1(evaluations: Mapping[str, Evaluation], information: Mapping[str, Information]) -> Drawn:
     """Draw loss curves of all optimizers on each task, and what the tasks' problems look like."""
     figure = new_figure(max(PAGE / 2 * len(evaluations), 4.4), 2 * ROW + 0.25)
     panels = figure.subplots(2, len(evaluations), squeeze=False)
@@ -141,8 +200,7 @@ def figure_1(evaluations: Mapping[str, Evaluation], information: Mapping[str, Co
         if about is None:
             panels[1, j].set_axis_off()
             continue
-        draw = draw_condition_numbers if isinstance(about, ConditionNumbers) else draw_loss_surface
-        numbers[f"{letter}, bottom"] = numbers_of(panels[1, j], draw(about, panels[1, j]))  # type: ignore[arg-type]
+        numbers[f"{letter}, bottom"] = numbers_of(panels[1, j], _DRAW[type(about)](about, panels[1, j]))
     handles, names = panels[0, 0].get_legend_handles_labels()
     handles = [*handles[::-1], Line2D([], [], color=SOFT, linewidth=0.8, linestyle=":")]
     figure.legend(handles, [*names[::-1], "Median"], loc="outside upper center", ncols=len(handles))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from optoscope._checks import check_choice, check_count, check_number
 from optoscope._types import Array, Float, PRNGKeyArray, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
+from optoscope.optimizers._blocks import step_in_blocks
 from optoscope.optimizers._gru_cell import gru_cell, gru_cell_components
 
 InputKind = Literal["gradient", "log_sign"]
@@ -168,6 +169,9 @@ class GRUOptimizer(AbstractOptimizer):
     def step_components(
         self, h: Float[Array, "component state"], g: Float[Array, " component"]
     ) -> tuple[Float[Array, "component state"], Float[Array, " component"]]:
+        return step_in_blocks(GRUOptimizer._step_block, self, h, g)
+
+    def _step_block(self, h, g):
         s = self._cell_input(g)
         h = gru_cell_components(*self._cell_weights, h, s)
         return h, self.output_scale * (h @ self.readout_weights + self.readout_bias)

@@ -41,9 +41,11 @@ def _forward(perturbed, params, task, problem, key):
 @_value_and_gradient.def_bwd
 def _reverse(gradient, cotangents, perturbed, params, task, problem, key):
     del perturbed
-    loss_bar, gradient_bar = cotangents
-    gradient_bar = jax.tree.map(lambda bar, g: jnp.zeros_like(g) if bar is None else bar, gradient_bar, gradient)
-    product = _one_by_one(_hessian_product)(params, task, problem, key, gradient_bar)
+    loss_bar, gradient_bar = cotangents  # None where nothing depends on it
+    product = jax.tree.map(jnp.zeros_like, gradient)
+    if jax.tree.leaves(gradient_bar):
+        gradient_bar = jax.tree.map(lambda g, bar: jnp.zeros_like(g) if bar is None else bar, gradient, gradient_bar)
+        product = _one_by_one(_hessian_product)(params, task, problem, key, gradient_bar)
     if loss_bar is None:
         return product
     return jax.tree.map(lambda g, hv: loss_bar * g + hv, gradient, product)

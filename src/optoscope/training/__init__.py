@@ -11,6 +11,8 @@ from optoscope.training.meta_train import meta_train as meta_train
 from optoscope.training.objective import Purpose as Purpose
 from optoscope.training.objective import meta_objective as meta_objective
 from optoscope.training.objective import sample_problems as sample_problems
+from optoscope.training.search import Searched as Searched
+from optoscope.training.search import search as search
 from optoscope.training.search_spaces import Range as Range
 from optoscope.training.search_spaces import Stage as Stage
 from optoscope.training.tune import tune as tune

@@ -137,9 +137,10 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
         devices: one or more devices of one kind.
 
     Returns:
-        `run` goes from the state and the run's key, both replicated over the devices (see `replicate`), to the new state
-        and the batch's meta-objective; the old state is given up. A step whose objective or gradient is not finite changes nothing but `step` and `num_skipped`; one whose
-        objective jumps (`config.spike_factor`) sets the weights back to their average.
+        `run` goes from the state and the run's key, both replicated over the devices (see `replicate`), to the new
+        state and the batch's meta-objective; the old state is given up. A step whose objective or gradient is not
+        finite changes nothing but `step` and `num_skipped`; one whose objective jumps (`config.spike_factor`) sets the
+        weights back to their average.
     """
     meta = meta_optimizer(config)
     objective_and_gradient = make_objective_and_gradient(config, devices)

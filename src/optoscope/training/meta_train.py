@@ -145,7 +145,7 @@ class _Phases:
 
     def __init__(self, task: AbstractTask, config: MetaTrainConfig, devices, announce: Callable[[str], None]):
         self.task, self.config, self.devices, self.announce = task, config, devices, announce
-        self.ends = list(np.cumsum([length for _, length in config.curriculum])) + [config.num_meta_steps]
+        self.ends = [*np.cumsum([length for _, length in config.curriculum]), config.num_meta_steps]
         self.num_steps = [steps for steps, _ in config.curriculum] + [config.num_steps]
         self.current: int | None = None
         self.predicted_bytes = 0

@@ -1,4 +1,4 @@
-"""The directory of a long run: its settings, checked on resuming, and a log of records that survives any interruption."""
+"""The directory of a long run: its settings, checked on resuming, and a log that survives any interruption."""
 
 import contextlib
 import json

@@ -141,7 +141,7 @@ class _Scorer:
         ends = np.cumsum([stage.num_problems for stage in stages])
         everything = sample_problems(task, key, int(ends[-1]))
         self.problems = [
-            replicate(jax.tree.map(lambda array: array[start:end], everything), self.devices)
+            replicate(jax.tree.map(lambda array, part=slice(start, end): array[part], everything), self.devices)
             for start, end in zip([0, *ends], ends)
         ]
         self.known: dict[tuple, list[float]] = {}
