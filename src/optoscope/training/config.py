@@ -135,6 +135,23 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             b1=0.9,
             b2=0.99,
         ),
+        # A linear-regression optimizer, rescaled, already does as well as tuned momentum here.
+        "two_moons": dataclasses.replace(
+            _FAST,
+            warm_start="linear_regression",
+            input_scale=100.0,
+            output_scale=1 / 600,
+            batch_size=8,
+            num_meta_steps=160,
+            learning_rate=1e-3,
+            warmup_steps=10,
+            decay_rate=0.05,
+            weight_average=0.9,
+            num_validation_problems=16,
+            validate_every=10,
+            num_snapshots=16,
+            segment_length=None,
+        ),
     },
     "paper": {
         "linear_regression": _PAPER,
