@@ -16,6 +16,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 LEVELS = {
     "_checks": 0,
     "_choices": 0,
+    "_literals": 0,
     "_files": 0,
     "_provenance": 0,
     "_results": 0,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from optoscope._types import Array, Float, Params, PRNGKeyArray
+from optoscope._types import Array, Float, Params, PRNGKeyArray, PyTree
 from optoscope.tasks._base import AbstractTask
 
 #: Gradients under this name are kept when a rollout is differentiated: none is computed twice.
@@ -116,6 +116,6 @@ def convolve(
     return jnp.concatenate(patches, axis=-1) @ weights.reshape(-1, weights.shape[-1]) + layer["biases"]
 
 
-def num_params_of(params: Params) -> int:
-    """Return the number of parameters."""
+def num_params_of(params: PyTree) -> int:
+    """Return the number of parameters, given arrays or their shapes."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
