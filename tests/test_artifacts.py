@@ -39,7 +39,8 @@ def test_a_trained_optimizer_comes_back_to_the_last_bit(trained, tmp_path):
         back = load(tmp_path / name)
         assert jax.tree.all(jax.tree.map(np.array_equal, back.optimizer, trained.optimizer))
         assert jax.tree.structure(back.optimizer) == jax.tree.structure(trained.optimizer)
-        assert (back.seed, back.metrics, back.config) == (3, trained.metrics, trained.config)
+        assert (back.seed, back.metrics) == (3, trained.metrics)
+        assert back.config == json.loads(json.dumps(trained.config))  # tuples come back as lists
         np.testing.assert_array_equal(back.snapshot(1).biases, trained.optimizer.biases + 1)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from optoscope.anatomy import Visits
 from optoscope.artifacts import load
 from optoscope.cli.main import main
 from optoscope.cli.optimizer_spec import parse_optimizer
@@ -68,7 +69,33 @@ def test_tune_writes_every_sample(capsys, tmp_path):
     assert (code, "best: learning_rate=" in out) == (0, True)
     assert load(tmp_path / "gradient_descent").samples.shape == (30, 1)
     code, _, err = run(capsys, *call)
-    assert (code, "pass --force" in err) == (2, True)
+    assert (code, "--force to start anew" in err) == (2, True)
+    assert run(capsys, *call, "--resume")[0] == 0
+
+
+def test_search_tries_settings_and_saves_the_best(capsys, tmp_path):
+    call = ["search", "linear_regression", "--num-samples", "2", "--out", str(tmp_path), "--json", *TINY]
+    code, out, _ = run(capsys, *call)
+    rows = json.loads(out)["Samples, best first"]
+    assert code == 0
+    assert len(rows) == 2
+    assert load(tmp_path / "best").metrics["best_validation"] == rows[0]["validation"]
+
+
+def test_states_keeps_a_bounded_sample_with_its_groups(capsys, tmp_path):
+    task = "two_moons(num_examples=32, widths=(6, 5))"
+    path = tmp_path / "states.npz"
+    size = ["--num-problems", "2", "--num-steps", "4", "--max-components", "20"]
+    code, out, _ = run(capsys, "states", "linear_regression", "--task", task, "--out", str(path), *size, "--json")
+    rows = json.loads(out)["Trajectories kept"]
+    visits = Visits.load(path)
+    assert code == 0
+    assert visits.states.shape == (40, 4, 32)
+    assert [row["group"] for row in rows] == visits.groups
+    assert visits.groups[:2] == ["layer 1 biases", "layer 1 weights"]
+    counts = np.bincount(visits.group, minlength=6) // 2
+    assert counts.tolist() == [row["trajectories"] // 2 for row in rows]
+    assert counts.tolist() == [4, 4, 3, 4, 1, 4]  # one bias in the last layer; the others share evenly
 
 
 def test_evaluate_compares_what_it_is_given(capsys, tmp_path):

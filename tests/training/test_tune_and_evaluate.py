@@ -40,15 +40,16 @@ def test_dropping_early_finds_what_whole_runs_find(key):
 
 
 def test_a_run_that_is_cut_short_is_scored_as_if_its_last_loss_stayed(key):
-    stages = (Stage(8, 5, 1), Stage(1, 20, 1))
-    space = {"learning_rate": Range(1.0, 1.0001, "log")}
-    tuned = tune(LinearRegression(), "gradient_descent", num_samples=2, stages=stages, space=space, key=key)
+    tuned = tune(
+        LinearRegression(), "gradient_descent", num_samples=200, stages=(Stage(8, 5, 9), Stage(1, 20, 1)), key=key
+    )
+    dropped = int(np.flatnonzero(tuned.stages_reached == 0)[np.argmin(tuned.scores[tuned.stages_reached == 0])])
+    rule = GradientDescent(tuned.samples[dropped, 0])
     problems, keys = sample_problems(LinearRegression(), Purpose.TUNE.key(key), 9)
     first = jax.tree.map(lambda array: array[:8], problems)
-    losses = rollout_batch(LinearRegression(), first, GradientDescent(1.0), num_steps=5, keys=keys[:8]).losses
+    losses = rollout_batch(LinearRegression(), first, rule, num_steps=5, keys=keys[:8]).losses
     held = np.concatenate([losses, np.repeat(losses[:, -1:], 15, 1)], axis=1)
-    dropped = tuned.scores[tuned.stages_reached == 0]
-    np.testing.assert_allclose(dropped, np.mean(meta_objective(held)), rtol=1e-3)
+    np.testing.assert_allclose(tuned.scores[dropped], np.mean(meta_objective(held)), rtol=1e-3)
 
 
 def test_a_search_that_was_cut_off_goes_on_to_the_same_scores(key, tmp_path):

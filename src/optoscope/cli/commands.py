@@ -101,7 +101,7 @@ class Train:
                 report=report.meta_training,
                 announce=report.note,
             )
-        path = trained.save(self.out / self.task)
+        path = trained.save(self.out / self.task.partition("(")[0])
         out = Output()
         out.text(
             f"best validation {trained.metrics['best_validation']:.5f} at meta-step {trained.metrics['best_step']} "

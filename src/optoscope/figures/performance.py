@@ -122,9 +122,11 @@ def draw_architecture(network: Architecture, axes: Axes) -> dict[str, Artist]:
             [front[1], moved[1], moved[2], front[2]],
             front,
         )
-        for face, shade in zip(faces, (0.35, 0.55, 0.8)):
-            patch = axes.add_patch(Polygon(face, facecolor=color, alpha=shade, edgecolor=INK, linewidth=0.5))
-        artists[f"layer {index}"] = patch
+        patches = [
+            axes.add_patch(Polygon(face, facecolor=color, alpha=shade, edgecolor=INK, linewidth=0.5))
+            for face, shade in zip(faces, (0.35, 0.55, 0.8))
+        ]
+        artists[f"layer {index}"] = patches[-1]
         middle, size = left + (thick + slant) / 2, f"{height}×{width}\n×{channels}"
         axes.text(middle, bottom - 0.06 * tallest, size, ha="center", va="top", fontsize=6.5)
         left += thick + slant + gap

@@ -60,7 +60,7 @@ def _reverse(step, num_blocks, arguments, cotangents):
 
     zeros = jax.tree.map(jnp.zeros_like, optimizer)
     gradient, bars = jax.lax.scan(block, zeros, _split(num_blocks, h, g, *cotangents))
-    return gradient, *map(_joined, bars)
+    return gradient, *(_joined(bar) for bar in bars)
 
 
 _in_blocks.defvjp(_forward, _reverse)

@@ -41,6 +41,6 @@ class Digits(AbstractImageTask):
         self.white, self.kernel_size = 16.0, 3
         from sklearn.datasets import load_digits
 
-        data = load_digits()
-        self.images = jnp.asarray(data.images.astype(np.uint8))
-        self.labels = jnp.asarray(data.target.astype(np.int32))
+        images, labels = load_digits(return_X_y=True)
+        self.images = jnp.asarray(np.asarray(images, np.uint8).reshape(-1, 8, 8))
+        self.labels = jnp.asarray(np.asarray(labels, np.int32))

@@ -31,9 +31,9 @@ class MNIST(AbstractImageTask):
 
     images: Int[Array, "example height width"]
     labels: Int[Array, " example"]
-    white: float = eqx.field(static=True, default=255.0)
+    white: float = eqx.field(static=True)
     channels: tuple[int, ...] = eqx.field(static=True)
-    kernel_size: int = eqx.field(static=True, default=3)
+    kernel_size: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
 
     def __init__(

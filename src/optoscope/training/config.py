@@ -85,7 +85,7 @@ def preset(name: str, task: str) -> MetaTrainConfig:
         ValueError: for an unknown name, or a preset that does not exist for the task.
     """
     check_choice("preset", name, PRESETS)
-    settings = PRESETS[name]
+    settings, task = PRESETS[name], task.partition("(")[0]  # a task with other settings has its task's preset
     if task not in settings:
         available = ", ".join(sorted(settings))
         raise ValueError(f"preset {name!r} does not exist for task {task!r}; it exists for {available}.")

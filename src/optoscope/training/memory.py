@@ -57,6 +57,7 @@ def with_segments(task: AbstractTask, config: MetaTrainConfig, num_devices: int)
 def compiled_bytes(compiled: jax.stages.Compiled, num_devices: int) -> int:
     """Return what a compiled program will allocate over all devices, as the compiler says."""
     found = compiled.memory_analysis()
+    assert found is not None
     each = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
     return num_devices * int(each - found.alias_size_in_bytes)
 
@@ -100,4 +101,5 @@ def _task_bytes(task: AbstractTask) -> int:
 
     problem = jax.eval_shape(task.sample, jax.random.key(0))
     compiled = jax.jit(product).lower(data, jax.random.key(0), problem.initial_params).compile()
-    return int(compiled.memory_analysis().temp_size_in_bytes)
+    found = compiled.memory_analysis()
+    return 0 if found is None else int(found.temp_size_in_bytes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from optoscope._checks import check_count
 from optoscope._provenance import provenance
-from optoscope._types import Device, Keys, PRNGKeyArray
+from optoscope._types import Array, Device, Float, Keys, PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers import get as get_optimizer
@@ -158,7 +158,7 @@ class _Scorer:
         for start in range(0, len(padded), chunk):
             address = (*label, start)
             if address not in self.known:
-                values = dict(zip(names, padded[start : start + chunk].T))
+                values = dict(zip(names, jnp.asarray(padded[start : start + chunk].T)))
                 found = _scores(
                     self.task, self.kind, values, *self.problems[stage], self.stages[stage].num_steps,
                     self.stages[-1].num_steps, self.devices,
@@ -210,7 +210,7 @@ def _recheck(scorer: _Scorer, samples, names, attempt, reached, num_rechecked) -
 def _scores(
     task: AbstractTask,
     kind: type[AbstractOptimizer],
-    values: dict[str, np.ndarray],
+    values: dict[str, Float[Array, " sample"]],
     problems: Problem,
     keys: Keys,
     num_steps: int,
