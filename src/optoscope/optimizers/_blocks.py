@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,8 @@ def step_in_blocks(
     if even is not None:
         return _in_blocks(step, even, optimizer, h, g)
     missing = -count % num_blocks  # no even division: fill up the last block
-    filled = jnp.pad(h, ((0, missing), (0, 0))), jnp.pad(g, (0, missing))
-    h, dx = _in_blocks(step, num_blocks, optimizer, *filled)
+    h, g = jnp.pad(h, ((0, missing), (0, 0))), jnp.pad(g, (0, missing))
+    h, dx = cast("tuple[Array, Array]", _in_blocks(step, num_blocks, optimizer, h, g))
     return h[:count], dx[:count]
 
 
