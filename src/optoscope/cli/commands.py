@@ -34,7 +34,7 @@ class List:
     def run(self) -> int:
         """Print what there is."""
         from optoscope import artifacts
-        from optoscope.figures import NUMBERS
+        from optoscope.report.reproduce import FIGURE_NUMBERS
         from optoscope.tasks import TASKS
         from optoscope.training.config import PRESETS
         from optoscope.training.search_spaces import SEARCH_SPACES
@@ -46,7 +46,7 @@ class List:
         out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
         spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
         out.table("Rules that can be tuned", ["task", "rules"], spaces)
-        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in NUMBERS)]])
+        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in FIGURE_NUMBERS)]])
         return out.finish()
 
 
@@ -399,14 +399,12 @@ class Figure:
         """Draw and save."""
         prepare(self.mnist_dir)
         from optoscope._choices import check_choice
-        from optoscope.figures import NUMBERS
+        from optoscope.report.reproduce import FIGURE_NUMBERS, draw_figures
 
-        check_choice("figure", self.number, ["all", *map(str, NUMBERS)])
-        numbers = NUMBERS if self.number == "all" else [int(self.number)]
+        check_choice("figure", self.number, ["all", *map(str, FIGURE_NUMBERS)])
+        numbers = FIGURE_NUMBERS if self.number == "all" else [int(self.number)]
         for number in numbers:
             _check_file(self.out / f"figure_{number}.png", self.force)
-        from optoscope.report.reproduce import draw_figures
-
         with make_reporter("figures") as report:
             written = draw_figures(numbers, self.out, seed=self.seed, source=self.source, report=report.stage)
         out = Output(json=self.json)

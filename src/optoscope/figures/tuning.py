@@ -104,7 +104,7 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
     }
     sentences = "; ".join(
         f"{label_of(rule)} {', '.join(f'{name} {summary[rule][name]:.4g}' for name in one.names)} with "
-        f"{summary[rule]['score on fresh problems']:.3g}"
+        f"{summary[rule]['score of the best, in the last stage']:.3g}"
         for rule, one in tuned.items()
     ).replace("_", " ")
     return Drawn(
