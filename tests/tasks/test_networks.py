@@ -38,7 +38,7 @@ def test_a_gradient_and_its_derivative_equal_those_of_autodiff(name, key):
                 loss, gradient = value_and_gradient(x)
                 return 0.3 * loss + sum(jnp.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (gradient, direction))))
 
-            return jax.grad(scalar)(params)
+            return jax.jit(jax.grad(scalar))(params)
 
         ours = contract(lambda x: task.value_and_gradient(problem, x, key))
         plain = contract(jax.value_and_grad(lambda x: task.loss(problem, x, key)))
@@ -46,18 +46,18 @@ def test_a_gradient_and_its_derivative_equal_those_of_autodiff(name, key):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("segment_length", [None, 3])
+@pytest.mark.parametrize(("name", "segment_length"), [("two_moons", None), ("two_moons", 3), ("digits", 3)])
 def test_meta_gradients_are_the_same_with_and_without_segments(name, segment_length, key):
     task = SMALL[name]()
     problems, keys = sample_problems(task, key, 2)
     optimizer = jax.tree.map(lambda leaf: leaf + 0.1, GRUOptimizer.create(3, key=key, output_scale=0.1))
 
-    def objective(optimizer, length):
-        run = rollout_batch(task, problems, optimizer, num_steps=6, keys=keys, segment_length=length)
+    @jax.jit
+    def objective(optimizer):
+        run = rollout_batch(task, problems, optimizer, num_steps=6, keys=keys, segment_length=segment_length)
         return jnp.mean(meta_objective(run.losses))
 
-    gradient = jax.grad(objective)(optimizer, segment_length)
+    gradient = jax.jit(jax.grad(objective))(optimizer)
     step = 1e-2
     for field in ("readout_bias", "biases"):
         along = eqx.tree_at(
@@ -66,8 +66,7 @@ def test_meta_gradients_are_the_same_with_and_without_segments(name, segment_len
             getattr(gradient, field),
         )
         up, down = (
-            objective(jax.tree.map(lambda a, b, size=size: a + size * b, optimizer, along), segment_length)
-            for size in (step, -step)
+            objective(jax.tree.map(lambda a, b, size=size: a + size * b, optimizer, along)) for size in (step, -step)
         )
         np.testing.assert_allclose((up - down) / (2 * step), jnp.sum(getattr(gradient, field) ** 2), rtol=0.05)
 

@@ -112,11 +112,11 @@ def test_a_batch_in_parts_gives_the_same_gradient_up_to_rounding(key):
 
 
 def test_a_curriculum_trains_on_short_unrolls_first_and_resumes_to_the_same_bits(key, tmp_path):
-    config = dataclasses.replace(TINY, curriculum=((5, 4), (10, 4)))
+    config = dataclasses.replace(TINY, curriculum=((5, 4),))
     said = []
     whole = meta_train(LinearRegression(), config=config, key=key, announce=said.append)
-    assert [sentence.split()[2] for sentence in said] == ["5", "10", str(TINY.num_steps)]
-    for stop in (3, 6, None):
+    assert [sentence.split()[2] for sentence in said] == ["5", str(TINY.num_steps)]
+    for stop in (3, None):
         cut = meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, resume=True, stop_at=stop)
     assert same(whole.optimizer, cut.optimizer)
 
