@@ -69,7 +69,7 @@ def test_tune_writes_every_sample(capsys, tmp_path):
     assert (code, "best: learning_rate=" in out) == (0, True)
     assert load(tmp_path / "gradient_descent").samples.shape == (30, 1)
     code, _, err = run(capsys, *call)
-    assert (code, "--force to start anew" in err) == (2, True)
+    assert (code, "pass --resume" in err) == (2, True)
     assert run(capsys, *call, "--resume")[0] == 0
 
 

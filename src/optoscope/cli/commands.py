@@ -21,6 +21,14 @@ _Tasks = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar=
 _Optimizers = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[OPTIMIZER ...]")]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Computes:
+    """What all commands that compute have in common."""
+
+    mnist_dir: Path | None = None
+    """Where the four MNIST files are; without it $OPTOSCOPE_MNIST, then the cache, then a download."""
+
+
 @dataclasses.dataclass(frozen=True)
 class List:
     """List tasks, presets, rules that can be tuned, shipped optimizers and figures.
@@ -51,7 +59,7 @@ class List:
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(_Computes):
     """Meta-train a learned optimizer on a task.
 
     Example: optoscope train linear_regression --preset fast --out runs/lr
@@ -73,8 +81,6 @@ class Train:
     """Go on with the run in --out."""
     force: bool = False
     """Start anew in a directory that holds a run, which is lost."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Train and save."""
@@ -112,7 +118,7 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class Search(_Computes):
     """Search meta-training's learning rate, scales, clip and width: short runs first, the best go on.
 
     Example: optoscope search rosenbrock --num-samples 16 --widths 16 32 --out runs/search
@@ -136,8 +142,6 @@ class Search:
     """Go on with the search in --out."""
     json: bool = False
     """Print JSON instead of a table."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Search and save."""
@@ -170,7 +174,7 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tune:
+class Tune(_Computes):
     """Tune a hand-designed optimizer on a task by random search.
 
     Example: optoscope tune linear_regression momentum --out runs/momentum
@@ -192,8 +196,6 @@ class Tune:
     """Go on with the search in --out."""
     force: bool = False
     """Overwrite what --out holds."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Tune and save."""
@@ -231,7 +233,7 @@ class Tune:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class Evaluate(_Computes):
     """Run optimizers on the same fresh problems of a task and compare them in pairs.
 
     Without OPTIMIZER: the learned optimizer and the tuned baselines that ship for the task.
@@ -256,8 +258,6 @@ class Evaluate:
     """Also write the whole result (losses of every run) to this .npz file."""
     force: bool = False
     """Overwrite the file --out."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Evaluate and print."""
@@ -316,7 +316,7 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
-class States:
+class States(_Computes):
     """Keep a bounded sample of what an optimizer's components met on test problems: states, gradients and updates.
 
     Example: optoscope states two_moons --task two_moons --out states.npz
@@ -340,8 +340,6 @@ class States:
     """Print JSON instead of a table."""
     force: bool = False
     """Overwrite the file."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Run and save."""
@@ -374,7 +372,7 @@ class States:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class Figure(_Computes):
     """Draw figures of the paper from what ships, or from artifacts of your own.
 
     Example: optoscope figure 3 --out figures
@@ -392,8 +390,6 @@ class Figure:
     """Print JSON."""
     force: bool = False
     """Overwrite pictures."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Draw and save."""
@@ -413,7 +409,7 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reproduce:
+class Reproduce(_Computes):
     """Reproduce the paper's results: figures, table and an index page that opens without a network.
 
     Example: optoscope reproduce linear_regression rosenbrock --out reproduction
@@ -432,8 +428,6 @@ class Reproduce:
     """Print JSON."""
     force: bool = False
     """Write into a directory that is not empty."""
-    mnist_dir: Path | None = None
-    """Where the four MNIST files are."""
 
     def run(self) -> int:
         """Reproduce and save."""

@@ -28,8 +28,7 @@ def open_run(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
     if manifest.exists():
         if not resume:
             raise FileExistsError(
-                f"{folder} already holds a run; pass --resume to go on with it, --force to start anew, or choose "
-                "another directory."
+                f"{folder} already holds a run; pass --resume to go on with it, or choose another directory."
             )
         found = json.loads(manifest.read_text())
         wanted = json.loads(json.dumps(settings))
