@@ -133,12 +133,12 @@ def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path)
 
 
 def test_segments_are_picked_from_a_memory_budget(key):
-    config = dataclasses.replace(TINY, num_units=256, batch_size=1024, num_steps=200)
+    config = dataclasses.replace(TINY, num_units=256, batch_size=400, num_steps=200)
     needs = {
         n: estimated_bytes(LinearRegression(), dataclasses.replace(config, segment_length=n), 1) for n in (10, 200)
     }
     assert needs[10] < needs[200] / 5
-    middle = with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=3.0), 1).segment_length
+    middle = with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=1.8), 1).segment_length
     assert 10 <= middle < 200
     with pytest.raises(ValueError, match="accumulation"):
         with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=0.01), 1)

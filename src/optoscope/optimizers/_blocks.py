@@ -12,6 +12,11 @@ from optoscope._types import Array, Float
 _SMALLEST, _LARGEST = 512, 2048
 
 
+def works_in_blocks(num_components: int) -> bool:
+    """Whether so many components are worked off in blocks."""
+    return num_components > _LARGEST
+
+
 def step_in_blocks(
     step: Callable[..., tuple[Array, Array]],
     optimizer: Any,
@@ -29,7 +34,7 @@ def step_in_blocks(
         h, g: states and gradients.
     """
     count = len(h)
-    if count <= _LARGEST:
+    if not works_in_blocks(count):
         return step(optimizer, h, g)
     num_blocks = -(-count // _LARGEST)
     even = next((n for n in range(num_blocks, count // _SMALLEST + 1) if count % n == 0), None)

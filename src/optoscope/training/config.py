@@ -135,22 +135,27 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             b1=0.9,
             b2=0.99,
         ),
-        # A linear-regression optimizer, rescaled, already does as well as tuned momentum here.
+        # A linear-regression optimizer, rescaled, is a start that trains. With three times the gain it does as well as
+        # tuned momentum at once, but some of its runs are chaotic and their meta-gradients drown all others.
         "two_moons": dataclasses.replace(
             _FAST,
             warm_start="linear_regression",
-            input_scale=100.0,
+            input_scale=30.0,
             output_scale=1 / 600,
             batch_size=8,
-            num_meta_steps=160,
+            num_meta_steps=400,
             learning_rate=1e-3,
             warmup_steps=10,
             decay_rate=0.05,
+            b1=0.9,
+            b2=0.98,
+            clip=0.002,
             weight_average=0.9,
             num_validation_problems=16,
-            validate_every=10,
-            num_snapshots=16,
+            validate_every=20,
+            num_snapshots=24,
             segment_length=None,
+            memory_gigabytes=3.0,
         ),
     },
     "paper": {

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from optoscope.optimizers._blocks import works_in_blocks
 from optoscope.tasks import AbstractTask
 from optoscope.tasks._network import AbstractNetworkTask
 from optoscope.training.config import MetaTrainConfig
@@ -19,8 +20,9 @@ _WORKING_COPIES = 12  # arrays of a state's size alive at once within the revers
 def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: int) -> float:
     """Estimate what the reverse pass of one meta-step keeps, over all devices.
 
-    Per problem and component: a state, three gates' activations and two numbers for every step of a segment; a state
-    and a parameter for every segment; for networks also one gradient for every step.
+    Per problem and component: a state, three gates' activations (not where components are worked off in blocks) and
+    two numbers for every step of a segment; a state and a parameter for every segment; for networks also one gradient
+    for every step.
     """
     problem = jax.eval_shape(task.sample, jax.random.key(0))
     num_components = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(problem.initial_params))
@@ -28,7 +30,8 @@ def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: in
     length = config.segment_length or config.num_steps
     num_segments = config.num_steps // length
     units = config.num_units
-    kept = length * (4 * units + 2) + num_segments * (units + 1) + _WORKING_COPIES * units
+    activations = 0 if works_in_blocks(problems // num_devices * num_components) else 3 * units
+    kept = length * (units + activations + 2) + num_segments * (units + 1) + _WORKING_COPIES * units
     if isinstance(task, AbstractNetworkTask):
         kept += config.num_steps
     return _FLOAT * problems * num_components * kept + num_devices * _task_bytes(task)
