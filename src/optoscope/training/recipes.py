@@ -23,6 +23,7 @@ class Recipe:
         task: the task.
         how: `train` or `tune`.
         setting: the preset, or the rule.
+        num_rechecked: of a tuned rule, settings dropped early that are run whole after all.
         seed: chosen among the five that `benchmarks/seeds.py` reports, on problems of their own; 0 elsewhere.
     """
 
@@ -31,13 +32,15 @@ class Recipe:
     how: Literal["train", "tune"]
     setting: str
     seed: int = 0
+    num_rechecked: int = 0
 
     @property
     def command(self) -> str:
         """The command line that makes the same optimizer."""
         if self.how == "train":
             return f"optoscope train {self.task} --preset {self.setting} --seed {self.seed} --out DIR"
-        return f"optoscope tune {self.task} {self.setting} --seed {self.seed} --out DIR"
+        recheck = f" --recheck {self.num_rechecked}" if self.num_rechecked else ""
+        return f"optoscope tune {self.task} {self.setting}{recheck} --seed {self.seed} --out DIR"
 
 
 BASELINES = ("momentum", "rmsprop", "adam")
@@ -51,6 +54,7 @@ RECIPES: tuple[Recipe, ...] = (
         for task in ("linear_regression", "rosenbrock")
         for rule in BASELINES
     ),
+    *(Recipe(f"two_moons/{rule}", "two_moons", "tune", rule, num_rechecked=50) for rule in BASELINES),
 )
 
 
@@ -73,7 +77,16 @@ def make(
     task, key = tasks.get(recipe.task), jax.random.key(recipe.seed)
     if recipe.how == "tune":
         stage = None if report is None else lambda what, done, total: report(f"{recipe.name}: {what}", done, total)
-        made = tune(task, recipe.setting, key=key, seed=recipe.seed, report=stage)
+        made = tune(
+            task,
+            recipe.setting,
+            key=key,
+            num_rechecked=recipe.num_rechecked,
+            seed=recipe.seed,
+            directory=directory / ".runs" / recipe.name,
+            resume=True,
+            report=stage,
+        )
     else:
 
         def progress(state: Progress) -> None:
