@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optoscope import dynamics as dynamics
+    from optoscope import mechanisms as mechanisms
     from optoscope import optimizers as optimizers
     from optoscope import tasks as tasks
     from optoscope import training as training
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
     from optoscope.artifacts import shipped as shipped
+    from optoscope.mechanisms import MechanismReport as MechanismReport
+    from optoscope.mechanisms import diagnose as diagnose
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import lift as lift
     from optoscope.rollouts import Rollout as Rollout
@@ -33,18 +36,21 @@ if TYPE_CHECKING:
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
     "Anatomy": "optoscope.anatomy",
+    "MechanismReport": "optoscope.mechanisms",
     "MetaTrainConfig": "optoscope.training",
     "Purpose": "optoscope.training",
     "Rollout": "optoscope.rollouts",
     "Save": "optoscope.rollouts",
     "TrainedOptimizer": "optoscope.artifacts",
     "TunedOptimizer": "optoscope.artifacts",
+    "diagnose": "optoscope.mechanisms",
     "dissect": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.training",
     "from_optax": "optoscope.optimizers",
     "lift": "optoscope.optimizers",
     "load": "optoscope.artifacts",
+    "mechanisms": None,
     "meta_train": "optoscope.training",
     "optimizers": None,
     "preset": "optoscope.training",

@@ -1,0 +1,71 @@
+"""What an assessment of a mechanism comes to."""
+
+import dataclasses
+from typing import Any, Literal
+
+from optoscope._results import Result
+
+Judgement = Literal["present", "absent", "undecided"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict(Result):
+    """Whether an optimizer has a mechanism, how much of it, and what decided.
+
+    No number in a verdict is NaN: what could not be measured is None, and `reason` says why.
+
+    Attributes:
+        mechanism: its name.
+        verdict: "present", "absent" or "undecided".
+        effect: size of the effect; each mechanism documents its unit.
+        interval: 95% interval of the effect: over test problems where there is a task, else over the operating points
+            at which it was measured.
+        summary: a clause in plain words, empty if the mechanism is absent.
+        reason: what decided, or why nothing could be decided.
+    """
+
+    mechanism: str
+    verdict: Judgement
+    effect: float
+    interval: list[float]
+    summary: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict as JSON data: complex numbers as pairs, what is not finite as null."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields.pop("mechanism")
+        fields.pop("provenance", None)
+        return plain(fields)
+
+
+def plain(value: Any) -> Any:
+    """Return numbers as JSON data: arrays as lists, complex numbers as [re, im], what is not finite as None."""
+    import numpy as np
+
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    array = np.asarray(value)
+    if array.ndim:
+        return [plain(v) for v in array]
+    if np.iscomplexobj(array):
+        return [plain(np.real(array)), plain(np.imag(array))]
+    number = array.item()
+    return None if isinstance(number, float) and not np.isfinite(number) else number
+
+
+def short(number: float) -> str:
+    """Write a number with two or three digits, as in a sentence.
+
+    >>> short(0.8999), short(0.4), short(12345.0), short(1.2e-6)
+    ('0.90', '0.40', '1.2e+04', '1.2e-06')
+    """
+    if number == 0:
+        return "0"
+    if 0.01 <= abs(number) < 10:
+        return f"{number:.2f}"
+    return f"{number:.0f}" if 10 <= abs(number) < 1000 else f"{number:.2g}"

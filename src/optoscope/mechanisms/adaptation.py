@@ -1,0 +1,163 @@
+"""Learning-rate adaptation: the gain depends on the gradients seen before.
+
+**Definition.** There is adaptation if the state that gradients of one size leave behind has another learning rate
+than the state that no gradients leave behind after as many steps. Its kind goes by parity. *Squared gradient*:
+gradients that change their sign at every step, and so cancel in everything odd, change the gain as much as constant
+ones do (RMSProp, Adam, AdaGrad). *Nonlinear odd*: only constant gradients do; the state's fixed points over constant
+gradients form an odd S-curve along which the slope of the update function falls (Maheswaranathan et al., 2021,
+section 5.4).
+
+**Estimator.** Runs under +s, under -s, under +s, -s, +s, ... and without a gradient, for magnitudes s over the range.
+The gain at a state is the odd part of the update function at magnitude s, around g = 0 and around the gradient that
+cancels the update; of the two, the one that changed less counts: a saturation before or behind a linear memory
+changes one of them, an adaptation both. `effect` is the largest logarithm of the ratio of two gains. For the odd kind
+the slope at g = 0 counts, as in the paper, but only where the dynamics of the state change as well (eigenvalues of
+`dF/dh`), or the gain around the center does: behind a linear memory, a falling slope at g = 0 is clipping.
+
+**When it misleads.** In 200 steps a very slow state has not arrived. A gain that follows squared gradients with a
+decay below 0.25 looks like clipping. Networks are seldom purely even or odd: the kind is that of the larger part.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope.dynamics import linearize
+from optoscope.mechanisms._material import Material
+from optoscope.mechanisms._verdict import Verdict, short
+
+Kind = Literal["none", "squared gradient", "nonlinear odd"]
+
+#: Logarithm of a ratio of gains from which on there is adaptation, and below which there is none.
+PRESENT, ABSENT = 0.15, 0.05
+#: Share of the effect of constant gradients that alternating ones must have for the kind to be even.
+EVEN_SHARE = 0.5
+#: Change of an eigenvalue of `dF/dh` that counts as a change of the state's dynamics.
+SPECTRAL_CHANGE = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class AdaptationVerdict(Verdict):
+    """Adaptation; `effect` is the largest logarithm of the ratio of two learning rates.
+
+    Attributes:
+        kind: what drives it.
+        magnitudes: |g*| of the constant or alternating gradients.
+        learning_rates: after +|g*| for the whole run: slopes at g = 0, or gains at |g*| where there is no slope.
+        opposite_learning_rates: the same after -|g*|.
+        even_effects: logarithm of the ratio of gains without and after alternating gradients.
+        constant_effects: the same after constant gradients.
+        asymmetry: largest relative difference between the two arms' learning rates.
+        memory: decay per step of the adaptation, None if it was not measured.
+        spectral_change: largest change of an eigenvalue of `dF/dh` over constant gradients; None where it has none.
+        num_folds: of the curve of fixed points; None where there is no curve.
+        provenance: who made it.
+    """
+
+    kind: Kind
+    magnitudes: Float[np.ndarray, " grid"]
+    learning_rates: Float[np.ndarray, " grid"]
+    opposite_learning_rates: Float[np.ndarray, " grid"]
+    even_effects: Float[np.ndarray, " grid"]
+    constant_effects: Float[np.ndarray, " grid"]
+    asymmetry: float
+    memory: float | None
+    spectral_change: float | None
+    num_folds: int | None
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        data = super().to_json()
+        return {"verdict": data.pop("verdict"), "kind": data.pop("kind"), **data}
+
+
+def assess_adaptation(material: Material) -> AdaptationVerdict:
+    """Assess learning-rate adaptation from the experiments in `material`."""
+    scales, probe = material.scales, material.probe
+    calm = np.broadcast_to(material.calm[-1], material.alternating[:, -1].shape)
+    even = _effects(material, calm, material.alternating[:, -1])
+    constant = _effects(material, calm, material.constant[:, -1])
+    rates, opposite = (_rates(material, states[:, -1]) for states in (material.constant, material.opposite))
+    odd, change = np.zeros(len(scales)), None
+    if not material.rate_probe and not material.is_idle:
+        reference = float(probe.slope(material.calm[-1:], np.zeros(1))[0])
+        odd = _log_ratio(np.full(len(scales), reference), rates)
+        change = _spectral_change(material)
+    at = int(np.argmax(np.abs(even)))
+    even_effect, odd_effect = float(np.abs(even[at])), float(np.abs(odd).max())
+    is_real = (change or 0.0) > SPECTRAL_CHANGE or float(np.abs(constant).max()) > PRESENT
+    if not is_real:
+        odd_effect = float(np.abs(constant).max())
+    if even_effect > PRESENT and even_effect >= EVEN_SHARE * abs(constant[at]):
+        kind, effect = "squared gradient", even_effect
+    elif odd_effect > PRESENT:
+        kind, effect = "nonlinear odd", odd_effect
+    else:
+        kind, effect = "none", max(even_effect, odd_effect)
+    word = "present" if kind != "none" else "absent" if effect < ABSENT else "undecided"
+    size = np.maximum(np.maximum(np.abs(rates), np.abs(opposite)), np.finfo(float).tiny)
+    return AdaptationVerdict(
+        mechanism="adaptation",
+        verdict=word,
+        effect=effect,
+        interval=[effect, effect],
+        summary=f"a gain driven by {'squared gradients' if kind == 'squared gradient' else 'a nonlinear odd state'}"
+        if kind != "none"
+        else "",
+        reason=f"learning rates change by a factor of at most {short(float(np.exp(effect)))}",
+        kind=kind,
+        magnitudes=scales,
+        learning_rates=rates,
+        opposite_learning_rates=opposite,
+        even_effects=even,
+        constant_effects=constant,
+        asymmetry=float(np.max(np.abs(rates - opposite) / size)),
+        memory=None,
+        spectral_change=change,
+        num_folds=None,
+        provenance=provenance(),
+    )
+
+
+def _log_ratio(before, after):
+    tiny = 1e-12 * np.abs(before).max(initial=0.0) + np.finfo(float).tiny
+    with np.errstate(all="ignore"):
+        ratio = np.log(np.maximum(np.abs(before), tiny) / np.maximum(np.abs(after), tiny))
+    return np.where(np.isfinite(ratio), ratio, 0.0)
+
+
+def _effects(material, calm, states):
+    """Logarithm of the ratio of gains at each state's own magnitude: around 0 or the center, whichever changed less."""
+    scales, probe = material.scales, material.probe
+    around_zero = _log_ratio(probe.gain(calm, scales), probe.gain(states, scales))
+    largest = 10 * material.high
+    centers = probe.centers(states, largest)
+    resting = np.broadcast_to(probe.centers(material.calm[-1:], largest), centers.shape)
+    found = np.isfinite(centers) & np.isfinite(resting)
+    centers, resting = np.where(found, centers, 0.0), np.where(found, resting, 0.0)
+    around = _log_ratio(probe.gain(calm, scales, resting), probe.gain(states, scales, centers))
+    around = np.where(found, around, around_zero)
+    smaller = np.where(np.abs(around) < np.abs(around_zero), around, around_zero)
+    return np.where(np.sign(around) == np.sign(around_zero), smaller, 0.0)
+
+
+def _rates(material, states):
+    if material.rate_probe:
+        return material.probe.gain(states, material.scales)
+    return material.probe.slope(states, np.zeros(len(states)))
+
+
+def _spectral_change(material):
+    """Largest distance of an eigenvalue of dF/dh after constant gradients from the nearest one without any."""
+    picked = material.constant[np.linspace(0, len(material.scales) - 1, 5).astype(int), -1]
+    if not material.calm.shape[1]:
+        return 0.0
+    try:
+        resting = np.linalg.eigvals(linearize(material.optimizer, material.calm[-1]).A)
+        spectra = [np.linalg.eigvals(linearize(material.optimizer, state).A) for state in picked]
+    except (ValueError, np.linalg.LinAlgError):
+        return None
+    return float(max(np.abs(spectrum[:, None] - resting).min(1).max() for spectrum in spectra))

@@ -1,0 +1,91 @@
+"""Grouping: groups of parameters (layers, weights, biases) get learning rates of their own.
+
+**Definition.** A component-wise rule treats every parameter alike; groups differ only by the gradients that they
+meet, and these lead their states to different learning rates (Maheswaranathan et al., 2021, section 5.5).
+
+**Estimator.** On a task with several groups: the effective learning rate at the states visited, averaged over each
+group's components and iterations; `effect` is the logarithm of the largest ratio between two groups' means.
+
+**When it misleads.** It is correlative: groups with other gradients get other rates, needed or not.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope.mechanisms._material import Material
+from optoscope.mechanisms._verdict import Verdict, short
+
+#: Logarithm of a ratio of learning rates from which on there is grouping, and below which there is none.
+PRESENT, ABSENT = 0.1, 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupingVerdict(Verdict):
+    """Grouping; `effect` is the logarithm of the largest ratio between two groups' mean learning rates.
+
+    Attributes:
+        groups: their names.
+        learning_rates: mean of each.
+        gradient_magnitudes: median |g| of each.
+        provenance: who made it.
+    """
+
+    groups: list[str]
+    learning_rates: Float[np.ndarray, " group"]
+    gradient_magnitudes: Float[np.ndarray, " group"]
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        data = super().to_json()
+        return {"verdict": data.pop("verdict"), **data}
+
+
+def assess_grouping(material: Material) -> GroupingVerdict:
+    """Assess grouping from the runs in `material`."""
+    visits = material.visits
+    empty = np.zeros(0)
+    if visits is None:
+        return _verdict("undecided", 0.0, "groups of parameters exist only on a task; give one", [], empty, empty)
+    if len(visits.groups) < 2:
+        return _verdict("undecided", 0.0, f"{material.task} has one group of parameters", [], empty, empty)
+    num_steps = visits.states.shape[1]
+    at = np.unique(np.linspace(0, num_steps - 1, 20).astype(int))
+    rates = material.probe.slope(visits.states[:, at], np.zeros((len(visits.states), len(at))))
+    if not np.isfinite(rates).all():
+        size = float(np.median(np.abs(visits.gradients)))
+        rates = material.probe.gain(visits.states[:, at], np.full(rates.shape, size))
+    num = len(visits.groups)
+    means = np.array([rates[visits.group == i].mean() for i in range(num)])
+    sizes = np.array([np.median(np.abs(visits.gradients[visits.group == i])) for i in range(num)])
+    effect = float(np.log(np.abs(means).max() / np.abs(means).min())) if np.all(means) else 0.0
+    word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"
+    return _verdict(
+        word,
+        effect,
+        f"mean learning rates differ by a factor of at most {short(float(np.exp(effect)))}",
+        visits.groups,
+        means,
+        sizes,
+    )
+
+
+def _verdict(word, effect, reason, groups, rates, sizes):
+    summary = ""
+    if word == "present":
+        summary = f"learning rates that differ between groups by a factor of {short(float(np.exp(effect)))}"
+    return GroupingVerdict(
+        mechanism="grouping",
+        verdict=word,
+        effect=effect,
+        interval=[effect, effect],
+        summary=summary,
+        reason=reason,
+        groups=list(groups),
+        learning_rates=rates,
+        gradient_magnitudes=sizes,
+        provenance=provenance(),
+    )

@@ -1,0 +1,85 @@
+"""Learning-rate schedule: the gain changes with the iteration, whatever the gradients were.
+
+**Definition.** The effective learning rate along the run without a gradient (Maheswaranathan et al., 2021, section
+5.3) changes: `effect` is the logarithm of its largest ratio between two steps. The parameter must stay where it is
+meanwhile.
+
+**Estimator.** Slopes of the update function at g = 0 along the run from the initial state, in float64. Where there is
+no such slope (a root of a mean square at 0, a sign), the odd part of the update at one magnitude in the middle of the
+range.
+
+**When it misleads.** A bias correction of averages is a clock too, whose effect passes with the memory of the
+averages. A state that comes to rest after a start elsewhere makes a schedule, planned or not.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope.mechanisms._material import Material
+from optoscope.mechanisms._verdict import Verdict, short
+
+#: Logarithm of a ratio of learning rates from which on there is a schedule, and below which there is none.
+PRESENT, ABSENT = 0.1, 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleVerdict(Verdict):
+    """Schedule; `effect` is the logarithm of the largest ratio between two steps' learning rates.
+
+    Attributes:
+        learning_rates: at each step of the run without a gradient.
+        probe: magnitude of the gradient at which they were measured; 0 if they are slopes at g = 0.
+        warm_up: largest over first learning rate.
+        decay: last over largest.
+        drift: how far the parameter moves meanwhile, in units of the largest learning rate times the middle gradient.
+        provenance: who made it.
+    """
+
+    learning_rates: Float[np.ndarray, " step"]
+    probe: float
+    warm_up: float | None
+    decay: float | None
+    drift: float
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        data = super().to_json()
+        return {"verdict": data.pop("verdict"), **data}
+
+
+def assess_schedule(material: Material) -> ScheduleVerdict:
+    """Assess the schedule from the experiments in `material`."""
+    rates = material.learning_rates[:-1]
+    sizes = np.abs(rates)
+    largest = float(sizes.max(initial=0.0))
+    unit = max(largest * np.sqrt(material.low * material.high), np.finfo(float).tiny)
+    drift = float(np.abs(material.calm_updates.sum()) / unit)
+    floor = 1e-6 * largest
+    effect = float(np.log(max(largest, floor) / max(sizes.min(), floor))) if largest else 0.0
+    word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"
+    warm_up = largest / sizes[0] if sizes[0] > floor else None
+    decay = float(sizes[-1] / largest) if largest else None
+    words = []
+    if word == "present":
+        if warm_up is None or warm_up > np.exp(PRESENT):
+            words.append("warm-up" + ("" if warm_up is None else f" by a factor of {short(float(warm_up))}"))
+        if decay is not None and decay < np.exp(-PRESENT):
+            words.append(f"decay to {short(decay)} of the largest")
+    return ScheduleVerdict(
+        mechanism="schedule",
+        verdict=word,
+        effect=effect,
+        interval=[effect, effect],
+        summary=f"a schedule ({', '.join(words) or 'cycles'})" if word == "present" else "",
+        reason=f"the learning rate changes by a factor of at most {short(float(np.exp(effect)))} without a gradient",
+        learning_rates=rates,
+        probe=material.rate_probe,
+        warm_up=None if warm_up is None else float(warm_up),
+        decay=decay,
+        drift=drift,
+        provenance=provenance(),
+    )
