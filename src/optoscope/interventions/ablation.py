@@ -1,0 +1,275 @@
+"""Which mechanisms does an optimizer need on a task, and which are enough? Each removed, each alone, with controls."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from optoscope import artifacts
+from optoscope._checks import check_choice, check_count, check_number
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import PRNGKeyArray
+from optoscope.anatomy import visit
+from optoscope.interventions.landmarks import find_landmarks
+from optoscope.interventions.variants import MECHANISMS, Subject, Variant, make_variants
+from optoscope.interventions.verdicts import Effect, judge
+from optoscope.optimizers import AbstractOptimizer
+from optoscope.tasks import AbstractTask, name_of
+from optoscope.training import Purpose, evaluate
+from optoscope.training.evaluate import Evaluation
+
+#: A run that ends above this multiple of its initial loss, or diverges, counts as this.
+CAP = 10.0
+#: How far the search for the best scale of updates may go, in octaves.
+_OCTAVES = 8
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation(Result):
+    """One optimizer on one task with mechanisms removed, alone, and beside controls, all on the same problems.
+
+    Effects are means over problems of the difference, and of the log ratio, of meta-objectives to those of the
+    reference; runs that diverge count as `cap`. They are given twice: with updates as they are, and with all updates
+    of each variant multiplied by the factor that is best on tuning problems (`rescaled_...`), so that what is merely a
+    smaller step is not taken for a missing mechanism. Verdicts rest on the latter.
+
+    Attributes:
+        task: the task's name.
+        names: the variants; the first is the optimizer itself.
+        mechanisms: what each is about; empty for the optimizer, baselines and general controls.
+        kinds: `intact`, `removed`, `alone`, `together`, `control` or `baseline`.
+        references: the variant with which each is compared.
+        scales: best factor of each variant's updates.
+        objectives: meta-objective of each run with updates as they are; infinite where it diverged.
+        rescaled_objectives: the same with updates multiplied by `scales`.
+        differences, rescaled_differences: mean differences to the reference.
+        difference_intervals, rescaled_difference_intervals: their 95% bootstrap intervals.
+        log_ratios, rescaled_log_ratios: mean log ratios to the reference.
+        log_ratio_intervals, rescaled_log_ratio_intervals: their 95% bootstrap intervals.
+        kept: share of the optimizer's advantage over the best baseline (mean log ratio) that the rescaled variant
+            keeps; NaN without baselines.
+        kept_intervals: 95% bootstrap intervals over problems.
+        num_diverged: diverged runs of each rescaled variant.
+        best_baseline: the tuned baseline that was best in its tuning; empty if none ships.
+        verdicts: one entry per mechanism, then one per combination: `mechanism`, `needed`, `why_needed`, `sufficient`,
+            `why_sufficient`; see `optoscope.interventions.verdicts.judge` for the rules.
+        notes: numbers about variants, by name: modes removed, how well controls match, factors.
+        identical: whether the controls that change nothing reproduced every objective to the bit.
+        margin: the log of the smallest ratio that counts.
+        cap: what a diverged run counts as.
+        provenance: who made it.
+    """
+
+    task: str
+    names: list[str]
+    mechanisms: list[str]
+    kinds: list[str]
+    references: list[str]
+    scales: Float[np.ndarray, " variant"]
+    objectives: Float[np.ndarray, "variant problem"]
+    rescaled_objectives: Float[np.ndarray, "variant problem"]
+    differences: Float[np.ndarray, " variant"]
+    difference_intervals: Float[np.ndarray, "variant bound"]
+    log_ratios: Float[np.ndarray, " variant"]
+    log_ratio_intervals: Float[np.ndarray, "variant bound"]
+    rescaled_differences: Float[np.ndarray, " variant"]
+    rescaled_difference_intervals: Float[np.ndarray, "variant bound"]
+    rescaled_log_ratios: Float[np.ndarray, " variant"]
+    rescaled_log_ratio_intervals: Float[np.ndarray, "variant bound"]
+    kept: Float[np.ndarray, " variant"]
+    kept_intervals: Float[np.ndarray, "variant bound"]
+    num_diverged: Int[np.ndarray, " variant"]
+    best_baseline: str
+    verdicts: list[dict[str, Any]]
+    notes: dict[str, dict[str, Any]]
+    identical: bool
+    margin: float
+    cap: float
+    provenance: dict[str, Any]
+
+    def verdict(self, mechanism: str) -> dict[str, Any]:
+        """Return the entry of a mechanism or of a combination.
+
+        Raises:
+            ValueError: for an unknown name; the message lists the known ones.
+        """
+        found = {entry["mechanism"]: entry for entry in self.verdicts}
+        check_choice("mechanism of this ablation", mechanism, found)
+        return found[mechanism]
+
+    def index(self, name: str) -> int:
+        """Return the row of a variant.
+
+        Raises:
+            ValueError: for an unknown name; the message lists the known ones.
+        """
+        check_choice("variant of this ablation", name, self.names)
+        return self.names.index(name)
+
+
+def ablate(
+    optimizer: AbstractOptimizer,
+    task: AbstractTask,
+    *,
+    key: PRNGKeyArray,
+    num_problems: int = 64,
+    num_steps: int = 200,
+    mechanisms: Sequence[str] = MECHANISMS,
+    num_controls: int = 5,
+    margin: float = 0.05,
+    baselines: Mapping[str, AbstractOptimizer] | None = None,
+    report: Report | None = None,
+) -> Ablation:
+    """Remove each mechanism of an optimizer, and try each alone, on the same test problems.
+
+    Whatever is measured to make an intervention (states that runs visit, sizes of gradients, the best scale of
+    updates) comes from tuning problems, which are not test problems.
+
+    Args:
+        optimizer: any component-wise optimizer.
+        task: where problems come from.
+        key: draws problems and controls.
+        num_problems: test problems, and as many tuning problems.
+        num_steps: length of a run.
+        mechanisms: which ones.
+        num_controls: random draws beside the removal of modes.
+        margin: smallest relative change of the meta-objective that counts.
+        baselines: optimizers beside it, the best first; those that ship for the task if None.
+        report: called with what is being done, how much is done and how much there is.
+
+    Returns:
+        Effects with intervals and verdicts; what could not be tried is in the verdicts, with the reason.
+
+    Raises:
+        ValueError: if a number is out of range, a mechanism unknown, or every run of the optimizer diverges.
+    """
+    check_count("num_problems", num_problems, minimum=2, hint="the paper uses 64")
+    check_count("num_controls", num_controls, minimum=0)
+    check_number("margin", margin, low=0, open_low=True, hint="0.05 counts changes of 5% and more")
+    for mechanism in mechanisms:
+        check_choice("mechanism", mechanism, MECHANISMS)
+    draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
+    sizes = {"num_problems": num_problems, "num_steps": num_steps}
+    visits = visit(optimizer, task, key=tune_key, **sizes)
+    params = jax.eval_shape(task.sample, key).initial_params
+    subject = Subject(optimizer, find_landmarks(optimizer), visits, [leaf.size for leaf in jax.tree.leaves(params)])
+    variants, left_out = make_variants(subject, mechanisms=tuple(mechanisms), num_controls=num_controls, key=draw_key)
+    beside = _shipped_baselines(task) if baselines is None else baselines
+    variants += [Variant(name, "", "baseline", one) for name, one in beside.items()]
+
+    # Baselines are tuned already, and what changes nothing has the optimizer's own scale.
+    fixed = {one.name for one in variants if one.kind == "baseline" or (one.kind == "control" and not one.control_of)}
+    scales = np.ones(len(variants))
+    for i, one in enumerate(variants):
+        if one.name not in fixed:
+            scales[i] = best_scale(one, task, key=tune_key, **sizes)
+        if report is not None:
+            report("scaling", i + 1, len(variants))
+    scales[[one.name in fixed and one.kind == "control" for one in variants]] = scales[0]
+    optimizers = {f"{i} {kind}": one.rescaled(scale)
+                  for i, one in enumerate(variants)
+                  for kind, scale in (("as it is", 1.0), ("rescaled", scales[i]))}  # fmt: skip
+    result = evaluate(task, optimizers, key=key, report=report, **sizes)
+    return _summarize(result, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), key)
+
+
+def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_problems: int, num_steps: int) -> float:
+    """Find the factor of a variant's updates that is best on problems of a key, by a walk in octaves and a last half.
+
+    The score is the mean log of the meta-objective, with diverged runs capped.
+    """
+    scores: dict[int, float] = {}
+
+    def score(half_octaves: int) -> float:
+        if half_octaves not in scores:
+            one = {"": variant.rescaled(2.0 ** (half_octaves / 2))}
+            objectives = evaluate(task, one, num_problems=num_problems, num_steps=num_steps, key=key).objectives
+            scores[half_octaves] = float(_log(objectives).mean())
+        return scores[half_octaves]
+
+    at = min((0, 2, -2), key=score)
+    direction = int(np.sign(at))
+    while direction and abs(at) < 2 * _OCTAVES and score(at + 2 * direction) < score(at):
+        at += 2 * direction
+    return float(2.0 ** (min((at, at + 1, at - 1), key=score) / 2))
+
+
+def _log(objectives):
+    return np.log(np.clip(objectives, np.finfo(float).tiny, CAP))
+
+
+def _shipped_baselines(task) -> dict[str, AbstractOptimizer]:
+    """The tuned baselines of a task, the best in their tuning first; of the paper's settings where it has others."""
+    prefix = name_of(task).partition("(")[0] + "/"
+    found = {name.removeprefix(prefix): artifacts.load(name) for name in artifacts.shipped() if name.startswith(prefix)}
+    tuned = {name: one for name, one in found.items() if isinstance(one, artifacts.TunedOptimizer)}
+    return {f"tuned {name}": tuned[name].optimizer for name in sorted(tuned, key=lambda name: tuned[name].score)}
+
+
+def _summarize(result, variants, left_out, scales, mechanisms, margin, best_baseline, key):
+    objectives = result.objectives.reshape(len(variants), 2, -1)
+    names = [one.name for one in variants]
+    arrays = {"scales": scales, "objectives": objectives[:, 0], "rescaled_objectives": objectives[:, 1]}
+    for column, prefix in enumerate(("", "rescaled_")):
+        arrays |= _effects(objectives[:, column], variants, names, prefix)
+    num_diverged = (~np.isfinite(objectives[:, 1])).sum(1)
+    logs = _log(objectives[:, 1])
+    kept, intervals = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
+    if best_baseline:
+        kept, intervals = _kept(logs, logs[names.index(best_baseline)], logs[0])
+    effects = [
+        Effect(one.name, one.mechanism, one.kind, one.control_of, float(low), float(high), int(diverged))
+        for one, (low, high), diverged in zip(variants, arrays["rescaled_log_ratio_intervals"], num_diverged)
+    ]
+    nothing = [i for i, one in enumerate(variants) if one.kind == "control" and not one.control_of]
+    return Ablation(
+        task=result.task,
+        names=names,
+        mechanisms=[one.mechanism for one in variants],
+        kinds=[one.kind for one in variants],
+        references=[one.reference for one in variants],
+        **arrays,
+        kept=kept,
+        kept_intervals=intervals,
+        num_diverged=num_diverged,
+        best_baseline=best_baseline,
+        verdicts=judge(effects, left_out, mechanisms=mechanisms, margin=float(np.log1p(margin))),
+        notes={one.name: one.notes for one in variants if one.notes},
+        identical=all(np.array_equal(objectives[i, 0], objectives[0, 0]) for i in nothing),
+        margin=float(np.log1p(margin)),
+        cap=CAP,
+        provenance=provenance(
+            optimizer=type(variants[0].optimizer).__name__,
+            task=result.provenance["settings"]["task"],
+            num_problems=objectives.shape[2],
+            num_steps=result.losses.shape[2] - 1,
+            key=np.asarray(jax.random.key_data(key)).tolist(),
+        ),
+    )
+
+
+def _effects(objectives, variants, names, prefix):
+    capped = Evaluation(names, "", np.zeros((*objectives.shape, 1)), np.minimum(objectives, CAP), {})
+    found = [capped.compare(one.name, one.reference) for one in variants]
+    return {
+        f"{prefix}differences": np.array([one.difference for one in found]),
+        f"{prefix}difference_intervals": np.array([one.difference_interval for one in found]),
+        f"{prefix}log_ratios": np.array([one.log_ratio for one in found]),
+        f"{prefix}log_ratio_intervals": np.array([one.log_ratio_interval for one in found]),
+    }
+
+
+def _kept(logs, baseline, intact):
+    """Shares of the advantage, with percentile intervals from 10,000 resamples of problems."""
+    num = logs.shape[1]
+    weights = np.random.default_rng(0).multinomial(num, np.full(num, 1 / num), size=10_000) / num
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = ((baseline - logs).mean(1)) / (baseline - intact).mean()
+        resampled = (weights @ (baseline - logs).T) / (weights @ (baseline - intact))[:, None]
+        return shares, np.nanpercentile(resampled, [2.5, 97.5], axis=0).T

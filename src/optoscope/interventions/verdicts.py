@@ -1,0 +1,119 @@
+"""From effects and their intervals to verdicts: needed or not, sufficient or not, by stated rules."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What a variant costs: mean log ratio of its meta-objective to its reference's, over the same problems.
+
+    Attributes:
+        name, mechanism, kind, control_of: of the variant.
+        low, high: 95% interval of the mean log ratio.
+        num_diverged: runs that diverged.
+    """
+
+    name: str
+    mechanism: str
+    kind: str
+    control_of: str
+    low: float
+    high: float
+    num_diverged: int
+
+
+def judge(
+    effects: Sequence[Effect], left_out: Mapping[str, str], *, mechanisms: Sequence[str], margin: float
+) -> list[dict[str, Any]]:
+    """Judge each mechanism.
+
+    With the margin `m` (the log of the smallest change that counts), an interval `[low, high]` of the mean log ratio:
+
+    - a removal *hurts* if `low > m`, and if `low` also exceeds the `high` of every control beside it (random
+      directions of equal variance, nothing removed); it is *harmless* if `high < m`; else it is *open*.
+    - a mechanism is *needed* if every way of removing it hurts; *not needed* if one of them is harmless, because then
+      the optimizer does without it; else *undecided*.
+    - it is *sufficient* if one way of having it alone has `high < m`; *not sufficient* if all have `low > m`; else
+      *undecided*.
+
+    Args:
+        effects: of all variants.
+        left_out: mechanisms that were not tried, and why; a reason that begins with `absent` is a verdict.
+        mechanisms: which ones to judge; combinations that were tried are judged for sufficiency only.
+        margin: the log of the smallest ratio that counts.
+
+    Returns:
+        One entry per mechanism or combination, with `needed`, `sufficient` and what decided.
+    """
+    judged = []
+    for mechanism in mechanisms:
+        if mechanism in left_out:
+            verdict, _, why = left_out[mechanism].partition(": ")
+            judged.append(_entry(mechanism, verdict, why, "", ""))
+            continue
+        own = [one for one in effects if one.mechanism == mechanism]
+        needed, why = _needed([one for one in own if one.kind == "removed"], effects, margin)
+        sufficient, enough = _sufficient([one for one in own if one.kind == "alone"], margin)
+        judged.append(_entry(mechanism, needed, why, sufficient, enough))
+    together = [one for one in effects if one.kind == "together"]
+    for combination in dict.fromkeys(one.mechanism for one in together if one.mechanism not in mechanisms):
+        found = _sufficient([one for one in together if one.mechanism == combination], margin)
+        judged.append(_entry(combination, "", "", *found))
+    return judged
+
+
+def _entry(mechanism, needed, why_needed, sufficient, why_sufficient):
+    return {
+        "mechanism": mechanism,
+        "needed": needed,
+        "why_needed": why_needed,
+        "sufficient": sufficient,
+        "why_sufficient": why_sufficient,
+    }
+
+
+def _needed(removals, effects, margin):
+    if not removals:
+        return "undecided", "no removal was possible"
+    states = [_harm(one, effects, margin) for one in removals]
+    mildest = min(removals, key=lambda one: one.low + one.high)
+    harmless = [one for one, state in zip(removals, states) if state == "harmless"]
+    if harmless:
+        return "not needed", f"{min(harmless, key=lambda one: one.high).name}: {_percent(mildest)}"
+    if all(state == "hurts" for state in states):
+        return "needed", f"the mildest removal, {mildest.name}: {_percent(mildest)}"
+    held = [one for one, state in zip(removals, states) if state == "as much as a control"]
+    if held:
+        return "undecided", f"{held[0].name}: {_percent(held[0])}, but a control hurts as much"
+    return "undecided", f"{mildest.name}: {_percent(mildest)}"
+
+
+def _harm(one, effects, margin):
+    if one.high < margin:
+        return "harmless"
+    if one.low <= margin:
+        return "open"
+    beside = [other.high for other in effects if other.kind == "control" and other.control_of in ("", one.name)]
+    return "hurts" if one.low > max(beside, default=-np.inf) else "as much as a control"
+
+
+def _sufficient(alone, margin):
+    if not alone:
+        return "", ""
+    best = min(alone, key=lambda one: one.low + one.high)
+    if best.high < margin:
+        return "sufficient", f"{best.name}: {_percent(best)}"
+    if all(one.low > margin for one in alone):
+        return "not sufficient", f"the best of it alone, {best.name}: {_percent(best)}"
+    return "undecided", f"{best.name}: {_percent(best)}"
+
+
+def _percent(one):
+    """The interval as a change of the meta-objective, in percent."""
+    low, high = np.expm1([one.low, one.high]) * 100
+    diverged = f", {one.num_diverged} runs diverge" if one.num_diverged else ""
+    return f"{low:+.3g}% to {high:+.3g}%{diverged}"
