@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optoscope.mechanisms import MechanismReport as MechanismReport
     from optoscope.mechanisms import diagnose as diagnose
     from optoscope.optimizers import from_optax as from_optax
+    from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
     from optoscope.rollouts import Rollout as Rollout
     from optoscope.rollouts import Save as Save
@@ -48,6 +49,7 @@ _PUBLIC: dict[str, str | None] = {
     "dynamics": None,
     "evaluate": "optoscope.training",
     "from_optax": "optoscope.optimizers",
+    "from_torch": "optoscope.optimizers",
     "lift": "optoscope.optimizers",
     "load": "optoscope.artifacts",
     "mechanisms": None,

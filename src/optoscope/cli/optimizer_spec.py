@@ -1,13 +1,15 @@
 """From what a person types to an optimizer."""
 
+import functools
 import importlib
 import re
+import sys
 
 import optax
 
 from optoscope import artifacts
 from optoscope._literals import parse_call
-from optoscope.optimizers import AbstractOptimizer, from_optax
+from optoscope.optimizers import AbstractOptimizer, from_optax, from_torch
 
 _SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*\))", re.DOTALL)
 
@@ -15,7 +17,8 @@ _SPEC = re.compile(r"(?P<module>[\w.]+):(?P<call>\w.*\))", re.DOTALL)
 def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformation:
     """Return the optimizer that `text` names: a shipped name, a path, or `module:name(literal arguments)`.
 
-    Arguments are literals (numbers, strings, lists ...); nothing else is evaluated.
+    Arguments are literals (numbers, strings, lists ...); nothing else is evaluated. The class of a torch optimizer, as
+    in `torch.optim:SGD(lr=0.1, momentum=0.9)`, is taken through `from_torch`.
 
     Raises:
         ValueError: if the text is none of these, or the call fails.
@@ -31,14 +34,26 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
     try:
         target = getattr(importlib.import_module(match["module"]), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot find {match['module']}:{name}: {error}.") from None
+        extra = "" if getattr(error, "name", None) != "torch" else '; pip install "optoscope[torch]"'
+        raise ValueError(f"cannot find {match['module']}:{name}: {error}{extra}.") from None
     try:
-        made = target(*args, **kwargs)
+        made = _from_torch(target, args, kwargs) if _is_torch(target) else target(*args, **kwargs)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{text} failed: {error}") from None
     if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
         raise ValueError(f"{text} gave a {type(made).__name__}, not an optimizer.")
     return made
+
+
+def _is_torch(target):
+    torch = sys.modules.get("torch")  # a class made from torch's has loaded it
+    return torch is not None and isinstance(target, type) and issubclass(target, torch.optim.Optimizer)
+
+
+def _from_torch(target, args, kwargs):
+    if args:
+        raise ValueError("settings of a torch optimizer are given by name, as in torch.optim:SGD(lr=0.1).")
+    return from_torch(functools.partial(target, **kwargs))
 
 
 def parse_component_wise(text: str) -> AbstractOptimizer:

@@ -13,3 +13,5 @@ from optoscope.optimizers.momentum import Momentum as Momentum
 from optoscope.optimizers.momentum import NesterovMomentum as NesterovMomentum
 from optoscope.optimizers.optax_adapter import OptaxOptimizer as OptaxOptimizer
 from optoscope.optimizers.optax_adapter import from_optax as from_optax
+from optoscope.optimizers.torch_adapter import TorchOptimizer as TorchOptimizer
+from optoscope.optimizers.torch_adapter import from_torch as from_torch

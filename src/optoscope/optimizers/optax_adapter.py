@@ -13,17 +13,15 @@ from jax.core import Tracer
 from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, ArrayLike, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
+from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, first_line, worst_leak
 
 Clock = Literal["run", "frozen"]
 
 #: The probes of `from_optax` are deterministic: these gradients and parameters come from this seed.
 _PROBE_SEED = 0
 _PROBE_STEPS = 16
-_PROBE_SCALES = (0.0, 1e-6, 1e-3, 1e-1, 1.0, 1e1, 1e3, 1e6)
 _PROBE_SHAPES = {"scalar": (), "vector": (3,), "matrix": (2, 2)}
 _PROBE_SIZE = sum(math.prod(shape) for shape in _PROBE_SHAPES.values())
-#: Probes run in float64; rules that keep part of their state in fewer bits round a little differently each way.
-_LEAK_TOLERANCE = 1e-6
 #: Large enough that any rule that factors its matrices does so; only its shapes are computed.
 _LARGE_MATRIX = (4096, 4096)
 
@@ -217,7 +215,7 @@ def _find_shared(tx):
         three, five, large = leaves(3), leaves(5), leaves(*_LARGE_MATRIX)
         tree = jax.eval_shape(tx.init, jax.eval_shape(lambda: _as_tree(jnp.zeros(_PROBE_SIZE))))
     except Exception as error:
-        raise _refusal(f"its `init` fails on plain arrays of parameters ({_first_line(error)})") from error
+        raise _refusal(f"its `init` fails on plain arrays of parameters ({first_line(error)})") from error
     try:
         _structure(tx).flatten_up_to(tree)
     except ValueError:
@@ -243,11 +241,11 @@ def _find_shared(tx):
 
 def _refuse_leaks(tx, shared):
     rng = np.random.default_rng(_PROBE_SEED)
-    scales = np.array([*_PROBE_SCALES, 1.0])
+    scales = np.array([*PROBE_SCALES, 1.0])
     gradients = scales[:, None, None] * rng.standard_normal((len(scales), _PROBE_STEPS, _PROBE_SIZE))
     gradients[-1, _PROBE_STEPS // 2, 0] = np.inf  # must not touch the other components
     labels = [
-        *(f"at gradients of scale {scale:g}" for scale in _PROBE_SCALES),
+        *(f"at gradients of scale {scale:g}" for scale in PROBE_SCALES),
         "where one gradient is infinite",
     ]
     params = rng.standard_normal((2, _PROBE_SIZE))
@@ -283,26 +281,26 @@ def _refuse_leaks(tx, shared):
         ) from error
     except Exception as error:
         raise _refusal(
-            f"it needs more than gradients, or fails on them ({_first_line(error)}); values and loss functions are not "
+            f"it needs more than gradients, or fails on them ({first_line(error)}); values and loss functions are not "
             "part of a component's rule"
         ) from error
-    finite = slice(0, len(_PROBE_SCALES))
+    finite = slice(0, len(PROBE_SCALES))
     for rows in (finite, slice(None)):  # a leak at finite gradients is the better explanation
-        leak, where = _worst(updates[rows], other_updates[rows], labels)
-        if leak > _LEAK_TOLERANCE:
+        leak, where = worst_leak(updates[rows], other_updates[rows], labels)
+        if leak > LEAK_TOLERANCE:
             raise _refusal(
                 f"it reads the parameters: {where}, its updates at two different sets of parameters differ by a "
                 f"relative leak of {leak:.2g}. Leave out weight decay, trust ratios and projections"
             )
-        leak, where = _worst(updates[rows], apart[rows], labels)
-        if leak > _LEAK_TOLERANCE:
+        leak, where = worst_leak(updates[rows], apart[rows], labels)
+        if leak > LEAK_TOLERANCE:
             raise _refusal(
                 f"{where}, the update of a component together with others differs from its update alone by a relative "
                 f"leak of {leak:.2g}. Leave out norms over several components, and noise"
             )
     for end in ends:
-        leak, where = _worst(end[finite], np.broadcast_to(end[0, 0], end[finite].shape), labels)
-        if leak > _LEAK_TOLERANCE:
+        leak, where = worst_leak(end[finite], np.broadcast_to(end[0, 0], end[finite].shape), labels)
+        if leak > LEAK_TOLERANCE:
             raise _refusal(
                 f"a variable that all components share depends on their gradients: {where}, it differs from its value "
                 f"without gradients by a relative leak of {leak:.2g}"
@@ -315,24 +313,8 @@ def _as_tree(vector):
     return {name: part.reshape(shape) for (name, shape), part in zip(_PROBE_SHAPES.items(), parts)}
 
 
-def _worst(values, others, labels):
-    """Largest relative difference over everything but the first axis, and the label of its row."""
-    values, others = (np.asarray(array, np.float64).reshape(len(array), -1) for array in (values, others))
-    same = (values == others) | (np.isnan(values) & np.isnan(others))
-    with np.errstate(all="ignore"):
-        leaks = np.abs(values - others) / np.maximum(np.abs(values), np.abs(others))
-    leaks = np.where(same, 0.0, np.where(np.isfinite(leaks), leaks, np.inf))
-    per_row = leaks.max(axis=1, initial=0.0)
-    return per_row.max(), labels[int(per_row.argmax())]
-
-
 def _refusal(reason):
     return ValueError(
         "`from_optax` takes only transformations that treat every component by itself, and this one does not: "
         f"{reason}; `rollout` runs any transformation as it is."
     )
-
-
-def _first_line(error):
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,169 @@
+"""From a torch optimizer to the rule of one component, where there is one."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from optoscope._checks import check_choice, check_count
+from optoscope._types import Array, Float, Scalar
+from optoscope.optimizers._base import AbstractOptimizer
+from optoscope.optimizers._torch_probes import find_rule
+from optoscope.optimizers._torch_rule import TorchRule
+
+Clock = Literal["run", "frozen"]
+
+
+@final
+class TorchOptimizer(AbstractOptimizer):
+    """The rule of one component inside a torch optimizer, run by torch itself; `from_torch` makes it.
+
+    The state is one vector: first the variables of the component (Adam: `exp_avg`, `exp_avg_sq`), then, if the clock
+    runs, those that all components share (Adam: `step`). Where the first step is a special one (SGD with dampening)
+    the last of these is `started`, 0 before it and 1 after. What no update depends on is left out.
+
+    Every call leaves JAX, on the host; a batch is one call. Derivatives of any number of components are one call too:
+    by torch's forward mode, in float64. They take clocks as constant. Second derivatives are refused.
+
+    Attributes:
+        rule: what runs the optimizer; its `repr` gives the optimizer's settings.
+        clock: "run" if the shared variables are part of the state, "frozen" if they stand still. A running clock
+            has no fixed point: it never stands still.
+        clock_steps: the number of steps after which the clock was frozen; None if it runs.
+        clock_values: the shared variables at that moment; empty if the clock runs.
+    """
+
+    rule: TorchRule = eqx.field(static=True)
+    clock: Clock = eqx.field(static=True)
+    clock_steps: int | None = eqx.field(static=True)
+    clock_values: tuple[float, ...] = eqx.field(static=True)
+
+    @property
+    def has_running_clock(self) -> bool:
+        """Whether the state holds variables that all components share."""
+        return self.clock == "run" and self.rule.num_clocks > 0
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The name of each state variable, as torch calls it."""
+        own = [v.name if v.width == 1 else f"{v.name}[{i}]" for v in self.rule.own for i in range(v.width)]
+        clocks = [*(v.name for v in self.rule.clocks), *["started"] * self.rule.has_start_flag]
+        return (*own, *(clocks if self.clock == "run" else ()))
+
+    @property
+    def derivatives(self) -> Literal["forward mode", "differences"]:
+        """How derivatives are taken: exactly, or by central differences (relative error around 1e-9)."""
+        return "differences" if self.rule.forward_mode is None else "forward mode"
+
+    def initial_state(self) -> Float[Array, " state"]:
+        row = self.rule.initial_row()
+        return jnp.asarray(row if self.clock == "run" else row[: self.rule.num_own], float)
+
+    def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
+        row = _advance(self.rule, self._frozen, jnp.append(h, jnp.asarray(g, h.dtype)))
+        return row[:-1], row[-1]
+
+    def step_components(
+        self, h: Float[Array, "component state"], g: Float[Array, " component"]
+    ) -> tuple[Float[Array, "component state"], Float[Array, " component"]]:
+        rows = _advance(self.rule, self._frozen, jnp.column_stack([h, g.astype(h.dtype)]))
+        return rows[:, :-1], rows[:, -1]
+
+    @property
+    def _frozen(self):
+        return None if self.clock == "run" else self.clock_values
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _advance(rule, frozen, rows):
+    return _on_the_host(functools.partial(rule.advance, frozen=frozen), rows, rows.shape)
+
+
+@_advance.defjvp
+def _advance_with_tangent(rule, frozen, primals, tangents):
+    (rows,), (tangent,) = primals, tangents
+    derivatives = _derivatives(rule, frozen, rows)
+    product = jnp.einsum("...ij,...j->...i", derivatives, tangent, precision="highest")
+    return _advance(rule, frozen, rows), product
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _derivatives(rule, frozen, rows):
+    linearize = functools.partial(rule.linearize, frozen=frozen)
+    return _on_the_host(linearize, rows, (*rows.shape, rows.shape[-1]))
+
+
+@_derivatives.defjvp
+def _no_second_derivatives(rule, frozen, primals, tangents):
+    raise NotImplementedError(
+        "second derivatives of a torch optimizer are not available; take differences of the first ones, or use the "
+        "same rule from optax through `from_optax`."
+    )
+
+
+def _on_the_host(function, rows, shape):
+    if rows.dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"a torch optimizer is run on states in float32 or float64, got {rows.dtype}; convert them.")
+
+    def call(rows):
+        rows = np.array(rows)
+        flat = function(rows.reshape(-1, rows.shape[-1]))
+        return flat.reshape(*rows.shape[:-1], *flat.shape[1:]).astype(rows.dtype)
+
+    if not isinstance(rows, Tracer):
+        return jnp.asarray(call(rows))
+    return jax.pure_callback(call, jax.ShapeDtypeStruct(shape, rows.dtype), rows, vmap_method="expand_dims")
+
+
+def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_steps: int = 100_000) -> TorchOptimizer:
+    """Take the rule of one component out of a torch optimizer, by running it.
+
+    Nothing about any optimizer is known beforehand: what it keeps, what it shares and what it reads is measured on
+    random gradients of many scales, on one component alone and together with others, and at different non-zero
+    parameters. The probes are deterministic. Whatever is not component-wise is refused.
+
+    Args:
+        factory: makes the optimizer of a list of parameters, such as
+            `lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)`. Needs the extra `optoscope[torch]`.
+        clock: what to do with the variables that all components share, such as Adam's `step`: as in `from_optax`.
+        clock_steps: the moment at which "frozen" holds them.
+
+    Returns:
+        The rule, with the choice of clock recorded in `clock` and `clock_steps`.
+
+    Raises:
+        ImportError: if torch is not installed.
+        TypeError: if `factory` makes no torch optimizer.
+        ValueError: if the optimizer is not component-wise, reads the parameters, or needs more than gradients; the
+            message gives the leak that was measured.
+
+    >>> import torch
+    >>> optimizer = from_torch(lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9))
+    >>> h, dx = optimizer.step(optimizer.initial_state(), 1.0)
+    >>> optimizer.state_names, h.tolist(), round(float(dx), 3)
+    (('momentum_buffer',), [1.0], -0.1)
+    """
+    try:
+        import torch
+    except ImportError:
+        raise ImportError('`from_torch` needs PyTorch: pip install "optoscope[torch]".') from None
+    check_choice("clock", clock, ("run", "frozen"))
+    check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
+    takes = "`from_torch` takes a function that makes an optimizer, `lambda params: torch.optim.SGD(params, lr=0.1)`"
+    if not callable(factory):
+        raise TypeError(f"{takes}, got {type(factory).__name__}.")
+    try:
+        made = factory([torch.zeros(3)])
+    except Exception:
+        made = None  # why it fails, the probes will say
+    if made is not None and not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"{takes}, but this one makes a {type(made).__name__}.")
+    rule = find_rule(factory)
+    if clock == "run":
+        return TorchOptimizer(rule, clock, None, ())
+    return TorchOptimizer(rule, clock, clock_steps, rule.clock_after(clock_steps))
