@@ -34,6 +34,10 @@ from optoscope.mechanisms._verdict import Verdict, short
 PRESENT, ABSENT = 0.1, 0.05
 #: Relative residual (root of the sum of squares) that the dominant modes may leave of the impulse response.
 RESIDUAL = 0.01
+#: Length of the impulse response, in runs.
+_HORIZON = 10
+#: Decays that differ by no more than this are one: eigenvalues that coincide are known no better.
+SAME_DECAY = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +91,7 @@ def _assess(material):
     num_steps = material.num_steps
     try:
         linear = linearize(material.optimizer, material.operating_state)
-        response = impulse_response(linear, num_steps)
+        response = impulse_response(linear, _HORIZON * num_steps)
     except ValueError:
         linear, response = None, np.zeros(num_steps)
     sign_like = not np.any(np.abs(response) > 0) and not material.is_idle
@@ -170,7 +174,20 @@ def _modes(linear, response):
         decays, rates = fit_modes(response)
     if direct:
         decays, rates = np.append(decays, 0.0), np.append(rates, direct)
-    return _dominant(decays, rates, response)
+    return _dominant(*_merged(decays, rates), response)
+
+
+def _merged(decays, rates):
+    """Modes with one decay as one mode: how a repeated eigenvalue's learning rate falls to its eigenvectors is chance."""
+    left, merged = list(range(len(decays))), []
+    while left:
+        near = [i for i in left if abs(decays[i] - decays[left[0]]) <= SAME_DECAY]
+        left = [i for i in left if i not in near]
+        decay, rate = decays[near].mean(), rates[near].sum()
+        is_real = abs(decay.imag) <= SAME_DECAY / 2
+        merged.append((decay.real, rate.real) if is_real else (decay, rate))
+    pairs = np.array(merged, complex).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _dominant(decays, rates, response):

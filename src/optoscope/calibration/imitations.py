@@ -1,0 +1,207 @@
+"""Networks trained to imitate rules of known mechanisms: what they imitate is the truth about them, as far as they do.
+
+Trained by regression on random sequences of gradients, all at once. Those that are used without training are kept as
+weights beside this file; `train_imitations` made them.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import safetensors
+import safetensors.numpy
+from jaxtyping import Float
+
+from optoscope._checks import check_count
+from optoscope._files import pack_arrays, write_whole
+from optoscope._types import Array, PRNGKeyArray
+from optoscope.calibration.parts import Clip, Drift, Memory, OddGain, Pipeline
+from optoscope.optimizers import GRUOptimizer
+
+#: Magnitudes of the gradients on which they are trained, and for which they are diagnosed.
+TRAINED_RANGE = (1e-2, 1.0)
+#: Share of the variance of the imitated updates that must be explained, in the worst kind of sequence.
+ACCEPTED_FIT = 0.999
+NUM_UNITS = 16
+_SHIPPED = Path(__file__).parent / "imitations.safetensors"
+_NUM_STEPS, _BATCH, _BLOCK = 96, 48, 100
+_KINDS = ("white noise", "constant", "alternating", "slow")
+#: Inputs of this size keep a network in the linear middle of its units.
+_INPUT_SCALE, _OUTPUT_SCALE = 0.3, 3.0
+
+#: What is imitated, with updates of order 1 for gradients of order 1; all have one structure.
+RULES: dict[str, Pipeline] = {}
+
+
+def _rule(name, decays, weights, *, direct=0.0, threshold=1e6, drift=0.0, depth=0.0, copies=1):
+    parts = (
+        Clip("soft", threshold),
+        Memory(decays, weights, direct=direct),
+        OddGain(0.8, 0.3, depth),
+        Drift([np.exp(-1 / 15)], [drift]),
+    )
+    for i in range(copies):
+        RULES[f"{name} {i + 1}" if copies > 1 else name] = Pipeline(parts, 1.0)
+
+
+_rule("gradient descent", [0.0, 0.0], [0.0, 0.0], direct=1.0, copies=4)
+_rule("heavy ball 0.5", [0.5, 0.0], [0.5, 0.0])
+_rule("heavy ball 0.8", [0.8, 0.0], [0.2, 0.0])
+_rule("heavy ball 0.9", [0.9, 0.0], [0.1, 0.0])
+_rule("Nesterov 0.8", [0.8, 0.0], [0.16, 0.0], direct=0.2)
+_rule("two timescales", [0.5, 0.9], [0.3, 0.04])
+_rule("soft clipping", [0.0, 0.0], [0.0, 0.0], direct=1.0, threshold=0.3)
+_rule("soft clipping, heavy ball 0.8", [0.8, 0.0], [0.2, 0.0], threshold=0.4)
+_rule("decay", [0.0, 0.0], [0.0, 0.0], direct=0.5, drift=1.0)
+_rule("heavy ball 0.7, decay", [0.7, 0.0], [0.15, 0.0], drift=1.0)
+_rule("warm-up", [0.0, 0.0], [0.0, 0.0], direct=1.0, drift=-0.7)
+
+
+@dataclasses.dataclass(frozen=True)
+class Imitation:
+    """A trained network and what it imitates.
+
+    Attributes:
+        name: of the rule.
+        network: it.
+        rule: what it imitates.
+        fit: for each kind of sequence the share of the variance of the rule's updates that the network explains, on
+            sequences that it was not trained on.
+    """
+
+    name: str
+    network: GRUOptimizer
+    rule: Pipeline
+    fit: dict[str, float]
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it is good enough to stand for its rule."""
+        return min(self.fit.values()) >= ACCEPTED_FIT
+
+
+def imitations() -> list[Imitation]:
+    """Return the networks that are kept with the library, with their fit measured anew."""
+    with safetensors.safe_open(str(_SHIPPED), "numpy") as file:
+        names = json.loads(file.metadata()["names"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    networks = [_network({field: array[i] for field, array in arrays.items()}) for i in range(len(names))]
+    return _measured(dict(zip(names, networks)), key=jax.random.key(1))
+
+
+def train_imitations(
+    names: tuple[str, ...] = tuple(RULES), *, key: PRNGKeyArray, num_steps: int = 6000, path: Path | None = None
+) -> list[Imitation]:
+    """Train a network for each rule by regression (Adam, a learning rate that falls as a cosine).
+
+    Args:
+        names: from `RULES`.
+        key: draws initial weights and gradients.
+        num_steps: of training.
+        path: where to keep the weights.
+    """
+    check_count("num_steps", num_steps, minimum=_BLOCK)
+    rules = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *(RULES[n] for n in names))
+    start_key, train_key, test_key = jax.random.split(key, 3)
+    networks = jax.vmap(_untrained)(jax.random.split(start_key, len(names)))
+    transformation = optax.chain(optax.clip(1.0), optax.adam(optax.cosine_decay_schedule(0.01, num_steps), b2=0.98))
+    state = jax.vmap(transformation.init)(networks)
+
+    @jax.jit
+    def block(networks, state, key):
+        def step(carry, key):
+            gradients = draw_sequences(key, _BATCH)[0]
+
+            def one(network, state, rule):
+                gradient = jax.grad(_loss)(network, rule, gradients)
+                updates, state = transformation.update(gradient, state, network)
+                return optax.apply_updates(network, updates), state
+
+            return jax.vmap(one)(*carry, rules), None
+
+        return jax.lax.scan(step, (networks, state), jax.random.split(key, _BLOCK))[0]
+
+    for number in range(num_steps // _BLOCK):
+        networks, state = block(networks, state, jax.random.fold_in(train_key, number))
+    if path is not None:
+        arrays = {f: np.asarray(getattr(networks, f), np.float32) for f in _FIELDS}
+        write_whole(path, pack_arrays(arrays, {"names": json.dumps(list(names)), "num_steps": str(num_steps)}))
+    single = [jax.tree.map(lambda leaf, i=i: leaf[i], networks) for i in range(len(names))]
+    return _measured(dict(zip(names, single)), key=test_key)
+
+
+_FIELDS = (
+    "input_weights",
+    "gate_weights",
+    "candidate_weights",
+    "biases",
+    "readout_weights",
+    "readout_bias",
+    "initial",
+)
+
+
+def _network(arrays) -> GRUOptimizer:
+    weights = {field: jnp.asarray(arrays[field]) for field in _FIELDS}
+    return GRUOptimizer(**weights, input_scale=_INPUT_SCALE, output_scale=_OUTPUT_SCALE)
+
+
+def _untrained(key):
+    network = GRUOptimizer.create(NUM_UNITS, key=key, input_scale=_INPUT_SCALE, output_scale=_OUTPUT_SCALE)
+    readout = jax.random.normal(key, (NUM_UNITS,)) / NUM_UNITS**0.5
+    return eqx.tree_at(lambda n: n.readout_weights, network, readout)
+
+
+def draw_sequences(key: PRNGKeyArray, number: int) -> tuple[Float[Array, "step run"], list[int]]:
+    """Draw sequences of gradients of all magnitudes in `TRAINED_RANGE`, of several kinds in turn.
+
+    Returns:
+        The sequences, and the kind of each: white noise, constant, alternating in sign, slowly changing.
+    """
+    shape_key, size_key, sign_key = jax.random.split(key, 3)
+    low, high = np.log10(TRAINED_RANGE)
+    sizes = 10 ** jax.random.uniform(size_key, (number,), minval=low, maxval=high)
+    noise = jax.random.uniform(shape_key, (_NUM_STEPS, number), minval=-1.0)
+    turns = jnp.where(jnp.arange(_NUM_STEPS) % 2 == 0, 1.0, -1.0)[:, None]
+    slow = jnp.sin(jnp.cumsum(jnp.abs(noise), axis=0) * 0.3)
+    forms = jnp.stack([noise, jnp.ones_like(noise), turns * jnp.ones_like(noise), slow])
+    kinds = [i % len(_KINDS) for i in range(number)]
+    signs = jnp.where(jax.random.bernoulli(sign_key, shape=(number,)), 1.0, -1.0)
+    return forms[np.array(kinds), :, np.arange(number)].T * (sizes * signs), kinds
+
+
+def _run(optimizer, gradients):
+    def step(h, g):
+        return optimizer.step_components(h, g)
+
+    start = jnp.tile(optimizer.initial_state(), (gradients.shape[1], 1))
+    return jax.lax.scan(step, start, gradients)[1]
+
+
+def _loss(network, rule, gradients):
+    """Squared error of each sequence in units of its target's, so that small gradients count as much as large ones."""
+    target = _run(rule, gradients)
+    errors = jnp.mean((_run(network, gradients) - target) ** 2, axis=0)
+    return jnp.mean(errors / (jnp.mean(target**2, axis=0) + 1e-6))
+
+
+def _measured(networks: dict[str, GRUOptimizer], *, key: PRNGKeyArray) -> list[Imitation]:
+    gradients, kinds = draw_sequences(key, 64 * len(_KINDS))
+
+    @jax.jit
+    def errors(network, rule):
+        target = _run(rule, gradients)
+        return jnp.mean((_run(network, gradients) - target) ** 2, axis=0), jnp.mean(target**2, axis=0)
+
+    found = []
+    for name, network in networks.items():
+        error, size = (np.asarray(part) for part in errors(network, RULES[name]))
+        share = 1 - error / size
+        fit = {kind: float(np.mean(share[np.array(kinds) == i])) for i, kind in enumerate(_KINDS)}
+        found.append(Imitation(name, network, RULES[name], fit))
+    return found
