@@ -6,33 +6,24 @@ so that a pair is whole or refused. Nothing in either file is ever executed.
 
 import dataclasses
 import hashlib
-import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import safetensors
 from jaxtyping import Float, Int
-from safetensors.numpy import load as load_arrays
 
-from optoscope._choices import check_choice
+from optoscope._artifact_files import FORMAT, SCHEMA_VERSION, find, read_arrays, read_json
+from optoscope._artifact_files import ArtifactError as ArtifactError
+from optoscope._artifact_files import shipped as shipped
 from optoscope._files import pack_arrays, write_json, write_whole
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.optimizers import get as get_optimizer
-
-SCHEMA_VERSION = 1
-_FORMAT = "optoscope artifact"
 
 # What of each class goes into the JSON, and of a tuned optimizer into the arrays.
 _TRAINED_DATA = ("task", "preset", "seed", "config", "metrics", "provenance")
 _TUNED_DATA = ("task", "rule", "seed", "names", "scales", "ranges", "winner", "widened", "settings", "provenance")
 _TUNED_ARRAYS = ("samples", "scores", "stages_reached")
-
-
-class ArtifactError(ValueError):
-    """A file that is not the artifact it should be; the message says what was found and what was expected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,87 +136,20 @@ def load(name_or_path: str | Path) -> TrainedOptimizer | TunedOptimizer:
     >>> load("linear_regression").optimizer.num_units
     32
     """
-    stem = _find(name_or_path)
-    data = _read_json(stem.with_name(stem.name + ".json"))
-    arrays = _read_arrays(stem.with_name(stem.name + ".safetensors"), data)
+    stem = find(name_or_path)
+    data = read_json(stem.with_name(stem.name + ".json"))
+    arrays = read_arrays(stem.with_name(stem.name + ".safetensors"), data)
     try:
         return _trained(arrays, data) if data["kind"] == "trained" else _tuned(arrays, data)
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{stem.name} misses a part of an optoscope artifact: {error}. Make it again.") from None
 
 
-def shipped() -> dict[str, Path]:
-    """Return the names of all optimizers that come with the package, and where they are.
-
-    >>> "momentum_like" in shipped() and "rosenbrock/adam" in shipped()
-    True
-    """
-    zoo = Path(str(files("optoscope") / "zoo"))
-    return {path.relative_to(zoo).with_suffix("").as_posix(): path for path in sorted(zoo.rglob("*.json"))}
-
-
-def _find(name_or_path: str | Path) -> Path:
-    known = shipped()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)].with_suffix("")
-    path = Path(name_or_path)
-    stem = path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    if stem.name and stem.with_name(stem.name + ".json").exists():
-        return stem
-    if path.is_dir():
-        found = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
-        if len(found) != 1:
-            raise FileNotFoundError(f"{path} holds {len(found)} artifacts; name the one you want by its path.")
-        return found[0].with_suffix("")
-    if path.exists():
-        raise ArtifactError(f"{path} is not an optoscope artifact: there is no {stem.name}.json beside it.")
-    if path.suffix or len(path.parts) > 2 or path.is_absolute():
-        raise FileNotFoundError(f"there is no artifact at {path}; looked for {stem.name}.json.")
-    try:
-        check_choice("optimizer", str(name_or_path), known)
-    except ValueError as error:
-        raise FileNotFoundError(f"{error} There is no artifact at that path either.") from None
-    raise AssertionError
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path.name} is not whole JSON ({error}); copy or make the artifact again.") from None
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise ArtifactError(f"{path.name} is not an optoscope artifact: expected format {_FORMAT!r}.")
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise ArtifactError(
-            f"{path.name} has schema version {data.get('schema_version')}, this optoscope reads {SCHEMA_VERSION}; "
-            "install the version that wrote it (see its provenance), or make it again."
-        )
-    if data.get("kind") not in ("trained", "tuned"):
-        raise ArtifactError(f"{path.name} holds a {data.get('kind')!r}; expected 'trained' or 'tuned'.")
-    return data
-
-
-def _read_arrays(path: Path, data: dict[str, Any]) -> dict[str, np.ndarray]:
-    if not path.exists():
-        raise ArtifactError(f"{path.name} is missing beside its JSON; copy both files of the artifact.")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != data.get("sha256"):
-        raise ArtifactError(
-            f"{path.name} is damaged, cut off or from another artifact: its SHA-256 is {digest[:12]}..., "
-            f"expected {str(data.get('sha256'))[:12]}...; copy or make the artifact again."
-        )
-    try:
-        return load_arrays(content)
-    except safetensors.SafetensorError as error:
-        raise ArtifactError(f"{path.name} is not a safetensors file ({error}).") from None
-
-
 def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = pack_arrays({name: np.asarray(array) for name, array in arrays.items()})
-    header = {"format": _FORMAT, "schema_version": SCHEMA_VERSION, "kind": kind}
+    header = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "kind": kind}
     write_whole(path.with_name(path.name + ".safetensors"), content)
     target = path.with_name(path.name + ".json")
     write_json(target, {**header, **data, "sha256": hashlib.sha256(content).hexdigest()})

@@ -1,6 +1,5 @@
 """From what a person types to an optimizer."""
 
-import functools
 import importlib
 import re
 import sys
@@ -37,7 +36,9 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
         extra = "" if getattr(error, "name", None) != "torch" else '; pip install "optoscope[torch]"'
         raise ValueError(f"cannot find {match['module']}:{name}: {error}{extra}.") from None
     try:
-        made = _from_torch(target, args, kwargs) if _is_torch(target) else target(*args, **kwargs)
+        if _is_torch(target):
+            return from_torch(lambda params: target(params, *args, **kwargs))
+        made = target(*args, **kwargs)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{text} failed: {error}") from None
     if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
@@ -48,12 +49,6 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
 def _is_torch(target):
     torch = sys.modules.get("torch")  # a class made from torch's has loaded it
     return torch is not None and isinstance(target, type) and issubclass(target, torch.optim.Optimizer)
-
-
-def _from_torch(target, args, kwargs):
-    if args:
-        raise ValueError("settings of a torch optimizer are given by name, as in torch.optim:SGD(lr=0.1).")
-    return from_torch(functools.partial(target, **kwargs))
 
 
 def parse_component_wise(text: str) -> AbstractOptimizer:

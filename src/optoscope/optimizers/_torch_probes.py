@@ -29,6 +29,7 @@ def find_rule(factory: Callable[[list], Any]) -> TorchRule:
     gradients = scales[:, None, None] * rng.standard_normal((len(scales), _NUM_STEPS, _SIZE))
     gradients[-1, _NUM_STEPS // 2, 0] = np.inf  # must not touch the other components
     labels = [*(f"at gradients of scale {scale:g}" for scale in PROBE_SCALES), "where one gradient is infinite"]
+    _refuse_what_cannot_be_made(factory, gradients)
     try:
         rule = _layout(factory, gradients[4])
         _refuse_leaks(factory, rule, gradients, labels, rng)
@@ -40,6 +41,26 @@ def find_rule(factory: Callable[[list], Any]) -> TorchRule:
             "functions are not part of a component's rule"
         ) from error
     return rule
+
+
+def _refuse_what_cannot_be_made(factory, gradients):
+    import torch
+
+    try:
+        factory([torch.zeros(3)])
+        return
+    except Exception as error:
+        reason = first_line(error)
+    try:
+        together = np.array([_run(factory, np.zeros(4), g[:, :4], [(2, 2)])[0] for g in gradients[4:6]])
+        alone = [[_run(factory, np.zeros(1), g[:, i : i + 1], [(1, 1)])[0] for i in range(4)] for g in gradients[4:6]]
+    except Exception:
+        raise ValueError(f"`factory` fails on parameters ({reason}); check the settings that it gives.") from None
+    leak, _ = worst_leak(together, np.array(alone)[..., 0].transpose(0, 2, 1), ["", ""])
+    raise refusal(
+        f"it cannot be made for a vector of parameters ({reason}), and in a matrix the update of a component differs "
+        f"from its update alone by a relative leak of {leak:.2g}"
+    )
 
 
 def _layout(factory, gradients):
@@ -71,13 +92,12 @@ def _layout(factory, gradients):
                 f"its state for 3 components has {name!r} of shape {tuple(value.shape)}, not one row for each"
             )
     width = sum(v.width for v in variables if not v.shared and v.place == "state")
-    kept = sum(
-        v.numel() for (place, _), v in matrix[-1].items() if place == "state" and _is_tensor(v) and v.numel() > 1
-    )
+    tensors = [value for (place, _), value in matrix[-1].items() if place == "state" and _is_tensor(value)]
+    kept = sum(value.numel() for value in tensors if value.numel() > 1)
     if kept != 6 * width:
         raise refusal(
-            f"for a matrix of shape (2, 3) it keeps {kept} state variables, where 6 single components have {6 * width}: "
-            "it treats rows and columns as wholes"
+            f"for a matrix of shape (2, 3) it keeps {kept} state variables, where as many single components have "
+            f"{6 * width}: it treats rows and columns as wholes"
         )
     return TorchRule(factory, variables, constants)
 
@@ -87,11 +107,7 @@ def _states(factory, gradients, shape):
     import torch
 
     x = torch.zeros(shape, dtype=torch.float64)
-    try:
-        optimizer = factory([x])
-    except Exception as error:
-        kind = "vector" if len(shape) == 1 else "matrix"
-        raise refusal(f"it cannot be made for a {kind} of parameters ({first_line(error)})") from error
+    optimizer = factory([x])
 
     def entries():
         others = [key for key in optimizer.state if key is not x]
