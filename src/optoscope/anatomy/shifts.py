@@ -1,0 +1,70 @@
+"""Update functions at states displaced along a mode: momentum shifts them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope.dynamics import Modes, effective_learning_rate, update_function
+from optoscope.optimizers import AbstractOptimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class ModeShift(Result):
+    """Update functions at states displaced along one mode: does the update shift, as momentum's does?
+
+    Attributes:
+        mode: index of the mode.
+        displacements: signed distances from the fixed point along the unit direction of the mode.
+        states: the displaced states.
+        gradients: the gradients that were tried.
+        updates: `dx` at each state and gradient.
+        offsets: `dx` at g = 0.
+        learning_rates: minus the slope at g = 0.
+        provenance: who made it.
+    """
+
+    mode: int
+    displacements: Float[np.ndarray, " point"]
+    states: Float[np.ndarray, "point state"]
+    gradients: Float[np.ndarray, " grid"]
+    updates: Float[np.ndarray, "point grid"]
+    offsets: Float[np.ndarray, " point"]
+    learning_rates: Float[np.ndarray, " point"]
+    provenance: dict[str, Any]
+
+
+def mode_shift(
+    optimizer: AbstractOptimizer, center: np.ndarray, found: Modes, states: np.ndarray, *, mode: int = 0
+) -> ModeShift:
+    """Displace a fixed point along a mode by as much as runs do, and compute the update functions there.
+
+    The direction is the real part of the right eigenvector, oriented so that a positive gradient pushes along it; the
+    displacements span what the states visited reach along the left eigenvector (the inner 98%).
+    """
+    right, left = found.right[:, mode], found.left[mode]
+    phase = right[np.argmax(np.abs(right))]
+    direction = (right / phase * abs(phase)).real
+    length = np.linalg.norm(direction)
+    along = ((states.reshape(-1, states.shape[-1]) - center) @ (left * phase / abs(phase))).real * length
+    reach = float(np.quantile(np.abs(along), 0.99))
+    displacements = np.linspace(-reach, reach, 9)
+    points = center + displacements[:, None] * (direction / length)
+    rate = max(abs(found.learning_rates[mode]), np.finfo(float).tiny)
+    # A range of gradients over which the direct response is of the size of the shift.
+    offsets = update_function(optimizer, points, [0.0]).updates[:, 0]
+    scale = max(float(np.abs(offsets).max()), np.finfo(float).tiny) / rate
+    functions = update_function(optimizer, points, np.linspace(-scale, scale, 101))
+    return ModeShift(
+        mode=mode,
+        displacements=displacements,
+        states=points,
+        gradients=functions.gradients,
+        updates=functions.updates,
+        offsets=offsets,
+        learning_rates=effective_learning_rate(optimizer, points),
+        provenance=provenance(mode=mode),
+    )

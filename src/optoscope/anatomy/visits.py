@@ -1,0 +1,139 @@
+"""What an optimizer meets and does on test problems."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from optoscope._checks import check_count
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import Params, PRNGKeyArray
+from optoscope.dynamics import total_variance
+from optoscope.optimizers import AbstractOptimizer
+from optoscope.rollouts import Save, rollout_batch
+from optoscope.tasks import AbstractTask, name_of
+from optoscope.training.objective import Purpose, sample_problems
+
+
+@dataclasses.dataclass(frozen=True)
+class Visits(Result):
+    """What an optimizer met and did on test problems; a trajectory is one component of one problem.
+
+    Attributes:
+        states: `h_k`, before gradient k is seen.
+        gradients: `g_k`.
+        updates: `dx_k`.
+        total_variance: variance of the states across trajectories at each iteration.
+        num_components: trajectories per problem; they are consecutive.
+        groups: names of the groups of parameters, such as `layer 1 weights`.
+        group: index of each trajectory's group.
+        provenance: who made it.
+    """
+
+    states: Float[np.ndarray, "trajectory step state"]
+    gradients: Float[np.ndarray, "trajectory step"]
+    updates: Float[np.ndarray, "trajectory step"]
+    total_variance: Float[np.ndarray, " step"]
+    num_components: int
+    groups: list[str]
+    group: Int[np.ndarray, " trajectory"]
+    provenance: dict[str, Any]
+
+
+def visit(
+    optimizer: AbstractOptimizer,
+    task: AbstractTask,
+    *,
+    key: PRNGKeyArray,
+    num_problems: int = 64,
+    num_steps: int = 200,
+    max_components: int = 256,
+) -> Visits:
+    """Run an optimizer on test problems and keep what components met; runs that diverged are left out.
+
+    Args:
+        optimizer: a component-wise rule.
+        task: gives the test problems.
+        key: draws the problems, and the components where not all are kept.
+        num_problems, num_steps: size of the runs.
+        max_components: of larger problems as many components are kept, as evenly from all groups of parameters as
+            these allow, the same ones in every problem: memory is bounded whatever the network.
+
+    Raises:
+        ValueError: if every run diverged.
+    """
+    check_count("max_components", max_components)
+    problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
+    chosen, group, groups = choose_components(problems.initial_params, max_components, key)
+    save = Save(states=True, gradients=True, updates=True, components=jnp.asarray(chosen))
+    run = _run(task, problems, keys, optimizer, save, num_steps)
+    # problem, component, step, ...
+    states, gradients, updates = (np.moveaxis(np.asarray(a), 2, 1) for a in (run.states, run.gradients, run.updates))
+    whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
+    if not whole.any():
+        raise ValueError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
+    states = states[whole].reshape(-1, num_steps, states.shape[-1])
+    return Visits(
+        states=states,
+        gradients=gradients[whole].reshape(-1, num_steps),
+        updates=updates[whole].reshape(-1, num_steps),
+        total_variance=total_variance(states),
+        num_components=len(chosen),
+        groups=groups,
+        group=np.tile(group, int(whole.sum())),
+        provenance=provenance(
+            task=name_of(task),
+            num_problems=num_problems,
+            num_steps=num_steps,
+            num_diverged=int((~whole).sum()),
+        ),
+    )
+
+
+@eqx.filter_jit
+def _run(task, problems, keys, optimizer, save, num_steps):
+    return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save)
+
+
+def choose_components(
+    params: Params, max_components: int, key: PRNGKeyArray
+) -> tuple[Int[np.ndarray, " picked"], Int[np.ndarray, " picked"], list[str]]:
+    """Choose components of a batch of parameters, as evenly from all groups as these allow; all if there are few.
+
+    Args:
+        params: parameters with a leading problem axis; each leaf is a group.
+        max_components: how many.
+        key: draws them.
+
+    Returns:
+        Indices in the order of `jax.flatten_util.ravel_pytree`, the group of each, and the groups' names.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    paths, leaves = zip(*jax.tree.leaves_with_path(params))
+    sizes = np.array([leaf[0].size for leaf in leaves])
+    shares, left = np.zeros(len(sizes), int), max_components
+    for rank, i in enumerate(np.argsort(sizes, kind="stable")):  # what small groups leave over goes to larger ones
+        shares[i] = min(sizes[i], left // (len(sizes) - rank))
+        left -= shares[i]
+    starts = np.cumsum(sizes) - sizes
+    chosen = [
+        np.sort(start + rng.choice(size, share, replace=False)) for start, size, share in zip(starts, sizes, shares)
+    ]
+    return np.concatenate(chosen), np.repeat(np.arange(len(sizes)), shares), [_group_name(path) for path in paths]
+
+
+def _group_name(path) -> str:
+    words = [f"layer {part.idx + 1}" if hasattr(part, "idx") else str(getattr(part, "key", part)) for part in path]
+    return " ".join(words) or "parameters"
+
+
+def gradient_range(gradients: np.ndarray) -> float:
+    """Return the magnitude that 99.9% of the gradients met do not exceed, rounded up to two digits."""
+    largest = float(np.quantile(np.abs(gradients), 0.999))
+    unit = 10 ** (np.floor(np.log10(largest)) - 1)
+    return float(np.ceil(largest / unit) * unit)
