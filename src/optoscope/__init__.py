@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from optoscope.rollouts import Save as Save
     from optoscope.rollouts import rollout as rollout
     from optoscope.rollouts import rollout_batch as rollout_batch
+    from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
     from optoscope.training import MetaTrainConfig as MetaTrainConfig
     from optoscope.training import Purpose as Purpose
     from optoscope.training import evaluate as evaluate
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _PUBLIC: dict[str, str | None] = {
     "Anatomy": "optoscope.anatomy",
     "MechanismReport": "optoscope.mechanisms",
+    "LearnedOptimizer": "optoscope.torch_optimizer",
     "MetaTrainConfig": "optoscope.training",
     "Purpose": "optoscope.training",
     "Rollout": "optoscope.rollouts",
