@@ -1,0 +1,55 @@
+"""Every shipped optimizer on every task, over scales and horizons; `docs/generalization.md` shows the numbers."""
+
+import argparse
+from pathlib import Path
+
+import jax
+
+from benchmarks._report import record
+from optoscope.generalization import GeneralizationMatrix, generalize, shipped_optimizers
+
+
+def numbers_of(matrix: GeneralizationMatrix) -> dict:
+    """The matrix as compact JSON data: three digits, `inf` as null."""
+
+    def compact(array):
+        if array.ndim:
+            return [compact(part) for part in array]
+        return float(f"{array:.3g}") if abs(array) < 1e30 else None
+
+    arrays = ("means", "medians", "final_medians", "above_start", "diverged", "circled", "stable_fractions",
+              "stable_ends", "range_ratios")  # fmt: skip
+    return {
+        "axes": ["optimizer", "task", "scale", "horizon"],
+        "optimizers": matrix.optimizers,
+        "tasks": matrix.tasks,
+        "references": matrix.references,
+        "scales": matrix.scales.tolist(),
+        "horizons": matrix.horizons.tolist(),
+        **{name: compact(getattr(matrix, name)) for name in arrays},
+        "agreement": [{**vars(one), "accuracy": one.accuracy} for one in matrix.agreement()],
+        "settings": matrix.provenance["settings"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="*", default=["linear_regression", "rosenbrock", "two_moons"])
+    parser.add_argument("--out", type=Path, required=True, help="directory of finished cells; a second call goes on")
+    arguments = parser.parse_args()
+    optimizers, homes = shipped_optimizers()
+    matrix = generalize(
+        optimizers,
+        arguments.tasks,
+        homes=homes,
+        references={"two_moons": "two_moons/momentum"},
+        key=jax.random.key(0),
+        directory=arguments.out / "cells",
+        report=lambda what, done, total: print(f"{what} {done}/{total}", flush=True),
+    )
+    matrix.save(arguments.out / "generalization.npz")
+    record("generalization", numbers_of(matrix))
+
+
+if __name__ == "__main__":
+    main()

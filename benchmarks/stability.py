@@ -1,0 +1,34 @@
+"""Predicted and measured edges of stability of everything that ships; `docs/stability.md` shows the numbers."""
+
+import jax
+
+from benchmarks._report import record
+from optoscope import artifacts, tasks
+from optoscope.generalization import NUM_PROBLEMS
+from optoscope.stability_study import study_stability
+
+
+def main() -> None:
+    rows, refused = [], {}
+    for name in artifacts.shipped():
+        artifact = artifacts.load(name)
+        try:
+            study = study_stability(
+                artifact.optimizer,
+                name=name,
+                task=tasks.get(artifact.task),
+                key=jax.random.key(0),
+                num_problems=NUM_PROBLEMS[artifact.task],
+            )
+        except ValueError as error:
+            refused[name] = str(error)
+            continue
+        rows += study.edges()
+        for row in rows[-len(study.edges()) :]:
+            print(name, row["predicted"], row["measured"], flush=True)
+    largest = max(abs(row["error"]) for row in rows)
+    record("stability", {"largest relative error": largest, "edges": rows, "refused": refused})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Files of a figure that is not the paper's: PNG, SVG, and the numbers drawn."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from optoscope._files import write_whole
+from optoscope.figures.style import house_style, plain
+
+
+def save_named(figure: Figure, numbers: dict[str, Any], directory: str | Path, name: str) -> list[Path]:
+    """Write `NAME.png`, `NAME.svg` and `NAME.json`; the same input gives the same files.
+
+    Args:
+        figure: the picture.
+        numbers: what it shows, as `numbers_of` reads it back.
+        directory: made if it is not there.
+        name: of the files, without ending.
+
+    Returns:
+        The three paths.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / f"{name}.{ending}" for ending in ("png", "svg", "json")]
+    metadata: list[dict[str, Any]] = [{"Software": None}, {"Date": None}]
+    with house_style():
+        for path, about in zip(paths, metadata):
+            content = io.BytesIO()
+            figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=about)
+            write_whole(path, content.getvalue())
+    write_whole(paths[2], (json.dumps(plain(numbers), allow_nan=False) + "\n").encode())
+    return paths
