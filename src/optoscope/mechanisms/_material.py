@@ -210,7 +210,7 @@ def _learning_rates(probe: Probe, calm: np.ndarray, sampled: np.ndarray) -> tupl
 
 
 def _operating_point(probe, calm, rates, rate_probe, scales, alternating):
-    """Where to linearize: a fixed point at g = 0, else where the run ends, else where its learning rate is largest."""
+    """Where to linearize: a fixed point at g = 0, else where the run's learning rate is largest."""
     largest = np.abs(rates).max(initial=0.0)
     if rate_probe:
         # Not at rest: the root of a mean square at 0 has no derivative. After alternating gradients it has one.
@@ -220,7 +220,7 @@ def _operating_point(probe, calm, rates, rate_probe, scales, alternating):
     fixed = _settle(probe, calm[-1])
     if fixed is not None and abs(float(probe.slope(fixed[None], np.zeros(1))[0])) >= _ENDED * largest:
         return fixed, None, 0.0, True
-    step = len(calm) - 1 if abs(rates[-1]) >= _ENDED * largest else int(np.argmax(np.abs(rates)))
+    step = int(np.argmax(np.abs(rates)))
     return calm[step], step, 0.0, False
 
 

@@ -33,8 +33,9 @@ Kind = Literal["none", "squared gradient", "nonlinear odd"]
 
 #: Logarithm of a ratio of gains from which on there is adaptation, and below which there is none.
 PRESENT, ABSENT = 0.15, 0.05
-#: Share of the effect of constant gradients that alternating ones must have for the kind to be even.
-EVEN_SHARE = 0.5
+#: Alternating gradients must act from the same magnitude on as constant ones, give or take so many half decades, for
+#: the kind to be even: in networks everything saturates in the end.
+EVEN_DELAY = 1
 #: Change of an eigenvalue of `dF/dh` that counts as a change of the state's dynamics.
 SPECTRAL_CHANGE = 0.02
 
@@ -86,17 +87,15 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         reference = float(probe.slope(material.calm[-1:], np.zeros(1))[0])
         odd = _log_ratio(np.full(len(scales), reference), rates)
         change = _spectral_change(material)
-    at = int(np.argmax(np.abs(even)))
-    even_effect, odd_effect = float(np.abs(even[at])), float(np.abs(odd).max())
     is_real = (change or 0.0) > SPECTRAL_CHANGE or float(np.abs(constant).max()) > PRESENT
-    if not is_real:
-        odd_effect = float(np.abs(constant).max())
-    if even_effect > PRESENT and even_effect >= EVEN_SHARE * abs(constant[at]):
-        kind, effect = "squared gradient", even_effect
-    elif odd_effect > PRESENT:
-        kind, effect = "nonlinear odd", odd_effect
-    else:
-        kind, effect = "none", max(even_effect, odd_effect)
+    driven = np.maximum(np.abs(constant), np.abs(odd)) if is_real else np.abs(constant)
+    first_even, first = _first(np.abs(even)), _first(driven)
+    effect = float(max(np.abs(even).max(), driven.max()))
+    kind = "none"
+    if first_even is not None and (first is None or first_even <= first + EVEN_DELAY):
+        kind = "squared gradient"
+    elif first is not None:
+        kind = "nonlinear odd"
     word = "present" if kind != "none" else "absent" if effect < ABSENT else "undecided"
     size = np.maximum(np.maximum(np.abs(rates), np.abs(opposite)), np.finfo(float).tiny)
     return AdaptationVerdict(
@@ -120,6 +119,11 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         num_folds=None,
         provenance=provenance(),
     )
+
+
+def _first(effects):
+    found = np.flatnonzero(effects > PRESENT)
+    return int(found[0]) if len(found) else None
 
 
 def _log_ratio(before, after):

@@ -15,7 +15,8 @@ gradients get there. A decay of squared gradients near 0 is a kind of clipping.
 """
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -29,8 +30,10 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 DEPARTURE = 0.1
 #: Share within which the update must agree with its tangent somewhere below the threshold.
 _TANGENT = 0.02
-#: Largest exponent of the threshold's growth with the gradients adapted to that still is clipping.
-_GROWTH = 0.5
+#: Share within which it must agree up to close before a corner, for the clipping to be hard.
+_STRAIGHT = 1e-3
+#: Smallest magnitude, relative to the largest, that rounding leaves its accuracy beside a state of that size.
+_SMALLEST = 1e-7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,6 @@ class ClippingVerdict(Verdict):
         is_monotonic: whether the odd part never slopes back in the range.
         thresholds: at the first and the last state without a gradient, and after alternating gradients of the
             largest magnitude; None where there is none.
-        growth: exponent with which the threshold grows with the gradients adapted to; None if it was not needed.
         fraction_beyond: of the gradients met on the task; None without one.
         gradients: at which the update function was sampled.
         updates: its odd part at rest.
@@ -62,7 +64,6 @@ class ClippingVerdict(Verdict):
     saturation: float | None
     is_monotonic: bool
     thresholds: list[float | None]
-    growth: float | None
     fraction_beyond: float | None
     gradients: Float[np.ndarray, " grid"]
     updates: Float[np.ndarray, " grid"]
@@ -79,43 +80,40 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     probe, grid = material.probe, material.sampled
     step = int(np.argmax(np.abs(material.learning_rates)))
     state = material.calm[step]
-    updates = -grid * probe.gain(state, grid)
     tangent = None if material.rate_probe else float(material.learning_rates[step])
-    threshold = corner = growth = None
-    kind = "none"
-    if material.is_idle:
-        effect = 0.0
-    elif adaptation.kind == "squared gradient":
-        threshold, growth, effect = _adapted(material)
-        kind = "none" if threshold is None else "soft"
-    elif tangent is None:
-        threshold, kind, effect = 0.0, "sign-like", 1.0
-    else:
-        threshold, corner = departure_of(grid, -updates / grid / tangent)
-        kind = "none" if threshold is None else "soft" if corner is None else "hard"
-        effect = float(1 + updates[-1] / (tangent * grid[-1]))
-    if threshold is not None and threshold > material.high:
-        threshold, kind = None, "none"
-    word = "absent" if threshold is None else "present"
+    found = _Onset(None, None, 0.0)
+    is_sign_like = False
+    if not material.is_idle:
+        if adaptation.kind == "squared gradient":
+            adapted = material.alternating[-1, -1]
+            own = grid[grid >= _SMALLEST * material.high]
+            found = find_onset(lambda g: _normalized(material, adapted, g), own)
+        elif tangent:
+            found = find_onset(lambda g: probe.gain(state, g) / tangent, grid)
+        else:
+            is_sign_like = True
+            found = _Onset(0.0, None, 1.0)
+    threshold = found.threshold
+    kind = "none" if threshold is None else "sign-like" if is_sign_like else "soft" if found.corner is None else "hard"
+    updates = -grid * probe.gain(state, grid)
+    sizes = np.abs(updates)
     beyond = None
     if material.visits is not None and threshold is not None:
         beyond = float((np.abs(material.visits.gradients) > threshold).mean())
-    sizes = np.abs(updates)
     return ClippingVerdict(
         mechanism="clipping",
-        verdict=word,
-        effect=effect,
-        interval=[effect, effect],
-        summary=_summary(kind, threshold, corner),
-        reason=_reason(threshold, effect, material),
+        verdict="absent" if threshold is None else "present",
+        effect=found.shortfall,
+        interval=[found.shortfall, found.shortfall],
+        summary=_summary(kind, threshold, found.corner),
+        reason=_reason(threshold, material),
         threshold=threshold,
         departure=DEPARTURE,
         kind=kind,
-        corner=corner,
-        saturation=float(sizes.max()) if word == "present" and sizes[-1] <= 1.01 * sizes[-8] else None,
+        corner=found.corner,
+        saturation=float(sizes.max()) if threshold is not None and sizes[-1] <= 1.01 * sizes[-8] else None,
         is_monotonic=bool(np.all(np.diff(sizes) >= -0.01 * sizes.max(initial=0.0))),
         thresholds=[threshold],
-        growth=growth,
         fraction_beyond=beyond,
         gradients=grid,
         updates=updates,
@@ -124,24 +122,58 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     )
 
 
-def departure_of(grid: np.ndarray, ratio: np.ndarray) -> tuple[float | None, float | None]:
-    """Find where a gain, relative to the tangent's, departs from 1 by `DEPARTURE`; and the corner if it has one."""
-    away = np.abs(ratio - 1)
+class _Onset(NamedTuple):
+    threshold: float | None
+    corner: float | None
+    shortfall: float  # share of the tangent that is missing at the largest gradient
+
+
+def find_onset(ratio: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> _Onset:
+    """Find where a gain, relative to that of small gradients, departs from 1 by `DEPARTURE`; and its corner.
+
+    Args:
+        ratio: the gain at several magnitudes over the tangent's slope.
+        grid: increasing magnitudes; the search starts at the first two neighbors where `ratio` is 1.
+    """
+    values = ratio(grid)
+    away = np.abs(values - 1)
     near = away < _TANGENT
     start = np.flatnonzero(near[1:] & near[:-1])
+    shortfall = float(1 - values[-1]) if np.isfinite(values[-1]) else 1.0
     if not len(start):
-        return None, None
-    beyond = np.flatnonzero(away[start[0] :] > DEPARTURE)
+        return _Onset(None, None, shortfall)
+    beyond = np.flatnonzero(~(away[start[0] :] <= DEPARTURE))
     if not len(beyond):
-        return None, None
+        return _Onset(None, None, shortfall)
     i = start[0] + int(beyond[0])
-    share = (DEPARTURE - away[i - 1]) / (away[i] - away[i - 1])
-    threshold = float(grid[i - 1] * (grid[i] / grid[i - 1]) ** share)
-    return threshold, None
+    low, high = grid[i - 1], grid[i]
+    for _ in range(3):
+        fine = np.geomspace(low, high, 17)
+        inside = np.abs(ratio(fine[1:-1]) - 1)
+        outside = np.flatnonzero(~(inside <= DEPARTURE))
+        j = int(outside[0]) + 1 if len(outside) else len(fine) - 1
+        low, high = fine[j - 1], fine[j]
+    threshold = float(np.sqrt(low * high))
+    corner = threshold * (1 - DEPARTURE)
+    below = np.abs(ratio(corner * np.array([0.5, 0.97])) - 1)
+    is_hard = bool(np.all(below < _STRAIGHT) and values[min(i + 1, len(values) - 1)] < 1)
+    return _Onset(threshold, corner if is_hard else None, shortfall)
 
 
-def _adapted(material):
-    return None, None, 0.0
+def _normalized(material: Material, state: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Gain at a state, relative to that of small gradients, with the gradient's effect on its own gain divided out.
+
+    The update of a gradient is divided by the learning rate that it leaves behind for a small one after it.
+    """
+    probe = material.probe
+    smallest = _SMALLEST * material.high
+    signed = np.concatenate([gradients, -gradients, [smallest, -smallest]])
+    reached = probe.drive(signed[:, None], state)[0][:, 1]
+    centers = probe.centers(reached, 10 * material.high)
+    rates = probe.slope(reached, np.where(np.isfinite(centers), centers, 0.0))
+    scaled = probe.update(state, signed) / rates
+    ahead, behind = scaled[: len(gradients)], scaled[len(gradients) : -2]
+    return ((ahead - behind) / gradients) / ((scaled[-2] - scaled[-1]) / smallest)
 
 
 def _summary(kind, threshold, corner):
@@ -152,7 +184,7 @@ def _summary(kind, threshold, corner):
     return f"{kind} clipping from |g| = {short(corner if corner is not None else threshold)}"
 
 
-def _reason(threshold, effect, material):
+def _reason(threshold, material):
     if threshold is None:
         return f"the update stays within {DEPARTURE:.0%} of its tangent up to |g| = {short(material.high)}"
     return f"the update departs from its tangent by {DEPARTURE:.0%} at |g| = {short(threshold)}"

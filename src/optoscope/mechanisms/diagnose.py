@@ -117,7 +117,7 @@ def assess(material: Material) -> MechanismReport:
     verdicts: dict[str, Verdict] = {
         "momentum": assess_momentum(material),
         "clipping": assess_clipping(material, adaptation),
-        "schedule": assess_schedule(material),
+        "schedule": assess_schedule(material, adaptation),
         "adaptation": adaptation,
         "grouping": assess_grouping(material),
     }

@@ -178,7 +178,7 @@ def _modes(linear, response):
 
 
 def _merged(decays, rates):
-    """Modes with one decay as one mode: how a repeated eigenvalue's learning rate falls to its eigenvectors is chance."""
+    """Make one mode of those with one decay: how its learning rate falls to its eigenvectors is chance."""
     left, merged = list(range(len(decays))), []
     while left:
         near = [i for i in left if abs(decays[i] - decays[left[0]]) <= SAME_DECAY]

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from optoscope._provenance import provenance
 from optoscope.mechanisms._material import Material
 from optoscope.mechanisms._verdict import Verdict, short
+from optoscope.mechanisms.adaptation import AdaptationVerdict
 
 #: Logarithm of a ratio of learning rates from which on there is a schedule, and below which there is none.
 PRESENT, ABSENT = 0.1, 0.03
@@ -51,9 +52,13 @@ class ScheduleVerdict(Verdict):
         return {"verdict": data.pop("verdict"), **data}
 
 
-def assess_schedule(material: Material) -> ScheduleVerdict:
-    """Assess the schedule from the experiments in `material`."""
-    rates = material.learning_rates[:-1]
+def assess_schedule(material: Material, adaptation: AdaptationVerdict) -> ScheduleVerdict:
+    """Assess the schedule from the experiments in `material`, in the light of how the gain adapts."""
+    rates, magnitude = material.learning_rates, material.rate_probe
+    if adaptation.kind == "squared gradient":
+        # The slope at g = 0 is that of the guard against division by zero; what counts is what gradients meet.
+        magnitude = material.high
+        rates = material.probe.gain(material.calm, np.full(len(rates), magnitude))
     sizes = np.abs(rates)
     largest = float(sizes.max(initial=0.0))
     unit = max(largest * np.sqrt(material.low * material.high), np.finfo(float).tiny)
@@ -77,7 +82,7 @@ def assess_schedule(material: Material) -> ScheduleVerdict:
         summary=f"a schedule ({', '.join(words) or 'cycles'})" if word == "present" else "",
         reason=f"the learning rate changes by a factor of at most {short(float(np.exp(effect)))} without a gradient",
         learning_rates=rates,
-        probe=material.rate_probe,
+        probe=magnitude,
         warm_up=None if warm_up is None else float(warm_up),
         decay=decay,
         drift=drift,
