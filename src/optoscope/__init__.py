@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optoscope import dynamics as dynamics
+    from optoscope import interventions as interventions
     from optoscope import mechanisms as mechanisms
     from optoscope import optimizers as optimizers
     from optoscope import tasks as tasks
     from optoscope import training as training
+    from optoscope._artifact_files import shipped as shipped
     from optoscope.anatomy import Anatomy as Anatomy
     from optoscope.anatomy import dissect as dissect
     from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
-    from optoscope.artifacts import shipped as shipped
+    from optoscope.interventions import Ablation as Ablation
+    from optoscope.interventions import ablate as ablate
     from optoscope.mechanisms import MechanismReport as MechanismReport
     from optoscope.mechanisms import diagnose as diagnose
     from optoscope.optimizers import from_optax as from_optax
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
+    "Ablation": "optoscope.interventions",
     "Anatomy": "optoscope.anatomy",
     "MechanismReport": "optoscope.mechanisms",
     "LearnedOptimizer": "optoscope.torch_optimizer",
@@ -46,12 +50,14 @@ _PUBLIC: dict[str, str | None] = {
     "Save": "optoscope.rollouts",
     "TrainedOptimizer": "optoscope.artifacts",
     "TunedOptimizer": "optoscope.artifacts",
+    "ablate": "optoscope.interventions",
     "diagnose": "optoscope.mechanisms",
     "dissect": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.training",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
+    "interventions": None,
     "lift": "optoscope.optimizers",
     "load": "optoscope.artifacts",
     "mechanisms": None,
@@ -60,7 +66,7 @@ _PUBLIC: dict[str, str | None] = {
     "preset": "optoscope.training",
     "rollout": "optoscope.rollouts",
     "rollout_batch": "optoscope.rollouts",
-    "shipped": "optoscope.artifacts",
+    "shipped": "optoscope._artifact_files",
     "tasks": None,
     "training": None,
     "tune": "optoscope.training",
