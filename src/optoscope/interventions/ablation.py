@@ -25,7 +25,7 @@ from optoscope.training.evaluate import Evaluation
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
 #: How far the search for the best scale of updates may go, in octaves.
-_OCTAVES = 8
+_OCTAVES = 10
 
 Report = Callable[[str, int, int], None]
 
@@ -180,9 +180,10 @@ def ablate(
 
 
 def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_problems: int, num_steps: int) -> float:
-    """Find the factor of a variant's updates that is best on problems of a key, by a walk in octaves and a last half.
+    """Find the factor of a variant's updates that is best on problems of a key: a walk in octaves, then a half.
 
-    The score is the mean log of the meta-objective, with diverged runs capped.
+    The score is the mean log of the meta-objective, with diverged runs capped. The walk goes down as long as runs end
+    worse, on average, than they began.
     """
     scores: dict[int, float] = {}
 
@@ -193,10 +194,10 @@ def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_p
             scores[half_octaves] = float(_log(objectives).mean())
         return scores[half_octaves]
 
-    at = min((0, 2, -2), key=score)
-    direction = int(np.sign(at))
-    while direction and abs(at) < 2 * _OCTAVES and score(at + 2 * direction) < score(at):
-        at += 2 * direction
+    at = min((0, -2, 2), key=score)
+    step = -2 if score(at) > 0 else int(2 * np.sign(at))
+    while step and abs(at) < 2 * _OCTAVES and (score(at) > 0 or score(at + step) < score(at)):
+        at += step
     return float(2.0 ** (min((at, at + 1, at - 1), key=score) / 2))
 
 

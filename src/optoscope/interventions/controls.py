@@ -33,21 +33,25 @@ class RandomDirections:
 
     Attributes:
         removed: the orthogonal projection onto them [state, state].
-        variance_ratio: variance of states along them, relative to what the others remove; 1 unless no subspace of
-            this size has as much or as little.
+        variance_ratio: variance of states along them, relative to that along the others.
+        removed_ratio: variance of what removing them takes away, relative to what the intervention takes away; below
+            1 where the intervention's projection is far from an orthogonal one.
         overlap: mean squared cosine between the two subspaces: 1 if they are the same.
     """
 
     removed: Float[np.ndarray, "state state"]
     variance_ratio: float
+    removed_ratio: float
     overlap: float
 
 
 def random_directions(removed: ArrayLike, deviations: ArrayLike, *, key: PRNGKeyArray) -> RandomDirections:
     """Draw as many random directions along which states vary as much as along those that an intervention removes.
 
-    Random vectors are stretched by a power of the states' covariance, and the power is chosen so that the variance
-    is met: at 0 all directions are alike, and large powers turn them towards the leading principal components.
+    "Along" is the orthogonal projection onto the subspace, also where the intervention removes it by another one
+    (along the other modes). Random vectors are stretched by a power of the states' covariance, and the power is
+    chosen so that the variance is met: at 0 all directions are alike, and large powers turn them towards the leading
+    principal components.
 
     Args:
         removed: the intervention's projection [state, state].
@@ -67,7 +71,8 @@ def random_directions(removed: ArrayLike, deviations: ArrayLike, *, key: PRNGKey
     if not np.isfinite(deviations).all():
         raise ValueError("`deviations` must be finite; leave out the runs that diverged.")
     moment = deviations.T @ deviations / len(deviations)
-    target = float(np.trace(removed @ moment @ removed.T))
+    own = np.linalg.svd(removed)[0][:, :rank]
+    target = float(np.trace(own.T @ moment @ own))
     variances, axes = np.linalg.eigh(moment)
     relative = np.maximum(variances / max(variances[-1], np.finfo(float).tiny), 1e-12)
     draws = np.asarray(jax.random.normal(key, (removed.shape[0], rank)), float)
@@ -79,7 +84,7 @@ def random_directions(removed: ArrayLike, deviations: ArrayLike, *, key: PRNGKey
     def excess(power):
         return float(np.trace(frame(power).T @ moment @ frame(power))) - target
 
-    low, high = -2.0, 4.0
+    low, high = -2.0, 8.0
     if excess(low) >= 0:
         power = low
     elif excess(high) <= 0:
@@ -87,9 +92,11 @@ def random_directions(removed: ArrayLike, deviations: ArrayLike, *, key: PRNGKey
     else:
         power = float(brentq(excess, low, high, xtol=1e-10))  # type: ignore[arg-type]
     chosen = frame(power)
-    own = np.linalg.svd(removed)[0][:, :rank]
+    tiny = np.finfo(float).tiny
+    varies = float(np.trace(chosen.T @ moment @ chosen))
     return RandomDirections(
         removed=chosen @ chosen.T,
-        variance_ratio=1 + excess(power) / target if target > 0 else 1.0,
+        variance_ratio=varies / max(target, tiny),
+        removed_ratio=varies / max(float(np.trace(removed @ moment @ removed.T)), tiny),
         overlap=float(np.linalg.norm(chosen.T @ own) ** 2 / rank),
     )

@@ -87,12 +87,13 @@ def find_landmarks(optimizer: AbstractOptimizer) -> Landmarks:
     return Landmarks(autonomous, rest, at_rest, linearization, found_modes, missing)
 
 
-def leading_modes(found: Modes, *, share: float = 0.95) -> Int[np.ndarray, " mode"]:
-    """Choose the fewest modes that carry the memory, conjugate pairs together.
+def leading_modes(found: Modes, *, share: float = 0.9) -> Int[np.ndarray, " mode"]:
+    """Choose few modes that carry the memory, conjugate pairs together.
 
-    Modes are taken in the order of the energy of what they remember, `|alpha_j beta_j| / sqrt(1 - |beta_j|^2)`, until
-    the updates that follow a unit gradient, after the first one, are within `1 - share` of all modes' (relative
-    root mean square).
+    The memory is what follows a unit gradient after the update in which it is seen. One by one the mode (or pair) is
+    taken that brings the chosen ones nearest to the whole of it, until they miss at most `1 - share` of it (relative
+    root mean square). Many modes mean a memory in which large terms cancel, not many timescales that matter by
+    themselves.
 
     Args:
         found: modes of a linearized optimizer.
@@ -110,17 +111,18 @@ def leading_modes(found: Modes, *, share: float = 0.95) -> Int[np.ndarray, " mod
     >>> leading_modes(modes(linearize(rule, [0.0, 0.0]))).tolist()
     [0]
     """
-    sizes = np.abs(found.decays)
-    if (sizes >= 1).any():
-        raise ValueError(f"a mode with |decay| {sizes.max():.6g} does not decay; its memory has no end.")
-    energies = np.abs(found.learning_rates) * sizes / np.sqrt(1 - sizes**2)
-    num_steps = int(np.clip(np.ceil(10 / max(1e-3, 1 - sizes.max(initial=0.0))), 10, 10_000))
-    whole = _memory(found, np.arange(len(sizes)), num_steps)
-    chosen = np.zeros(0, int)
-    for group in sorted(conjugate_groups(found), key=lambda group: -energies[group].sum()):
-        if np.linalg.norm(_memory(found, chosen, num_steps) - whole) <= (1 - share) * np.linalg.norm(whole):
-            break
-        chosen = np.append(chosen, group)
+    slowest = float(np.abs(found.decays).max(initial=0.0))
+    if slowest >= 1:
+        raise ValueError(f"a mode with |decay| {slowest:.6g} does not decay; its memory has no end.")
+    num_steps = int(np.clip(np.ceil(10 / max(1e-3, 1 - slowest)), 10, 10_000))
+    powers = found.decays[:, None] ** np.arange(1, num_steps)
+    memories = np.real(found.learning_rates[:, None] * powers)
+    left, groups, chosen = memories.sum(0), conjugate_groups(found), np.zeros(0, int)
+    enough = (1 - share) * np.linalg.norm(left)
+    while groups and np.linalg.norm(left) > enough:
+        nearest = min(range(len(groups)), key=lambda i: float(np.linalg.norm(left - memories[groups[i]].sum(0))))
+        chosen = np.append(chosen, groups[nearest])
+        left = left - memories[groups.pop(nearest)].sum(0)
     return np.sort(chosen)
 
 
@@ -128,8 +130,3 @@ def conjugate_groups(found: Modes) -> list[Int[np.ndarray, " mode"]]:
     """Return the modes one by one, conjugate pairs together (they stand side by side)."""
     imaginary = np.imag(found.decays)
     return [np.array([i, i + 1] if imaginary[i] > 0 else [i]) for i in np.flatnonzero(imaginary >= 0)]
-
-
-def _memory(found, chosen, num_steps):
-    powers = found.decays[chosen, None] ** np.arange(1, num_steps)
-    return np.real(found.learning_rates[chosen] @ powers)

@@ -16,7 +16,7 @@ from optoscope.interventions.drift import FreezeDrift, ReadAtRest, Scheduled, St
 from optoscope.interventions.gain import HoldGain, HoldState, LinearMemory
 from optoscope.interventions.groups import by_group, equal_size_factors
 from optoscope.interventions.landmarks import Landmarks, leading_modes
-from optoscope.interventions.modes import RemoveDirections, remove_modes
+from optoscope.interventions.modes import RemoveDirections, keep_modes, remove_modes
 from optoscope.interventions.readout import Monotonic, RemoveOffset, Rescaled, Tangent
 from optoscope.optimizers import AbstractOptimizer, GradientDescent
 
@@ -24,6 +24,8 @@ from optoscope.optimizers import AbstractOptimizer, GradientDescent
 MECHANISMS = ("momentum", "clipping", "schedule", "adaptation", "non-monotonicity", "grouping")
 #: The name under which the optimizer itself stands.
 INTACT = "intact"
+#: Random directions whose mean squared cosine with those removed is larger are no control for them.
+_SAME = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +138,20 @@ def _momentum(subject, num_controls, key):
     if not len(leading):
         return "absent: linearized at rest, it remembers nothing of a gradient"
     removal = remove_modes(optimizer, landmarks.modes, leading, path=landmarks.path)
-    notes = {"modes": len(leading), "largest |decay|": float(np.abs(landmarks.modes.decays[leading]).max())}
+    notes: dict[str, Any] = {
+        "modes": len(leading),
+        "largest |decay|": float(np.abs(landmarks.modes.decays[leading]).max()),
+    }
     made.append(Variant("leading modes removed", "momentum", "removed", removal, notes=notes))
     visited = np.asarray(subject.visits.states, float)
     deviations = visited - landmarks.path[np.minimum(np.arange(visited.shape[1]), len(landmarks.path) - 1)]
     for i, draw_key in enumerate(jax.random.split(key, num_controls)):
         control = random_directions(removal.removed, deviations, key=draw_key)
+        if control.overlap > _SAME:
+            notes["draws left out as nearly the same directions"] = (
+                notes.get("draws left out as nearly the same directions", 0) + 1
+            )
+            continue
         made.append(
             Variant(
                 f"random directions removed, draw {i + 1}",
@@ -149,11 +159,18 @@ def _momentum(subject, num_controls, key):
                 "control",
                 RemoveDirections(optimizer, landmarks.path, control.removed),
                 control_of="leading modes removed",
-                notes={"variance ratio": control.variance_ratio, "overlap with the modes": control.overlap},
+                notes={
+                    "variance ratio": control.variance_ratio,
+                    "removed variance ratio": control.removed_ratio,
+                    "overlap with the modes": control.overlap,
+                },
             )
         )
+    if len(leading) < optimizer.num_states:
+        kept = keep_modes(optimizer, landmarks.modes, leading, path=landmarks.path)
+        made.append(Variant("all but the leading modes removed", "leading modes, nonlinear", "together", kept))
     some, whole = landmarks.modes.as_optimizer(leading), landmarks.modes.as_optimizer()
-    made.append(Variant("leading modes alone", "momentum", "alone", some, notes=notes))
+    made.append(Variant("leading modes alone", "momentum", "alone", some))
     made.append(Variant("all modes alone (linearized)", "momentum", "alone", whole))
     return made
 

@@ -1,0 +1,132 @@
+"""Which mechanisms do the shipped learned optimizers need: `python -m benchmarks.ablation [NAME ...] [--out DIR]`.
+
+Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
+`benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
+on fewer problems. With `--out`, the whole results and their figures are written as well, one directory each.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks._report import RESULTS
+from optoscope import artifacts, tasks
+from optoscope._files import write_json
+from optoscope.artifacts import TrainedOptimizer
+from optoscope.figures.ablation import save_ablation_figure
+from optoscope.figures.style import plain
+from optoscope.interventions import ablate
+from optoscope.tasks._network import AbstractNetworkTask
+
+PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
+NUM_PROBLEMS, NUM_NETWORK_PROBLEMS = 64, 8
+
+
+def measure(name: str, directory: Path | None) -> dict:
+    """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
+    trained = artifacts.load(name)
+    task = tasks.get(trained.task)
+    num_problems = NUM_NETWORK_PROBLEMS if isinstance(task, AbstractNetworkTask) else NUM_PROBLEMS
+    start = time.perf_counter()
+    found = ablate(
+        trained.optimizer,
+        task,
+        key=jax.random.key(0),
+        num_problems=num_problems,
+        report=lambda what, done, total: print(f"{name}: {what} {done}/{total}", flush=True),
+    )
+    if directory is not None:
+        save_ablation_figure(found, directory / name)
+        found.save(directory / name / "ablation.npz")
+    digits = lambda values: plain(np.array([float(f"{value:.4g}") for value in np.ravel(values)]))
+    variants = {}
+    for i, variant in enumerate(found.names):
+        variants[variant] = {
+            "mechanism": found.mechanisms[i],
+            "kind": found.kinds[i],
+            "scale": digits(found.scales[i])[0],
+            "ratio as it is": digits(np.exp(found.log_ratios[i]))[0],
+            "interval as it is": digits(np.exp(found.log_ratio_intervals[i])),
+            "ratio": digits(np.exp(found.rescaled_log_ratios[i]))[0],
+            "interval": digits(np.exp(found.rescaled_log_ratio_intervals[i])),
+            "difference": digits(found.rescaled_differences[i])[0],
+            "difference interval": digits(found.rescaled_difference_intervals[i]),
+            "kept": digits(found.kept[i])[0],
+            "diverged": int(found.num_diverged[i]),
+        } | ({"notes": plain(found.notes[variant])} if variant in found.notes else {})
+    return {
+        "task": found.task,
+        "problems": num_problems,
+        "verdicts": found.verdicts,
+        "best baseline": found.best_baseline,
+        "controls that change nothing are identical": found.identical,
+        "seconds": round(time.perf_counter() - start, 1),
+        "variants": variants,
+        "provenance": found.provenance,
+    }
+
+
+def fill(text: str, numbers: dict) -> str:
+    """Put the tables of what was measured between the marks of a page."""
+    before, _, rest = text.partition("<!-- ablation -->")
+    _, _, after = rest.partition("<!-- end of ablation -->")
+    return f"{before}<!-- ablation -->\n{tables(numbers)}\n<!-- end of ablation -->{after}"
+
+
+def tables(numbers: dict) -> str:
+    """Two tables, mechanisms by optimizers: is it needed, and is it enough?"""
+    names = sorted(numbers)
+    mechanisms = list(dict.fromkeys(entry["mechanism"] for one in numbers.values() for entry in one["verdicts"]))
+    heads = [f"`{name}` on {numbers[name]['task'].replace('_', ' ')}, {numbers[name]['problems']}" for name in names]
+    lines = []
+    for title, verdict, kinds in (
+        ("needed?", "needed", ("removed",)),
+        ("enough?", "sufficient", ("alone", "together")),
+    ):
+        lines += ["", f"| {title} | " + " | ".join(heads) + " |", "|---" * (len(names) + 1) + "|"]
+        for mechanism in mechanisms:
+            cells = [_cell(numbers[name], mechanism, verdict, kinds) for name in names]
+            if any(cell.strip("- ") for cell in cells):
+                lines.append(f"| {mechanism} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines[1:], ""])
+
+
+def _cell(one: dict, mechanism: str, verdict: str, kinds: tuple[str, ...]) -> str:
+    found = [entry[verdict] for entry in one["verdicts"] if entry["mechanism"] == mechanism]
+    if not found or not found[0]:
+        return "-"
+    tried = {
+        name: entry["interval"]
+        for name, entry in one["variants"].items()
+        if entry["mechanism"] == mechanism and entry["kind"] in kinds
+    }
+    if not tried:
+        return found[0]
+    mildest = min(tried, key=lambda name: tried[name][0] * tried[name][1])
+    low, high = ((bound - 1) * 100 for bound in tried[mildest])
+    bounds = f"{low:+.1f}% to {high:+.1f}%" if high < 1000 else f"x{low / 100 + 1:.3g} to x{high / 100 + 1:.3g}"
+    return f"**{found[0]}**: {bounds} ({mildest})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    learned = [name for name in artifacts.shipped() if isinstance(artifacts.load(name), TrainedOptimizer)]
+    path = RESULTS / "ablation.json"
+    numbers = json.loads(path.read_text()) if path.exists() else {}
+    for name in arguments.names or learned:
+        numbers[name] = measure(name, arguments.out)
+        for entry in numbers[name]["verdicts"]:
+            print(f"{name}, {entry['mechanism']}: {entry['needed']} ({entry['why_needed']}); {entry['sufficient']}")
+        write_json(path, numbers)
+    PAGE.write_text(fill(PAGE.read_text(), numbers))
+
+
+if __name__ == "__main__":
+    main()
