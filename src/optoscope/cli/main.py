@@ -7,7 +7,10 @@ from typing import Annotated
 
 import tyro
 
+from optoscope.cli.ablate import Ablate
 from optoscope.cli.commands import Evaluate, Figure, List, Reproduce, Search, States, Train, Tune
+from optoscope.cli.generalize import Generalize
+from optoscope.cli.stability import Stability
 
 _DESCRIPTION = """Open up optimizers: meta-train learned ones, tune baselines, and take any of them apart.
 
@@ -26,7 +29,10 @@ def _command(kind: type) -> object:
     return Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
 
 
-_COMMANDS = tuple(_command(kind) for kind in (List, Train, Search, Tune, Evaluate, States, Figure, Reproduce))
+_COMMANDS = tuple(
+    _command(kind)
+    for kind in (List, Train, Search, Tune, Evaluate, States, Figure, Reproduce, Ablate, Stability, Generalize)
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
