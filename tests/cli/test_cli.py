@@ -125,7 +125,7 @@ def test_evaluate_without_optimizers_takes_what_ships_for_the_task(capsys):
         (["train", "linear_regression", "--preset", "slow", "--out", "x"], "unknown preset 'slow'"),
         (["train", "linear_regression", "--out", "x", "--set", "units=3"], "unknown setting 'units'"),
         (["train", "linear_regression", "--out", "x", "--set", "num_units"], "--set takes NAME=VALUE"),
-        (["train", "linear_regression", "--out", "x", "--set", "num_units=many"], "takes a int, got 'many'"),
+        (["train", "linear_regression", "--out", "x", "--set", "num_units=many"], "takes int, got 'many'"),
         (["tune", "rosenbrock", "sgd", "--out", "x"], "unknown optimizer 'sgd'"),
         (["evaluate", "rosenbrock", "nothing"], "unknown optimizer 'nothing'"),
         (["evaluate", "rosenbrock", "optax:sgd(learning_rate=open('x'))"], "only literals are allowed"),

@@ -13,7 +13,7 @@ import pytest
 from optoscope import tasks
 from optoscope.optimizers import GRUOptimizer
 from optoscope.rollouts import rollout_batch
-from optoscope.tasks import Digits, TwoMoons, _data
+from optoscope.tasks import Digits, TwoMoons, _data, _images
 from optoscope.tasks._network import convolution_params, convolve, num_params_of
 from optoscope.training import meta_objective, sample_problems
 
@@ -74,10 +74,25 @@ def test_meta_gradients_are_the_same_with_and_without_segments(name, segment_len
 def test_patches_and_direct_convolution_agree(key):
     with jax.enable_x64(True):
         layer = jax.tree.map(lambda leaf: leaf.astype(float), convolution_params(key, 3, 2, 4))
-        x = jax.random.normal(key, (3, 7, 6, 2), float)
+        x = jax.random.normal(key, (2, 3, 7, 6), float)
         ours, direct = (convolve(layer, x, method=method) for method in ("patches", "direct"))
-    assert ours.shape == (3, 5, 4, 4)
+    assert ours.shape == (4, 3, 5, 4)
     np.testing.assert_allclose(ours, direct, rtol=1e-10, atol=1e-12)
+
+
+def test_a_minibatch_worked_off_in_blocks_gives_the_same_gradient(key, monkeypatch):
+    task = Digits(12, (3, 2, 2))
+    problem = task.sample(key)
+    params = problem.initial_params
+    assert task._block_size() == 12
+    whole = task.value_and_gradient(problem, params, key)
+    monkeypatch.setattr(_images, "_CACHED_BYTES", 4 * 4 * 16 * 27)
+    assert task._block_size() == 4
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        whole,
+        task.value_and_gradient(problem, params, key),
+    )
 
 
 def test_two_moons_penalizes_the_unsquared_norm(key):

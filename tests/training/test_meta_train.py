@@ -18,6 +18,7 @@ import pytest
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask, LinearRegression, Problem
 from optoscope.training import MetaTrainConfig, evaluate, meta_train, preset, sample_problems
+from optoscope.training.config import PRESETS
 from optoscope.training.memory import estimated_bytes, with_segments
 from optoscope.training.meta_step import (
     batch_objective,
@@ -130,6 +131,19 @@ def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path)
     np.testing.assert_allclose(results.losses[0], results.losses[1], rtol=1e-3)
     with pytest.raises(ValueError, match="does not fit"):
         meta_train(LinearRegression(), config=dataclasses.replace(config, num_units=2), key=key)
+
+
+def test_a_preset_to_start_from_is_trained_first_with_the_same_seed(key, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", {"linear_regression": TINY})
+    config = dataclasses.replace(TINY, warm_start="tiny:linear_regression", num_meta_steps=2, output_scale=0.5)
+    start = meta_train(LinearRegression(), config=TINY, key=key)
+    whole = meta_train(LinearRegression(), config=config, key=key)
+    assert same(jax.tree.leaves(whole.snapshot(0)), jax.tree.leaves(start.optimizer))
+    assert whole.optimizer.output_scale == 0.5
+    assert whole.metrics["seconds_of_start"] > 0
+    meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, stop_at=1)
+    resumed = meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, resume=True)
+    assert same(whole.optimizer, resumed.optimizer)
 
 
 def test_segments_are_picked_from_a_memory_budget(monkeypatch):

@@ -5,6 +5,7 @@ Heavy modules are imported inside `run`.
 
 import ast
 import dataclasses
+import typing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,7 @@ class Train(_Computes):
     out: Path
     """Directory for the trained optimizer, its checkpoints and its log."""
     preset: str = "fast"
-    """Settings: fast, paper, authors or momentum."""
+    """Settings: fast, rehearsal, paper, authors or momentum."""
     seed: int = 0
     """Determines everything random."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
@@ -448,7 +449,7 @@ def _override(config, settings: tuple[str, ...]):
     """Replace fields of a configuration by NAME=VALUE with literal values."""
     from optoscope._choices import check_choice
 
-    changes: dict[str, Any] = {}
+    types_of, changes = typing.get_type_hints(type(config)), dict[str, Any]()
     for setting in settings:
         name, separator, text = setting.partition("=")
         if not separator:
@@ -458,11 +459,14 @@ def _override(config, settings: tuple[str, ...]):
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
-        expected = type(getattr(config, name))
-        if expected is float and isinstance(value, int):
+        hint = types_of[name]
+        alternatives = typing.get_args(hint) if typing.get_origin(hint) is not tuple else (hint,)
+        options = [typing.get_origin(option) or option for option in alternatives or (hint,)]
+        if float in options and type(value) is int:
             value = float(value)
-        if getattr(config, name) is not None and type(value) is not expected:
-            raise ValueError(f"setting {name!r} takes a {expected.__name__}, got {text!r}.")
+        if type(value) not in options and value not in options:  # a choice is an option itself
+            wanted = " or ".join(getattr(option, "__name__", repr(option)) for option in options)
+            raise ValueError(f"setting {name!r} takes {wanted}, got {text!r}.")
         changes[name] = value
     return dataclasses.replace(config, **changes)
 

@@ -62,8 +62,8 @@ class MetaTrainConfig:
     curriculum: tuple[tuple[int, int], ...] = ()
     """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length."""
     warm_start: str | None = None
-    """An optimizer to start from, by name or path: one trained on a cheaper task, or one with fewer units. Its weights
-    are taken over; the scales are this configuration's."""
+    """An optimizer to start from: a name or path, or `PRESET:TASK`, which is then trained first, with the same seed. It
+    may come from a cheaper task, or have fewer units. Its weights are taken over, not its scales."""
     segment_length: int | None = None
     """Steps per rematerialized segment: less memory for one more forward pass of the network. None keeps every step,
     unless `memory_gigabytes` says otherwise."""
@@ -77,8 +77,9 @@ def preset(name: str, task: str) -> MetaTrainConfig:
     """Return the settings of a preset for a task.
 
     Args:
-        name: `fast` (ours), `paper` (App. D.2), `authors` (their released linear-regression configuration) or
-            `momentum` (App. B: a recipe whose optimizer recovers momentum on linear regression).
+        name: `fast` (ours), `rehearsal` (short runs, on a smaller network or an easier task, where others start from),
+            `paper` (App. D.2), `authors` (their released linear-regression configuration) or `momentum` (App. B: a
+            recipe whose optimizer recovers momentum on linear regression).
         task: the task's registered name; scales depend on it.
 
     Raises:
@@ -121,6 +122,19 @@ _FAST = MetaTrainConfig(
     segment_length=20,
 )
 
+_NETWORK = dataclasses.replace(
+    _FAST,
+    warmup_steps=10,
+    decay_rate=0.05,
+    b1=0.9,
+    b2=0.98,
+    clip=0.002,
+    weight_average=0.9,
+    validate_every=10,
+    num_snapshots=24,
+    segment_length=None,
+)
+
 #: preset -> task -> settings
 PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
     "fast": {
@@ -135,27 +149,34 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             b1=0.9,
             b2=0.99,
         ),
-        # A linear-regression optimizer, rescaled, is a start that trains. With three times the gain it does as well as
-        # tuned momentum at once, but some of its runs are chaotic and their meta-gradients drown all others.
+        # Three steps to a network: linear regression, a small network, the whole one, each with scales of its own. The
+        # wider a network, the smaller the gradient of one weight. Starting with more gain does better at once, but some
+        # runs are then chaotic and their meta-gradients drown all others.
         "two_moons": dataclasses.replace(
-            _FAST,
-            warm_start="linear_regression",
+            _NETWORK,
+            warm_start="rehearsal:two_moons(num_examples=256, widths=(16, 16, 16))",
+            input_scale=75.0,
+            output_scale=1 / 850,
+            batch_size=8,
+            num_meta_steps=60,
+            learning_rate=5e-4,
+            num_validation_problems=16,
+            memory_gigabytes=3.0,
+        ),
+    },
+    "rehearsal": {
+        "linear_regression": dataclasses.replace(_FAST, num_meta_steps=2500, num_snapshots=2),
+        "two_moons": dataclasses.replace(
+            _NETWORK,
+            warm_start="rehearsal:linear_regression",
             input_scale=30.0,
             output_scale=1 / 600,
-            batch_size=8,
-            num_meta_steps=400,
+            batch_size=32,
+            num_meta_steps=160,
             learning_rate=1e-3,
-            warmup_steps=10,
-            decay_rate=0.05,
-            b1=0.9,
-            b2=0.98,
-            clip=0.002,
-            weight_average=0.9,
-            num_validation_problems=16,
-            validate_every=20,
-            num_snapshots=24,
-            segment_length=None,
+            num_validation_problems=64,
             memory_gigabytes=3.0,
+            num_snapshots=2,
         ),
     },
     "paper": {

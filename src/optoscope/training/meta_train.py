@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,7 +22,8 @@ from optoscope.artifacts import TrainedOptimizer
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
-from optoscope.training.config import MetaTrainConfig
+from optoscope.training.config import PRESETS, MetaTrainConfig
+from optoscope.training.config import preset as preset_of
 from optoscope.training.memory import peak_bytes, resident_bytes, with_segments
 from optoscope.training.meta_step import (
     MetaState,
@@ -98,17 +99,19 @@ def meta_train(
         KeyboardInterrupt: on Ctrl-C, after the present meta-step is finished and saved.
     """
     _check(config)
-    warm = None if config.warm_start is None else _warm_start(config.warm_start)
     folder = None if directory is None else Path(directory)
     settings = {"task": repr(task), "config": dataclasses.asdict(config), "key": _key_data(key)}
     if folder is not None:
         open_run(folder, settings, resume=resume)
+    start = _Start(None, 0.0)
+    if config.warm_start is not None:
+        start = _warm_start(config.warm_start, key, folder, seed=seed, report=report, announce=announce)
     devices = devices_for(config.batch_size)
     phases = _Phases(task, with_segments(task, config, len(devices)), devices, announce or (lambda sentence: None))
     objective = eqx.filter_jit(batch_objective)
     validation_set = sample_problems(task, Purpose.VALIDATE.key(key), config.num_validation_problems)
     validate = lambda optimizer: objective(optimizer, task, config, *validation_set)
-    run = _Run.start(config, key, warm)
+    run = _Run.start(config, key, start.optimizer)
     if folder is not None and resume and (checkpoint := load_checkpoint(folder, run.arrays)) is not None:
         run.restore(checkpoint)
     if folder is not None:
@@ -137,7 +140,7 @@ def meta_train(
             save_checkpoint(folder, run.step, run.arrays, run.data)
     if interrupted.is_set():
         raise KeyboardInterrupt(f"stopped after meta-step {run.step}")
-    return run.finish(task, config, preset, seed, phases)
+    return run.finish(task, config, preset, seed, phases, start.seconds)
 
 
 class _Phases:
@@ -167,11 +170,28 @@ class _Phases:
         return self.run
 
 
-def _warm_start(name: str) -> GRUOptimizer:
+class _Start(NamedTuple):
+    """Where a run starts, and the time that it took to get there."""
+
+    optimizer: GRUOptimizer | None
+    seconds: float
+
+
+def _warm_start(name: str, key: PRNGKeyArray, folder: Path | None, *, announce, **settings) -> _Start:
+    setting, separator, task = name.partition(":")
+    if separator and setting in PRESETS:
+        if announce is not None:
+            announce(f"first {task}, preset {setting}")
+        own_folder = None if folder is None else folder / "start"
+        trained = meta_train(
+            tasks.get(task), config=preset_of(setting, task), key=key, directory=own_folder, resume=True,
+            preset=setting, announce=announce, **settings,
+        )  # fmt: skip
+        return _Start(trained.optimizer, trained.metrics["seconds"] + trained.metrics["seconds_of_start"])
     loaded = artifacts.load(name)
     if not isinstance(loaded, TrainedOptimizer):
         raise ValueError(f"warm_start must name a learned optimizer; {name} is a tuned {loaded.rule}.")
-    return loaded.optimizer
+    return _Start(loaded.optimizer, 0.0)
 
 
 class _Run:
@@ -255,7 +275,7 @@ class _Run:
             seconds=self.seconds,
         )
 
-    def finish(self, task, config, preset, seed, phases: _Phases) -> TrainedOptimizer:
+    def finish(self, task, config, preset, seed, phases: _Phases, seconds_of_start: float) -> TrainedOptimizer:
         steps, objectives, validations = np.array(self.curve).T
         return TrainedOptimizer(
             optimizer=self.best,
@@ -269,6 +289,7 @@ class _Run:
                 "num_skipped": int(self.state.num_skipped),
                 "num_rollbacks": int(self.state.num_rollbacks),
                 "seconds": round(self.seconds, 1),
+                "seconds_of_start": round(seconds_of_start, 1),
                 "num_devices": len(phases.devices),
                 "predicted_peak_gigabytes": round(phases.predicted_bytes / 1e9, 3),
                 "peak_gigabytes": round(peak_bytes(phases.devices) / 1e9, 3),
