@@ -1,5 +1,6 @@
 """Learned optimizers as torch optimizers. Importing this needs torch, and no JAX."""
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, final
@@ -156,15 +157,7 @@ class _Network:
     @staticmethod
     def read(name_or_path):
         stem = find(name_or_path)
-        data = read_json(stem.with_name(stem.name + ".json"))
-        if data["kind"] != "trained":
-            raise ValueError(
-                f"{stem.name} is a tuned {data.get('rule')}, not a learned optimizer; torch.optim has such rules, and "
-                "`optoscope.load` gives its hyperparameters."
-            )
-        arrays = read_arrays(stem.with_name(stem.name + ".safetensors"), data)
-        weights = {name.removeprefix("optimizer."): a for name, a in arrays.items() if name.startswith("optimizer.")}
-        return _Network(weights, data["config"], data["sha256"])
+        return _read(stem, stem.with_name(stem.name + ".json").stat().st_mtime_ns)
 
     def __deepcopy__(self, memo):
         return self  # nothing in it ever changes
@@ -193,3 +186,17 @@ class _Network:
         c = torch.tanh(driven[:, 2 * units :] + (r * h) @ weights["candidate_weights"])
         h = c + u * (h - c)
         return h, self._output_scale * (h @ weights["readout_weights"] + weights["readout_bias"])
+
+
+@functools.lru_cache(maxsize=8)
+def _read(stem, changed):
+    del changed  # a part of the key: a file that was written anew is read anew
+    data = read_json(stem.with_name(stem.name + ".json"))
+    if data["kind"] != "trained":
+        raise ValueError(
+            f"{stem.name} is a tuned {data.get('rule')}, not a learned optimizer; torch.optim has such rules, and "
+            "`optoscope.load` gives its hyperparameters."
+        )
+    arrays = read_arrays(stem.with_name(stem.name + ".safetensors"), data)
+    weights = {name.removeprefix("optimizer."): a for name, a in arrays.items() if name.startswith("optimizer.")}
+    return _Network(weights, data["config"], data["sha256"])

@@ -33,7 +33,8 @@ def parse_optimizer(text: str) -> AbstractOptimizer | optax.GradientTransformati
     try:
         target = getattr(importlib.import_module(match["module"]), name)
     except (ImportError, AttributeError) as error:
-        extra = "" if getattr(error, "name", None) != "torch" else '; pip install "optoscope[torch]"'
+        missing = str(getattr(error, "name", "")).split(".")[0]
+        extra = '; pip install "optoscope[torch]"' if missing == "torch" and isinstance(error, ImportError) else ""
         raise ValueError(f"cannot find {match['module']}:{name}: {error}{extra}.") from None
     try:
         if _is_torch(target):

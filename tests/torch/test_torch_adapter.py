@@ -1,0 +1,352 @@
+"""`from_torch`: torch's own numbers, contracts of every rule, derivatives, clocks, and what is refused."""
+
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from optoscope import dynamics, load
+from optoscope.cli.optimizer_spec import parse_component_wise, parse_optimizer
+from optoscope.optimizers import from_torch, lift
+from optoscope.torch_optimizer import LearnedOptimizer
+
+optim = torch.optim
+
+
+class Detached(optim.Optimizer):
+    """A stranger's momentum: works on `.data`, which hides its derivatives, and counts with a Python number."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for x in group["params"]:
+                state = self.state[x]
+                if not state:
+                    state.update(mean=torch.zeros_like(x), count=0)
+                state["count"] += 1
+                state["mean"].mul_(0.9).add_(x.grad.detach())
+                x.data.add_(torch.tanh(state["mean"]), alpha=-group["lr"] / (1 + 1 / state["count"]))
+
+
+class Decaying(optim.SGD):
+    """The learning rate is part of the group and shrinks at each step."""
+
+    def step(self, closure=None):
+        self.param_groups[0]["lr"] *= 0.99
+        super().step()
+
+
+#: Every component-wise rule: what makes it, and its state.
+RULES = {
+    "sgd": (lambda p: optim.SGD(p, lr=0.1), ()),
+    "sgd, maximizing": (lambda p: optim.SGD(p, lr=0.1, maximize=True), ()),
+    "momentum": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9), ("momentum_buffer",)),
+    "nesterov": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), ("momentum_buffer",)),
+    "dampening": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3), ("momentum_buffer", "started")),
+    "rmsprop": (lambda p: optim.RMSprop(p, lr=0.01), ("square_avg",)),
+    "rmsprop, all of it": (
+        lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.5),
+        ("square_avg", "momentum_buffer", "grad_avg"),
+    ),
+    "adam": (lambda p: optim.Adam(p, lr=0.01), ("exp_avg", "exp_avg_sq", "step")),
+    "amsgrad": (
+        lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
+        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
+    ),
+    "adam, fused": (lambda p: optim.Adam(p, lr=0.01, fused=True), ("exp_avg", "exp_avg_sq", "step")),
+    "adamw without decay": (lambda p: optim.AdamW(p, weight_decay=0.0), ("exp_avg", "exp_avg_sq", "step")),
+    "adamax": (lambda p: optim.Adamax(p, lr=0.01), ("exp_avg", "exp_inf", "step")),
+    "nadam": (lambda p: optim.NAdam(p, lr=0.01), ("exp_avg", "exp_avg_sq", "step", "mu_product")),
+    "radam": (lambda p: optim.RAdam(p, lr=0.01), ("exp_avg", "exp_avg_sq", "step")),
+    "rprop": (lambda p: optim.Rprop(p, lr=0.01), ("prev", "step_size")),
+    "asgd without decay": (lambda p: optim.ASGD(p, lr=0.01, lambd=0.0), ()),
+    "adagrad": (lambda p: optim.Adagrad(p, lr=0.1, initial_accumulator_value=0.1), ("sum",)),
+    "adagrad, decaying": (lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1), ("sum", "step")),
+    "adadelta": (lambda p: optim.Adadelta(p), ("square_avg", "acc_delta")),
+    "of a stranger": (Detached, ("mean", "count")),
+    "decaying": (lambda p: Decaying(p, lr=0.1), ("lr",)),
+}
+SINGLE_PRECISION = ("dampening", "amsgrad", "nadam")
+NUM_STEPS, NUM_COMPONENTS = 200, 7
+
+
+@functools.cache
+def made(name, clock="run"):
+    return from_torch(RULES[name][0], clock=clock)
+
+
+def gradients_of_many_sizes(dtype):
+    rng = np.random.default_rng(3)
+    sizes = 10.0 ** rng.integers(-3, 3, (NUM_STEPS, 1))
+    return (sizes * rng.standard_normal((NUM_STEPS, NUM_COMPONENTS))).astype(dtype)
+
+
+def updates_of_torch(factory, gradients, start, *, put_back):
+    x = torch.tensor(start)
+    optimizer = factory([x])
+    found = []
+    for g in gradients:
+        before = x.clone()
+        x.grad = torch.tensor(g)
+        optimizer.step()
+        found.append((x - before).numpy() if put_back else x.numpy().copy())
+        if put_back:
+            x.copy_(torch.tensor(start))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    "name,dtype", [*((name, "float64") for name in RULES), *((name, "float32") for name in SINGLE_PRECISION)]
+)
+def test_over_200_steps_it_is_torch(name, dtype):
+    gradients = gradients_of_many_sizes(dtype)
+    zeros, start = np.zeros(NUM_COMPONENTS, dtype), np.linspace(-1, 1, NUM_COMPONENTS).astype(dtype)
+    with jax.enable_x64(dtype == "float64"):
+        optimizer = made(name)
+        h = jnp.tile(optimizer.initial_state(), (NUM_COMPONENTS, 1))
+        assert h.dtype == dtype
+        run = jax.jit(lambda h, g: jax.lax.scan(lambda h, g: optimizer.step_components(h, g), h, g)[1])
+        updates = np.asarray(run(h, gradients))
+    assert updates.dtype == dtype
+    # To the last bit where the parameters stay at zero; else they round the sum.
+    np.testing.assert_array_equal(updates, updates_of_torch(RULES[name][0], gradients, zeros, put_back=True))
+    path = updates_of_torch(RULES[name][0], gradients, start, put_back=False)
+    scale = np.abs(path).max() + np.abs(updates).sum(0).max()
+    np.testing.assert_allclose(
+        start + np.cumsum(updates, 0), path, rtol=0, atol=NUM_STEPS * np.finfo(dtype).eps * scale
+    )
+
+
+def visited(name):
+    """States after a few gradients of order 1, away from what is singular at 0, and another gradient; in float64."""
+    optimizer = made(name)
+    h = jnp.tile(optimizer.initial_state(), (4, 1))
+    rng = np.random.default_rng(5)
+    for g in rng.uniform(0.5, 2.0, (7, 4)):
+        h, _ = optimizer.step_components(h, jnp.asarray(g))
+    return optimizer, h, jnp.asarray(rng.uniform(0.5, 2.0, 4))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_contract_of_a_rule(name):
+    with jax.enable_x64(True):
+        optimizer, h, g = visited(name)
+        assert optimizer.state_names == RULES[name][1]
+        assert optimizer.num_states == len(RULES[name][1])
+        loop = [optimizer.step(row, each) for row, each in zip(h, g)]
+        expected = np.array([row for row, _ in loop]), np.array([dx for _, dx in loop])
+        for step in (optimizer.step_components, jax.vmap(optimizer.step), jax.jit(jax.vmap(optimizer.step))):
+            for found, value in zip(step(h, g), expected):
+                assert found.shape == value.shape and found.dtype == jnp.float64
+                np.testing.assert_allclose(found, value, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_derivatives_are_those_of_the_update(name):
+    with jax.enable_x64(True):
+        optimizer, h, g = visited(name)
+        clocks = [each in ("step", "mu_product", "started", "count", "lr") for each in optimizer.state_names]
+        row, size = np.append(h[0], g[0]), optimizer.num_states + 1
+        widths = 1e-5 * np.maximum(np.abs(row), 1e-3)
+        ends = [
+            np.column_stack(optimizer.step_components(jnp.asarray(moved[:, :-1]), jnp.asarray(moved[:, -1])))
+            for moved in (row + np.diag(widths), row - np.diag(widths))
+        ]
+        expected = ((ends[0] - ends[1]) / (2 * widths[:, None])).T
+        expected[[*clocks, False]] = expected[:, [*clocks, False]] = 0.0  # clocks are constants
+
+        def step(z):
+            return jnp.append(*optimizer.step(z[:-1], z[-1]))
+
+        forward = jax.jacfwd(step)(jnp.asarray(row))
+        np.testing.assert_allclose(forward, expected, rtol=2e-6, atol=1e-9)
+        weights = np.random.default_rng(1).standard_normal(size)
+        backward = jax.grad(lambda z: weights @ step(z))(jnp.asarray(row))
+        np.testing.assert_allclose(backward, weights @ forward, rtol=1e-12, atol=1e-14)
+    assert optimizer.derivatives == ("differences" if name == "of a stranger" else "forward mode")
+
+
+def test_second_derivatives_are_refused():
+    optimizer = made("adam")
+    with pytest.raises(NotImplementedError, match="take differences of the first ones"):
+        jax.hessian(lambda g: optimizer.step(jnp.ones(3), g)[1])(1.0)
+
+
+def test_dynamics_sees_momentum_inside_torch():
+    optimizer = made("momentum")
+    points = dynamics.find_fixed_points(optimizer, gradient=[0.0, 1.0], seeds=[[0.0], [3.0]])
+    assert np.all(points.converged)
+    np.testing.assert_allclose(points.states, [[0.0], [10.0]], atol=1e-9)
+    modes = dynamics.modes(dynamics.linearize(optimizer, [0.0], 0.0))
+    np.testing.assert_allclose(modes.decays, [0.9], rtol=1e-12)
+    np.testing.assert_allclose(modes.learning_rates, [0.1], rtol=1e-12)
+
+
+def test_a_frozen_clock_is_not_part_of_the_state_and_has_forgotten_the_bias_correction():
+    optimizer = made("adam", "frozen")
+    assert (optimizer.clock, optimizer.clock_steps, optimizer.clock_values) == ("frozen", 100_000, (100_000.0,))
+    assert optimizer.state_names == ("exp_avg", "exp_avg_sq") and not optimizer.has_running_clock
+    points = dynamics.find_fixed_points(optimizer, gradient=[1.0], seeds=[[0.5, 0.5]])
+    np.testing.assert_allclose(points.states, [[1.0, 1.0]], rtol=1e-9)
+    _, dx = optimizer.step(jnp.array([0.0, 1.0]), 1.0)
+    assert float(dx) == pytest.approx(-0.01 * 0.1, rel=1e-6)
+
+
+@pytest.mark.parametrize("name,clocks", [("nadam", 2), ("decaying", 1)])
+def test_a_clock_that_does_not_count_is_run_to_the_moment_where_it_is_frozen(name, clocks):
+    frozen = from_torch(RULES[name][0], clock="frozen", clock_steps=300)
+    x = torch.zeros(1, dtype=torch.float64)
+    optimizer = RULES[name][0]([x])
+    for _ in range(300):
+        x.grad = torch.zeros_like(x)
+        optimizer.step()
+    entries = optimizer.state[x] if name == "nadam" else optimizer.param_groups[0]
+    names = made(name).state_names[-clocks:]
+    assert frozen.clock_values == pytest.approx([float(entries[each]) for each in names], rel=1e-12)
+
+
+def test_components_with_different_clocks_keep_them():
+    optimizer = made("adam")
+    h, g = jnp.array([[0.1, 0.1, 1.0], [0.1, 0.1, 50.0], [0.2, 0.1, 1.0]]), jnp.ones(3)
+    new, dx = jax.jit(optimizer.step_components)(h, g)
+    assert new[:, 2].tolist() == [2.0, 51.0, 2.0]
+    alone = [optimizer.step(row, 1.0)[1] for row in h]
+    np.testing.assert_allclose(dx, alone, rtol=1e-6)
+
+
+def test_many_components_in_a_loop_do_not_wait_for_each_other():
+    optimizer = made("momentum")
+    run = jax.jit(lambda h, g: jax.lax.scan(lambda h, _: optimizer.step_components(h, g), h, length=3)[0])
+    assert run(jnp.zeros((200_000, 1)), jnp.ones(200_000))[-1].tolist() == [pytest.approx(2.71)]
+
+
+def test_it_is_lifted_and_may_have_no_components():
+    transformation = lift(made("adam"))
+    params = {"a": jnp.ones((2, 2)), "b": jnp.ones(())}
+    updates, state = transformation.update(params, transformation.init(params))
+    np.testing.assert_allclose(updates["a"], -0.01, rtol=1e-6)
+    assert state.shape == (5, 3)
+    nothing = jnp.zeros(0)
+    updates, state = transformation.update(nothing, transformation.init(nothing))
+    assert (updates.shape, state.shape) == ((0,), (0, 3))
+
+
+def test_a_learned_optimizer_comes_back_from_torch():
+    learned = load("linear_regression").optimizer
+    returned = from_torch(lambda params: LearnedOptimizer(params, "linear_regression"))
+    assert returned.state_names[:2] == ("hidden[0]", "hidden[1]") and returned.derivatives == "forward mode"
+    with jax.enable_x64(True):
+        h = jnp.asarray(learned.initial_state(), float)
+        np.testing.assert_allclose(returned.initial_state(), h, rtol=1e-15)
+        found, expected = (
+            jax.jacfwd(optimizer.step, argnums=(0, 1))(h, jnp.asarray(0.3)) for optimizer in (returned, learned)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected)
+
+
+class Norm(optim.SGD):
+    """Clips by the norm over all parameters."""
+
+    def step(self, closure=None):
+        torch.nn.utils.clip_grad_norm_(self.param_groups[0]["params"], 1.0)
+        super().step()
+
+
+class Noise(optim.SGD):
+    """Adds noise from torch's global generator."""
+
+    def step(self, closure=None):
+        super().step()
+        for x in self.param_groups[0]["params"]:
+            x.add_(1e-9 * torch.randn(x.shape))
+
+
+class Memory(optim.SGD):
+    """Keeps something where no state dictionary looks."""
+
+    count = 0
+
+    def step(self, closure=None):
+        self.count += 1
+        for x in self.param_groups[0]["params"]:
+            x.grad = x.grad / self.count
+        super().step()
+
+
+class Summing(optim.SGD):
+    """Its group has a number that depends on the gradients, its updates do not."""
+
+    def step(self, closure=None):
+        group = self.param_groups[0]
+        group["total"] = group.get("total", 0.0) + sum(float(x.grad.sum()) for x in group["params"])
+        super().step()
+
+
+REFUSED = {
+    "decay": (lambda p: optim.SGD(p, lr=0.1, weight_decay=1e-9), r"reads the parameters: .* relative leak of \d"),
+    "adamw": (optim.AdamW, r"reads the parameters: .* relative leak of \d"),
+    "asgd": (optim.ASGD, r"reads the parameters: .* relative leak of \d"),
+    "norm": (Norm, r"together with others differs from its update alone by a relative leak of \d"),
+    "noise": (Noise, r"draws random numbers: .* two runs differ by a relative \d"),
+    "memory": (Memory, r"outside of its state and its group: at step \d+, .* another update, by a relative \d"),
+    "summing": (Summing, r"shared? .*depends on their gradients: .* relative leak of \d"),
+    "lbfgs": (optim.LBFGS, r"needs more than gradients, or fails on them \(TypeError: .*closure"),
+    "muon": (optim.Muon, r"cannot be made for a vector .*in a matrix .* alone by a relative leak of \d"),
+    "sparse adam": (optim.SparseAdam, r"SparseAdam does not support dense gradients"),
+    "adafactor": (optim.Adafactor, r"a matrix of shape \(2, 3\) it keeps 5 state variables, .* have 6"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_a_rule_of_one_component_is_refused_with_the_reason(name):
+    factory, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        from_torch(factory)
+
+
+@pytest.mark.parametrize("wrong", [3, Norm([torch.zeros(1)]), lambda params: params])
+def test_what_makes_no_optimizer_is_refused(wrong):
+    with pytest.raises(TypeError):
+        from_torch(wrong)
+
+
+def test_bad_settings_are_not_taken_for_a_leak():
+    with pytest.raises(ValueError, match=r"`factory` fails on parameters .*Invalid learning rate: -1"):
+        from_torch(lambda p: optim.SGD(p, lr=-1))
+
+
+def test_states_in_half_precision_are_refused():
+    with pytest.raises(ValueError, match="in float32 or float64, got bfloat16"):
+        made("momentum").step(jnp.zeros(1, jnp.bfloat16), 1.0)
+
+
+def test_the_command_line_names_torch_optimizers():
+    assert parse_component_wise("torch.optim:SGD(lr=0.1, momentum=0.9)").state_names == ("momentum_buffer",)
+    with pytest.raises(ValueError, match=r"LBFGS\(\) failed: `from_torch` takes only"):
+        parse_optimizer("torch.optim:LBFGS()")
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import optoscope
+from optoscope.cli.optimizer_spec import parse_optimizer
+for attempt in (lambda: optoscope.from_torch(print), lambda: optoscope.LearnedOptimizer,
+                lambda: parse_optimizer("torch.optim:SGD(lr=0.1)")):
+    try:
+        attempt()
+    except (ImportError, ValueError) as error:
+        print(error)
+"""
+
+
+def test_without_torch_all_say_what_to_install():
+    result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, timeout=120)
+    assert result.stdout.count('pip install "optoscope[torch]"') == 3, result.stdout + result.stderr
