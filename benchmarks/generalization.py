@@ -4,21 +4,24 @@ import argparse
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from benchmarks._report import record
-from optoscope.generalization import GeneralizationMatrix, generalize, shipped_optimizers
+from optoscope.generalization import Agreement, GeneralizationMatrix, generalize, shipped_optimizers
+
+
+def compact(array):
+    """Three digits; what is not finite is null."""
+    if array.ndim:
+        return [compact(part) for part in array]
+    return float(f"{array:.3g}") if abs(array) < 1e30 else None
 
 
 def numbers_of(matrix: GeneralizationMatrix) -> dict:
     """The matrix as compact JSON data: three digits, `inf` as null."""
 
-    def compact(array):
-        if array.ndim:
-            return [compact(part) for part in array]
-        return float(f"{array:.3g}") if abs(array) < 1e30 else None
-
     arrays = ("means", "medians", "final_medians", "above_start", "diverged", "circled", "stable_fractions",
-              "stable_ends", "range_ratios")  # fmt: skip
+              "stable_ends", "run_agreement", "range_ratios")  # fmt: skip
     return {
         "axes": ["optimizer", "task", "scale", "horizon"],
         "optimizers": matrix.optimizers,
@@ -27,9 +30,16 @@ def numbers_of(matrix: GeneralizationMatrix) -> dict:
         "scales": matrix.scales.tolist(),
         "horizons": matrix.horizons.tolist(),
         **{name: compact(getattr(matrix, name)) for name in arrays},
-        "agreement": [{**vars(one), "accuracy": one.accuracy} for one in matrix.agreement()],
+        "agreement": [_row(one) for one in matrix.agreement()],
+        "agreement by optimizer": {
+            name: [_row(one) for one in matrix.agreement(name) if one.num_cells] for name in matrix.optimizers
+        },
         "settings": matrix.provenance["settings"],
     }
+
+
+def _row(one: Agreement) -> dict:
+    return {**vars(one), "accuracy": compact(np.float64(one.accuracy))}
 
 
 def main() -> None:

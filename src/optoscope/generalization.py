@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts, tasks
-from optoscope._checks import check_count, check_number
+from optoscope._checks import check_choice, check_count, check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Array, Params, PRNGKeyArray, Scalar
-from optoscope.anatomy import choose_components, visit
+from optoscope.anatomy import choose_components
 from optoscope.curvatures import Curvatures, task_curvatures
 from optoscope.dynamics import Outcome, StabilityMap, stability_map
 from optoscope.optimizers import AbstractOptimizer
@@ -35,6 +35,8 @@ NUM_PROBLEMS = {"linear_regression": 64, "rosenbrock": 64, "two_moons": 2, "digi
 _NUM_COMPONENTS = 32
 #: A run whose late updates are smaller than this, relative to its largest ones, has come to rest.
 _AT_REST = 1e-4
+#: How many times the largest gradient of training counts as outside of its range.
+_OUTSIDE = 2.0
 #: Length of a path over its extent, beyond which it goes to and fro.
 _TO_AND_FRO = 3.0
 #: Size of late updates over that a tenth of the run before: below the one they shrink, above the other they grow.
@@ -137,8 +139,10 @@ class GeneralizationMatrix(Result):
         stable_fractions: share of the task's positive curvatures, times the scale, that lie in the optimizer's stable
             ranges; NaN for an optimizer without a map.
         stable_ends: share of the reference runs at whose end all of them do.
-        range_ratios: largest gradient at the start over the range seen in training (99.9% of the gradients
-            on its own task); NaN for optimizers that were not trained.
+        run_agreement: share of the runs whose end, at rest or not, is what the curvatures at the end of the reference
+            run on the same problem predict.
+        range_ratios: largest gradient at the start over the largest one seen in runs on the optimizer's own task; NaN
+            for optimizers that were not trained.
         provenance: who made it.
     """
 
@@ -155,6 +159,7 @@ class GeneralizationMatrix(Result):
     circled: Float[np.ndarray, "optimizer task scale"]
     stable_fractions: Float[np.ndarray, "optimizer task scale"]
     stable_ends: Float[np.ndarray, "optimizer task scale"]
+    run_agreement: Float[np.ndarray, "optimizer task scale"]
     range_ratios: Float[np.ndarray, "optimizer task scale"]
     provenance: dict[str, Any]
 
@@ -163,20 +168,30 @@ class GeneralizationMatrix(Result):
         """Cells in which at least half of the runs diverge or circle [optimizer, task, scale]."""
         return self.diverged + self.circled >= 0.5
 
-    def agreement(self) -> list[Agreement]:
+    def agreement(self, optimizer: str | None = None) -> list[Agreement]:
         """Count how the predictions agree with what happened.
 
-        Stability predicts failure where fewer than half of the reference runs end at curvatures that are stable;
-        the range of gradients where the first gradients exceed those of training.
+        Stability predicts failure where fewer than half of the reference runs end at curvatures that are stable; the
+        range of gradients where the first ones are more than twice the largest of training.
+
+        Args:
+            optimizer: count the cells of this one only.
+
+        Raises:
+            ValueError: for an unknown optimizer.
         """
-        predictions = {"stability": (self.stable_ends, self.stable_ends < 0.5),
-                       "range of gradients": (self.range_ratios, self.range_ratios > 1)}  # fmt: skip
-        found = []
-        for name, (values, failing) in predictions.items():
+        rows = slice(None)
+        if optimizer is not None:
+            check_choice("optimizer of this matrix", optimizer, self.optimizers)
+            rows = [self.optimizers.index(optimizer)]
+        fails, found = self.fails[rows], []
+        for name, values, failing in (
+            ("stability", self.stable_ends[rows], self.stable_ends[rows] < 0.5),
+            ("range of gradients", self.range_ratios[rows], self.range_ratios[rows] > _OUTSIDE),
+        ):
             known = np.isfinite(values)
-            counts = [int((known & (failing == p) & (self.fails == o)).sum()) for p in (False, True)
-                      for o in (False, True)]  # fmt: skip
-            found.append(Agreement(name, *counts))
+            pairs = [(predicted, observed) for predicted in (False, True) for observed in (False, True)]
+            found.append(Agreement(name, *(int((known & (failing == p) & (fails == o)).sum()) for p, o in pairs)))
         return found
 
 
@@ -322,7 +337,7 @@ def generalize(
         )
         say("curvatures", i + 1, len(places))
     ranges = {
-        name: _range_of_training(optimizers[name], tasks.get(home), key, sizes.get(home, 2))
+        name: _range_of_training(optimizers[name], tasks.get(home), key, sizes.get(home, counts.get(home, 2)))
         for name, home in homes.items()
         if name in optimizers
     }
@@ -370,8 +385,14 @@ def _map_or_none(optimizer: AbstractOptimizer) -> StabilityMap | None:
 
 
 def _range_of_training(optimizer, task, key, num_problems):
-    visits = visit(optimizer, task, key=key, num_problems=max(num_problems, 2), num_steps=200)
-    return float(np.quantile(np.abs(visits.gradients), 0.999))
+    """The largest gradient that components meet in 200 steps at home, on other problems than those of the cells."""
+    problems, keys = sample_problems(task, Purpose.TEST.key(jax.random.fold_in(key, 1)), num_problems)
+    chosen, *_ = choose_components(problems.initial_params, _NUM_COMPONENTS, key)
+    save = Save(updates=True, gradients=True, components=jnp.asarray(chosen))
+    gradients = np.abs(
+        np.asarray(_run(ScaledTask(task, jnp.float32(1)), problems, keys, optimizer, save, 200).gradients)
+    )
+    return float(gradients[np.isfinite(gradients)].max())
 
 
 def _assemble(names, task_names, chosen, scales, cells, maps, met: dict[str, Curvatures], ranges, sizes):
@@ -380,14 +401,19 @@ def _assemble(names, task_names, chosen, scales, cells, maps, met: dict[str, Cur
     def collect(function):
         return np.array([[[function(cells[o, t, s]) for s in scales] for t in task_names] for o in names])
 
-    fractions, ends, ratios = np.full((3, *shape), np.nan)
+    fractions, ends, agreed, ratios = np.full((4, *shape), np.nan)
     for i, o in enumerate(names):
         for j, t in enumerate(task_names):
             for k, s in enumerate(scales):
                 if o in ranges:
                     ratios[i, j, k] = cells[o, t, s].first_gradient / ranges[o]
                 if maps[o] is not None:
-                    fractions[i, j, k], ends[i, j, k] = _stable_shares(maps[o], met[t], s)
+                    fractions[i, j, k], at_end = _stable_shares(maps[o], met[t], s)
+                    known = np.isfinite(at_end)
+                    rests = cells[o, t, s].outcomes == Outcome.DIES_OUT
+                    if known.any():
+                        ends[i, j, k] = at_end[known].mean()
+                        agreed[i, j, k] = (rests[known] == at_end[known]).mean()
     with np.errstate(invalid="ignore"):
         means = collect(lambda cell: cell.objectives.mean(0))
     any_cell = next(iter(cells.values()))
@@ -405,18 +431,19 @@ def _assemble(names, task_names, chosen, scales, cells, maps, met: dict[str, Cur
         circled=collect(lambda cell: (cell.outcomes == Outcome.CIRCLES).mean()),
         stable_fractions=fractions,
         stable_ends=ends,
+        run_agreement=agreed,
         range_ratios=ratios,
         provenance=provenance(num_problems=sizes, ranges=ranges),
     )
 
 
-def _stable_shares(prediction: StabilityMap, met: Curvatures, scale: float) -> tuple[float, float]:
-    """Share of positive curvatures that are stable, and of runs at whose end all are."""
+def _stable_shares(
+    prediction: StabilityMap, met: Curvatures, scale: float
+) -> tuple[float, Float[np.ndarray, " problem"]]:
+    """Share of positive curvatures that are stable, and for each run whether all at its end are (NaN if unknown)."""
     values = met.eigenvalues
-    stable = prediction.is_stable(scale * np.where(values > 0, values, np.nan))
     counted = np.isfinite(values) & (values > 0)
+    stable = prediction.is_stable(scale * np.where(counted, values, np.nan))
     whole = np.isfinite(values[:, -1]).all(-1)
-    if not counted.any() or not whole.any():
-        return np.nan, np.nan
-    at_end = (stable | ~counted)[whole, -1].all(-1)
-    return float(stable[counted].mean()), float(at_end.mean())
+    at_end = np.where(whole, (stable | ~counted)[:, -1].all(-1), np.nan)
+    return float(stable[counted].mean()) if counted.any() else np.nan, at_end

@@ -253,13 +253,12 @@ class _Runner:
 
 @jax.jit(static_argnums=5)
 def _simulate(optimizer, curvatures, state, gradient, first_gradient, num_steps):
-    """Deviation of the gradient and distance of the state from the resting point, at each step [step, run]."""
+    """Deviation of the gradient and distance of the state from the resting point, before each step [step, run]."""
 
     def step(carry, _):
         h, g = carry
-        h, dx = optimizer.step_components(h, g)
-        g = g + curvatures * dx
-        return (h, g), (g - gradient, jnp.linalg.norm(h - state, axis=1))
+        new_h, dx = optimizer.step_components(h, g)
+        return (new_h, g + curvatures * dx), (g - gradient, jnp.linalg.norm(h - state, axis=1))
 
     start = (jnp.tile(state, (len(curvatures), 1)), jnp.full(len(curvatures), first_gradient))
     return jax.lax.scan(step, start, length=num_steps)[1]

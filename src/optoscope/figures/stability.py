@@ -130,9 +130,9 @@ def stability_figure(study: StabilityStudy) -> tuple[Figure, dict[str, Any]]:
         dress(bottom, letter="b", title="Damping of the leading mode", x="Curvature", y="Damping ratio")
         top.legend(loc="lower left")
         if study.curvatures is not None:
-            top.annotate(
-                f"curvatures of {in_sentence(study.curvatures.task)}, at the end of runs as ticks",
-                (0.995, 0.91), xycoords="axes fraction", ha="right", va="top", fontsize=6, color=SOFT,
+            top.set_title(
+                f"gray: curvatures of {in_sentence(study.curvatures.task)}; ticks: at the end of runs",
+                loc="right", fontsize=6.5, color=SOFT,
             )  # fmt: skip
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
