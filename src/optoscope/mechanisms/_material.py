@@ -3,18 +3,22 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from optoscope._checks import check_count, check_number
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import Visits, gradient_range, visit
 from optoscope.dynamics import find_fixed_points
+from optoscope.mechanisms._onset import find_onset
 from optoscope.mechanisms._probe import Probe
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask, name_of
 
 #: Gradients tried where neither a range nor a task is given: 8 decades and as many again on both sides.
 WINDOW = (1e-8, 1e8)
+#: The range of a network without a task, relative to where it begins to saturate: far beyond, all of its gates do.
+NETWORK_RANGE = (1e-3, 10.0)
 #: Magnitudes per decade at which an optimizer is driven, and at which its update function is sampled.
 DRIVEN_PER_DECADE, SAMPLED_PER_DECADE = 2, 16
 #: Update functions are sampled from this share of the range's lower end on: their tangent may be seen only there.
@@ -52,7 +56,7 @@ class Material:
         sampled: magnitudes at which update functions are sampled; they start below the range, where tangents are.
         task: name of the task; None without one.
         visits: runs on its test problems.
-        untrained: the same network before meta-training.
+        is_idle: whether the update is the same whatever the gradients are.
     """
 
     probe: Probe
@@ -76,22 +80,12 @@ class Material:
     sampled: np.ndarray
     task: str | None
     visits: Visits | None
-    untrained: AbstractOptimizer | None
+    is_idle: bool
 
     @property
     def optimizer(self) -> AbstractOptimizer:
         """The optimizer, in float64."""
         return self.probe.optimizer
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the optimizer never does anything."""
-        start = np.stack([self.calm[0], self.calm[-1]])[:, None]
-        reached = np.concatenate([self.constant[:, -1], self.alternating[:, -1]])[:, None]
-        states = np.concatenate([start, reached])
-        signed = np.concatenate([self.scales, -self.scales])
-        updates = self.probe.update(states, signed)
-        return bool(np.all(updates == updates.flat[0]))
 
 
 def gather(
@@ -100,7 +94,6 @@ def gather(
     task: AbstractTask | None = None,
     key: PRNGKeyArray | None = None,
     gradients: float | int | tuple[float, float] | list[float] | None = None,
-    untrained: AbstractOptimizer | None = None,
     num_steps: int = 200,
     name: str | None = None,
     num_problems: int = 64,
@@ -112,7 +105,6 @@ def gather(
         task: where it runs; without one, nothing is said about gradients that really occur.
         key: draws the test problems; needed with a task.
         gradients: the largest magnitude, or the smallest and the largest; that of the task, or `WINDOW`, if None.
-        untrained: the same network before meta-training.
         num_steps: length of every run.
         name: what to call the optimizer; its class if None.
         num_problems: test problems of the task.
@@ -126,8 +118,8 @@ def gather(
         if key is None:
             raise ValueError("with a task, `key` is needed: it draws the test problems; use jax.random.key(0).")
         visits = visit(optimizer, task, key=key, num_steps=num_steps, num_problems=num_problems)
-    low, high, origin = _range(gradients, visits, None if task is None else name_of(task))
     probe = Probe(optimizer)
+    low, high, origin = _range(probe, gradients, visits, None if task is None else name_of(task), num_steps)
     scales = np.geomspace(low, high, max(3, round(DRIVEN_PER_DECADE * np.log10(high / low)) + 1))
     constant, opposite, alternating, calm, calm_updates = _drive(probe, scales, num_steps)
     sampled = np.geomspace(low * BELOW, high, round(SAMPLED_PER_DECADE * np.log10(high / low / BELOW)) + 1)
@@ -155,11 +147,13 @@ def gather(
         sampled=sampled,
         task=None if task is None else name_of(task),
         visits=visits,
-        untrained=untrained,
+        is_idle=_is_idle(probe, scales, calm, constant, alternating),
     )
 
 
-def _range(gradients: Any, visits: Visits | None, task: str | None) -> tuple[float, float, str]:
+def _range(
+    probe: Probe, gradients: Any, visits: Visits | None, task: str | None, num_steps: int
+) -> tuple[float, float, str]:
     if gradients is not None:
         interval = np.atleast_1d(np.asarray(gradients, np.float64))
         check_number("gradients", interval, low=0, open_low=True, hint="use magnitudes, such as (1e-3, 10.0)")
@@ -176,7 +170,30 @@ def _range(gradients: Any, visits: Visits | None, task: str | None) -> tuple[flo
         high = gradient_range(met)
         # What most of a run meets near its end is arbitrarily small: three decades below the largest count.
         return max(float(np.quantile(met, 0.05)), high * 1e-4), high, f"met on {task}"
+    leaves = jax.tree.leaves(probe.optimizer, is_leaf=lambda leaf: isinstance(leaf, GRUOptimizer))
+    if any(isinstance(leaf, GRUOptimizer) for leaf in leaves):
+        onset = _saturation(probe, num_steps)
+        if onset is not None:
+            return onset * NETWORK_RANGE[0], onset * NETWORK_RANGE[1], "where this network begins to saturate"
     return *WINDOW, "all magnitudes tried"
+
+
+def _saturation(probe: Probe, num_steps: int) -> float | None:
+    """The gradient at which a network's update departs from its tangent, wherever in all magnitudes that is."""
+    calm = probe.drive(np.zeros((1, num_steps)))[0][0]
+    slopes = probe.slope(calm, np.zeros(len(calm)))
+    if not np.isfinite(slopes).all() or not slopes.any():
+        return None
+    step = int(np.argmax(np.abs(slopes)))
+    grid = np.geomspace(*WINDOW, round(SAMPLED_PER_DECADE * np.log10(WINDOW[1] / WINDOW[0])) + 1)
+    return find_onset(lambda g: probe.gain(calm[step], g) / slopes[step], grid).threshold
+
+
+def _is_idle(probe, scales, calm, constant, alternating) -> bool:
+    start = np.stack([calm[0], calm[-1]])[:, None]
+    reached = np.concatenate([constant[:, -1], alternating[:, -1]])[:, None]
+    updates = probe.update(np.concatenate([start, reached]), np.concatenate([scales, -scales]))
+    return bool(np.all(updates == updates.flat[0]))
 
 
 def _drive(probe: Probe, scales: np.ndarray, num_steps: int):

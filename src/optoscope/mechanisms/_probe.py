@@ -9,6 +9,8 @@ from optoscope.optimizers import AbstractOptimizer
 
 #: Pairs of a state and a gradient in one compiled call: one shape for any number.
 _CHUNK = 1024
+#: Steps without a gradient after which a state has come to rest, or never does.
+_LONG = 2000
 
 
 class Probe:
@@ -28,6 +30,12 @@ class Probe:
         rows = np.broadcast_to(self.start if start is None else start, (len(gradients), len(self.start)))
         states, updates = _drive(self.optimizer, np.array(rows), np.asarray(gradients, np.float64))
         return np.concatenate([rows[:, None], np.asarray(states)], axis=1), np.asarray(updates)
+
+    @in_float64
+    def settle(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Run states [run, state] without a gradient for a long time; returns the last two of each."""
+        previous, last = _settle(self.optimizer, np.asarray(states, np.float64))
+        return np.asarray(previous), np.asarray(last)
 
     @in_float64
     def update(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -93,6 +101,13 @@ def _drive(optimizer, start, gradients):
         return jax.lax.scan(step, h, sequence)[1]
 
     return jax.vmap(run)(start, gradients)
+
+
+@eqx.filter_jit
+def _settle(optimizer, states):
+    step = jax.vmap(lambda h: optimizer.step(h, 0.0)[0])
+    previous = jax.lax.fori_loop(0, _LONG - 1, lambda _, h: step(h), states)
+    return previous, step(previous)
 
 
 @eqx.filter_jit

@@ -8,7 +8,7 @@ from optoscope._results import Result
 Judgement = Literal["present", "absent", "undecided"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict(Result):
     """Whether an optimizer has a mechanism, how much of it, and what decided.
 
@@ -22,6 +22,7 @@ class Verdict(Result):
             at which it was measured.
         summary: a clause in plain words, empty if the mechanism is absent.
         reason: what decided, or why nothing could be decided.
+        untrained_effect: the same effect before meta-training, with a random readout; None if it was not given.
     """
 
     mechanism: str
@@ -30,6 +31,7 @@ class Verdict(Result):
     interval: list[float]
     summary: str
     reason: str
+    untrained_effect: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as JSON data: complex numbers as pairs, what is not finite as null."""

@@ -38,9 +38,13 @@ PRESENT, ABSENT = 0.15, 0.05
 EVEN_DELAY = 1
 #: Change of an eigenvalue of `dF/dh` that counts as a change of the state's dynamics.
 SPECTRAL_CHANGE = 0.02
+#: Change of the ratio of sensitivities to state and gradient, in units of gradients, that no saturation explains.
+CHANGED_RATIO = 0.05
+#: Logarithm of a ratio of gains beyond which nothing is left to compare, and how many magnitudes are compared.
+_GONE, _NUM_COMPARED = 7.0, 6
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AdaptationVerdict(Verdict):
     """Adaptation; `effect` is the largest logarithm of the ratio of two learning rates.
 
@@ -87,7 +91,11 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         reference = float(probe.slope(material.calm[-1:], np.zeros(1))[0])
         odd = _log_ratio(np.full(len(scales), reference), rates)
         change = _spectral_change(material)
-    is_real = (change or 0.0) > SPECTRAL_CHANGE or float(np.abs(constant).max()) > PRESENT
+    is_real = (
+        (change or 0.0) > SPECTRAL_CHANGE
+        or float(np.abs(constant).max()) > PRESENT
+        or (bool(np.any(np.abs(odd) > PRESENT)) and _is_more_than_saturation(material, odd))
+    )
     driven = np.maximum(np.abs(constant), np.abs(odd)) if is_real else np.abs(constant)
     first_even, first = _first(np.abs(even)), _first(driven)
     effect = float(max(np.abs(even).max(), driven.max()))
@@ -137,7 +145,7 @@ def _effects(material, calm, states):
     """Logarithm of the ratio of gains at each state's own magnitude: around 0 or the center, whichever changed less."""
     scales, probe = material.scales, material.probe
     around_zero = _log_ratio(probe.gain(calm, scales), probe.gain(states, scales))
-    largest = 10 * material.high
+    largest = 1e4 * material.high  # a memory holds many gradients
     centers = probe.centers(states, largest)
     resting = np.broadcast_to(probe.centers(material.calm[-1:], largest), centers.shape)
     found = np.isfinite(centers) & np.isfinite(resting)
@@ -152,6 +160,27 @@ def _rates(material, states):
     if material.rate_probe:
         return material.probe.gain(states, material.scales)
     return material.probe.slope(states, np.zeros(len(states)))
+
+
+def _is_more_than_saturation(material, odd):
+    """Whether the gain falls otherwise than by a saturation of memory and gradient together.
+
+    Where `dx = phi(a h + c g)`, the sensitivities to state and gradient fall in proportion: `C / D` stays what it is.
+    """
+    calm = material.calm[-1]
+    try:
+        resting = linearize(material.optimizer, calm)
+        picked = np.flatnonzero((np.abs(odd) > PRESENT) & (np.abs(odd) < _GONE))[:_NUM_COMPARED]
+        for i in picked:
+            state = material.constant[i, -1]
+            here = linearize(material.optimizer, state)
+            moved = (state - calm) / material.scales[i]
+            before, after = resting.C / resting.D @ moved, here.C / here.D @ moved
+            if abs(after - before) > CHANGED_RATIO * (1 + abs(before)):
+                return True
+    except ValueError:
+        return False
+    return False
 
 
 def _spectral_change(material):

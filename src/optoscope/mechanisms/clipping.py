@@ -15,28 +15,22 @@ gradients get there. A decay of squared gradients near 0 is a kind of clipping.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
 from optoscope.mechanisms._material import Material
+from optoscope.mechanisms._onset import DEPARTURE, Onset, find_onset
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict
 
-#: Share of the tangent by which an update must depart from it at the threshold.
-DEPARTURE = 0.1
-#: Share within which the update must agree with its tangent somewhere below the threshold.
-_TANGENT = 0.02
-#: Share within which it must agree up to close before a corner, for the clipping to be hard.
-_STRAIGHT = 1e-3
 #: Smallest magnitude, relative to the largest, that rounding leaves its accuracy beside a state of that size.
 _SMALLEST = 1e-7
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ClippingVerdict(Verdict):
     """Clipping; `effect` is the share by which the update at the largest gradient falls short of its tangent.
 
@@ -81,7 +75,7 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     step = int(np.argmax(np.abs(material.learning_rates)))
     state = material.calm[step]
     tangent = None if material.rate_probe else float(material.learning_rates[step])
-    found = _Onset(None, None, 0.0)
+    found = Onset(None, None, 0.0)
     is_sign_like = False
     if not material.is_idle:
         if adaptation.kind == "squared gradient":
@@ -92,7 +86,7 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
             found = find_onset(lambda g: probe.gain(state, g) / tangent, grid)
         else:
             is_sign_like = True
-            found = _Onset(0.0, None, 1.0)
+            found = Onset(0.0, None, 1.0)
     threshold = found.threshold
     kind = "none" if threshold is None else "sign-like" if is_sign_like else "soft" if found.corner is None else "hard"
     updates = -grid * probe.gain(state, grid)
@@ -122,44 +116,6 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     )
 
 
-class _Onset(NamedTuple):
-    threshold: float | None
-    corner: float | None
-    shortfall: float  # share of the tangent that is missing at the largest gradient
-
-
-def find_onset(ratio: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> _Onset:
-    """Find where a gain, relative to that of small gradients, departs from 1 by `DEPARTURE`; and its corner.
-
-    Args:
-        ratio: the gain at several magnitudes over the tangent's slope.
-        grid: increasing magnitudes; the search starts at the first two neighbors where `ratio` is 1.
-    """
-    values = ratio(grid)
-    away = np.abs(values - 1)
-    near = away < _TANGENT
-    start = np.flatnonzero(near[1:] & near[:-1])
-    shortfall = float(1 - values[-1]) if np.isfinite(values[-1]) else 1.0
-    if not len(start):
-        return _Onset(None, None, shortfall)
-    beyond = np.flatnonzero(~(away[start[0] :] <= DEPARTURE))
-    if not len(beyond):
-        return _Onset(None, None, shortfall)
-    i = start[0] + int(beyond[0])
-    low, high = grid[i - 1], grid[i]
-    for _ in range(3):
-        fine = np.geomspace(low, high, 17)
-        inside = np.abs(ratio(fine[1:-1]) - 1)
-        outside = np.flatnonzero(~(inside <= DEPARTURE))
-        j = int(outside[0]) + 1 if len(outside) else len(fine) - 1
-        low, high = fine[j - 1], fine[j]
-    threshold = float(np.sqrt(low * high))
-    corner = threshold * (1 - DEPARTURE)
-    below = np.abs(ratio(corner * np.array([0.5, 0.97])) - 1)
-    is_hard = bool(np.all(below < _STRAIGHT) and values[min(i + 1, len(values) - 1)] < 1)
-    return _Onset(threshold, corner if is_hard else None, shortfall)
-
-
 def _normalized(material: Material, state: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     """Gain at a state, relative to that of small gradients, with the gradient's effect on its own gain divided out.
 
@@ -169,7 +125,7 @@ def _normalized(material: Material, state: np.ndarray, gradients: np.ndarray) ->
     smallest = _SMALLEST * material.high
     signed = np.concatenate([gradients, -gradients, [smallest, -smallest]])
     reached = probe.drive(signed[:, None], state)[0][:, 1]
-    centers = probe.centers(reached, 10 * material.high)
+    centers = probe.centers(reached, 1e4 * material.high)
     rates = probe.slope(reached, np.where(np.isfinite(centers), centers, 0.0))
     scaled = probe.update(state, signed) / rates
     ahead, behind = scaled[: len(gradients)], scaled[len(gradients) : -2]

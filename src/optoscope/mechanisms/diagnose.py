@@ -4,7 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optoscope._files import write_json
@@ -17,8 +20,11 @@ from optoscope.mechanisms.clipping import assess_clipping
 from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.schedule import assess_schedule
-from optoscope.optimizers import AbstractOptimizer, from_optax
+from optoscope.optimizers import AbstractOptimizer, GRUOptimizer, from_optax
 from optoscope.tasks import AbstractTask
+
+#: Summary of an optimizer whose update never changes.
+IDLE = "it does nothing: its update is the same whatever the gradients are"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +88,8 @@ def diagnose(
         optimizer: any component-wise rule; an optax transformation is taken through `from_optax`.
         task: where it runs; without one nothing is said about gradients that really occur.
         key: draws the test problems; key 0 if None.
-        gradients: the largest magnitude of gradients, or the smallest and the largest; if None that of the task, or
-            all magnitudes from 1e-8 to 1e8.
+        gradients: the largest magnitude of gradients, or the smallest and the largest. If None that of the task;
+            without a task all magnitudes from 1e-8 to 1e8, or for a network those around where it begins to saturate.
         untrained: the same network before meta-training: what it has too is not learned.
         num_steps: length of every run.
         name: what to call the optimizer.
@@ -104,11 +110,11 @@ def diagnose(
         task=task,
         key=jax.random.key(0) if key is None and task is not None else key,
         gradients=gradients,
-        untrained=untrained,
         num_steps=num_steps,
         name=name,
     )
-    return assess(material)
+    report = assess(material)
+    return report if untrained is None else _beside(report, untrained, num_steps)
 
 
 def assess(material: Material) -> MechanismReport:
@@ -124,7 +130,7 @@ def assess(material: Material) -> MechanismReport:
     return MechanismReport(
         optimizer=material.name,
         task=material.task,
-        summary=_summary(material, verdicts),
+        summary=_summary(material.is_idle, verdicts),
         verdicts=verdicts,
         gradients=[material.low, material.high],
         gradients_origin=material.origin,
@@ -132,9 +138,37 @@ def assess(material: Material) -> MechanismReport:
     )
 
 
-def _summary(material, verdicts):
-    if material.is_idle:
-        return "it does nothing: its update is the same whatever the gradients are"
+def _beside(report: MechanismReport, untrained: AbstractOptimizer, num_steps: int) -> MechanismReport:
+    """Add what the untrained network has; momentum that it has as well is not known to be learned."""
+    network = with_readout(untrained)
+    control = assess(gather(network, gradients=report.gradients, num_steps=num_steps))
+    verdicts = {}
+    for name, verdict in report.verdicts.items():
+        if name != "grouping":
+            effect = control.verdicts[name].effect
+            verdict = dataclasses.replace(verdict, untrained_effect=effect)
+            if name == "momentum" and verdict.verdict == "present" and effect >= verdict.effect:
+                reason = (
+                    f"{verdict.reason}; before meta-training it was {effect:.1%}, so nothing says that it is learned"
+                )
+                verdict = dataclasses.replace(verdict, verdict="undecided", summary="", reason=reason)
+        verdicts[name] = verdict
+    return dataclasses.replace(report, verdicts=verdicts, summary=_summary(report.summary == IDLE, verdicts))
+
+
+def with_readout(untrained: AbstractOptimizer) -> AbstractOptimizer:
+    """Return an untrained network that does something: with random readout weights where they are all 0."""
+    if not isinstance(untrained, GRUOptimizer) or np.any(np.asarray(untrained.readout_weights)):
+        return untrained
+    weights = np.random.default_rng(0).standard_normal(untrained.num_units) / np.sqrt(untrained.num_units)
+    return eqx.tree_at(
+        lambda network: network.readout_weights, untrained, jnp.asarray(weights, untrained.readout_weights.dtype)
+    )
+
+
+def _summary(is_idle, verdicts):
+    if is_idle:
+        return IDLE
     clauses = []
     for name, verdict in verdicts.items():
         if verdict.verdict == "present":

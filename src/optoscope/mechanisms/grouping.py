@@ -23,7 +23,7 @@ from optoscope.mechanisms._verdict import Verdict, short
 PRESENT, ABSENT = 0.1, 0.03
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class GroupingVerdict(Verdict):
     """Grouping; `effect` is the logarithm of the largest ratio between two groups' mean learning rates.
 

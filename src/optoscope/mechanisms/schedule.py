@@ -27,7 +27,7 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 PRESENT, ABSENT = 0.1, 0.03
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ScheduleVerdict(Verdict):
     """Schedule; `effect` is the logarithm of the largest ratio between two steps' learning rates.
 
