@@ -30,6 +30,15 @@ def shipped() -> dict[str, Path]:
     return {path.relative_to(zoo).with_suffix("").as_posix(): path for path in sorted(zoo.rglob("*.json"))}
 
 
+def shipped_for(task: str) -> tuple[str, ...]:
+    """Return the names of the learned optimizer and of the tuned baselines that come with the package for a task.
+
+    >>> shipped_for("rosenbrock")
+    ('rosenbrock', 'rosenbrock/adam', 'rosenbrock/momentum', 'rosenbrock/rmsprop')
+    """
+    return tuple(name for name in shipped() if name == task or name.startswith(f"{task}/"))
+
+
 def find(name_or_path: str | Path) -> Path:
     """Return the path of an artifact's two files without their endings.
 

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from optoscope._artifact_files import FORMAT, SCHEMA_VERSION, find, read_arrays, read_json
 from optoscope._artifact_files import ArtifactError as ArtifactError
 from optoscope._artifact_files import shipped as shipped
+from optoscope._artifact_files import shipped_for as shipped_for
 from optoscope._files import pack_arrays, write_json, write_whole
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.optimizers import get as get_optimizer

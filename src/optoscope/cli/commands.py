@@ -266,9 +266,7 @@ class Evaluate(_Computes):
         from optoscope import artifacts, tasks
 
         task = tasks.get(self.task)
-        names = self.optimizer or tuple(
-            name for name in artifacts.shipped() if name == self.task or name.startswith(f"{self.task}/")
-        )
+        names = self.optimizer or artifacts.shipped_for(self.task)
         if not names:
             raise ValueError(f"nothing ships for {self.task}; name the optimizers to evaluate.")
         _check_file(self.out, self.force)

@@ -3,6 +3,8 @@
 from optoscope.training.config import PRESETS as PRESETS
 from optoscope.training.config import MetaTrainConfig as MetaTrainConfig
 from optoscope.training.config import preset as preset
+from optoscope.training.costs import StepCosts as StepCosts
+from optoscope.training.costs import measure_costs as measure_costs
 from optoscope.training.evaluate import Comparison as Comparison
 from optoscope.training.evaluate import Evaluation as Evaluation
 from optoscope.training.evaluate import evaluate as evaluate
