@@ -6,9 +6,11 @@ a generator and the index of the example within its family.
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
-from optoscope.calibration.parts import Cell, Clip, ClipKind, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import Beside, Cell, Clip, ClipKind, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.optimizers import GRUOptimizer
 
 Builder = Callable[[np.random.Generator, int], Pipeline]
 
@@ -58,6 +60,12 @@ def _clock_without_effect(rng, i):
     """A clock that nobody hears: its factors are all 1."""
     parts = (Clock(np.ones(_TABLE)),) if i % 2 else (Drift([0.97, -0.5], [0.0, 0.0]),)
     return Pipeline(parts, _rate(rng))
+
+
+def _network_beside(rng, i):
+    """Gradient descent, and a random network that gradients drive and nobody reads."""
+    network = GRUOptimizer.create(16, key=jax.random.key(int(rng.integers(2**31))))
+    return Pipeline((Beside(network),), _rate(rng))
 
 
 # --- momentum ----------------------------------------------------------------------------------------------------------
@@ -239,6 +247,7 @@ FAMILIES: dict[str, tuple[int, Builder]] = {
     "hidden states": (4, _hidden_states),
     "hardly any memory": (4, _hardly_any_memory),
     "clock without effect": (2, _clock_without_effect),
+    "network beside": (4, _network_beside),
     "clipping beyond reach": (3, _clipping_beyond_reach),
     "heavy ball": (6, _heavy_ball),
     "Nesterov": (4, _nesterov),

@@ -289,6 +289,23 @@ class Cell(AbstractPart):
 
 
 @final
+class Beside(AbstractPart):
+    """An optimizer that runs along on the gradient, and that nobody reads: the signal passes unchanged.
+
+    Args:
+        optimizer: any one, such as a random network.
+    """
+
+    optimizer: AbstractOptimizer
+
+    def initial_state(self) -> Float[Array, " state"]:
+        return self.optimizer.initial_state()
+
+    def step(self, z: Float[Array, " state"], s: Scalar, g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
+        return self.optimizer.step(z, g)[0], s
+
+
+@final
 class Pipeline(AbstractOptimizer):
     """Parts in a row: `dx = -learning_rate * (last part of ... of first part of g)`.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.optimize
 
-from optoscope.calibration.parts import AbstractPart, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import AbstractPart, Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
 from optoscope.calibration.truth import AdaptationKind, Truth
 
 #: The forms of saturation at threshold 1, in the order of `Clip.kind`.
@@ -79,6 +79,8 @@ def _pass_through(part: AbstractPart, chain: _Chain, largest: float, num_steps: 
             if part.counts:
                 n = np.arange(1, num_steps + 2)
                 chain.schedule(np.sqrt(1 - float(part.decay) ** n), comes_to_rest=False)
+        case OddGain() if part.depth == 0:
+            pass
         case OddGain():
             chain.kind = "nonlinear odd"
             reached = float(part.decay) * np.tanh(largest / part.scale)
@@ -86,6 +88,8 @@ def _pass_through(part: AbstractPart, chain: _Chain, largest: float, num_steps: 
             # In the step that meets a large gradient the state moves a little already.
             moved = lambda g: (1 - float(part.decay)) * np.tanh(g / float(part.scale))
             chain.shares.append(lambda g: 1 - float(part.depth) * moved(g) ** 2)
+        case Beside():
+            pass
         case _:
             raise ValueError(f"nothing is known of a {type(part).__name__}.")
 

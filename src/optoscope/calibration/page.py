@@ -1,0 +1,123 @@
+"""The calibration as a page."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optoscope.calibration.calibrate import Calibration
+
+
+def calibration_page(calibration: "Calibration") -> str:
+    """Return the tables of a calibration as Markdown; `optoscope calibrate` writes it."""
+    made = calibration.provenance
+    versions = ", ".join(f"{name} {made['versions'][name]}" for name in ("optoscope", "jax", "optax"))
+    parts = [
+        "# How often `diagnose` is wrong",
+        "",
+        f"Made by `optoscope calibrate` from {calibration.num_optimizers} planted optimizers ({versions}); do not edit. "
+        "What is planted, and what counts as an error, is said in [calibration](calibration.md).",
+        "",
+        "## Error rates in the second half",
+        "",
+        _rates(calibration.rates["second"]),
+        "",
+        "Intervals are those of Clopper and Pearson, 95%. Each optimizer has its own units and coordinates.",
+        "",
+        "## Confusion in the second half",
+        "",
+        _confusion(calibration.confusion["second"]),
+        "",
+        "## Numbers in the second half",
+        "",
+        "Decays absolute, all else relative; schedules at their worst step. Numbers of imitating networks are compared "
+        "with those of the rule that they imitate, which they share only as far as their imitation goes.",
+        "",
+        _errors(calibration.errors["second"]),
+        "",
+        "## Thresholds, from the first half",
+        "",
+        _limits(calibration.limits),
+        "",
+        "## Everything that is wrong",
+        "",
+        *(f"- {half} half: {sentence}" for half, some in calibration.mistakes.items() for sentence in some),
+        *([] if any(calibration.mistakes.values()) else ["Nothing, in either half."]),
+        "",
+        "## Left undecided",
+        "",
+        *_undecided(calibration.cases),
+        "",
+        "## Networks that imitate rules",
+        "",
+        "Error of the worst of 256 sequences, root mean square over its steps relative to the rule's updates; at most "
+        f"{made['settings']['accepted_error']:.0%} is accepted:",
+        "",
+        _table(["rule", "error"], [[name, f"{fit:.2%}"] for name, fit in calibration.fits.items()]),
+        "",
+        "## All optimizers",
+        "",
+        _table(
+            ["optimizer", "states", "gradient unit", "what `diagnose` says"],
+            [[c["name"], c["num_states"], f"{1 / c['input_scale']:.1e}", c["summary"]] for c in calibration.cases],
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _rates(rates: dict[str, Any]) -> str:
+    rows = []
+    for mechanism, kinds in rates.items():
+        cells = [
+            f"{r['count']} of {r['of']} (at most {r['interval'][1]:.1%})" if r["of"] else "none" for r in kinds.values()
+        ]
+        rows.append([mechanism, *cells])
+    return _table(["mechanism", "false positives", "false negatives", "undecided"], rows)
+
+
+def _confusion(confusion: dict[str, Any]) -> str:
+    words = {"present": "planted", "faint": "faintly planted", "absent": "not planted"}
+    rows = [
+        [mechanism, words[expected], *counts.values()]
+        for mechanism, table in confusion.items()
+        for expected, counts in table.items()
+    ]
+    return _table(["mechanism", "truth", "found present", "found absent", "undecided"], rows)
+
+
+def _errors(errors: dict[str, Any]) -> str:
+    show = lambda value: "" if value is None else f"{value:.2g}"
+    rows = [
+        [name, e["number"], show(e["median"]), show(e["largest"]), e["bar"], e["beyond"]] for name, e in errors.items()
+    ]
+    return _table(["number", "compared", "median error", "largest error", "bar", "beyond it"], rows)
+
+
+def _limits(limits: dict[str, Any]) -> str:
+    rows = [
+        [mechanism, *(f"{v:.3g}" if isinstance(v, float) else v for v in (*list(limit.values())[:4],)), _yes(limit)]
+        for mechanism, limit in limits.items()
+    ]
+    return _table(
+        ["mechanism", "largest where not planted", "smallest where planted", "absent below", "present above", "fits"],
+        rows,
+    )
+
+
+def _yes(limit: dict[str, Any]) -> str:
+    return "yes" if limit["between"] else "no"
+
+
+def _undecided(cases: list[dict[str, Any]]) -> list[str]:
+    found = [
+        f"- {case['name']} ({case['half']} half): {mechanism}, of size {case['sizes'][mechanism]:.3g}; planted is "
+        f"{case['truth'][mechanism]:.3g}"
+        for case in cases
+        for mechanism, word in case["found"].items()
+        if word == "undecided"
+    ]
+    return found or ["Nothing."]
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> str:
+    escape = lambda cell: str(cell).replace("|", "\\|")
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(map(escape, row)) + " |" for row in rows)])
