@@ -61,7 +61,9 @@ def test_in_float64_it_agrees_to_rounding():
     gradients = np.random.default_rng(0).standard_normal((50, 6))
     with jax.enable_x64(True):
         h = jnp.tile(jnp.asarray(network.initial_state(), float), (6, 1))
-        updates = np.asarray(jax.jit(lambda h: jax.lax.scan(network.step_components, h, gradients)[1])(h))
+        updates = np.asarray(
+            jax.jit(lambda h: jax.lax.scan(lambda h, g: network.step_components(h, g), h, gradients)[1])(h)
+        )
     x = torch.zeros(6, dtype=torch.float64)
     optimizer = LearnedOptimizer([x], "linear_regression")
     for g, dx in zip(gradients, updates):

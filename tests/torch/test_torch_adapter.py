@@ -227,6 +227,14 @@ def test_many_components_in_a_loop_do_not_wait_for_each_other():
     assert run(jnp.zeros((200_000, 1)), jnp.ones(200_000))[-1].tolist() == [pytest.approx(2.71)]
 
 
+def test_64_bits_arrive_although_jax_may_call_from_a_thread_of_its_own():
+    optimizer = made("momentum")
+    run = jax.jit(lambda h: jax.lax.scan(lambda h, _: optimizer.step_components(h, h[:, 0]), h, length=3)[1])
+    with jax.enable_x64(True):
+        updates = run(jnp.full((50_000, 1), 1 / 3))  # outside, where it is waited for, 64 bits are off
+    assert np.unique(np.asarray(updates)[0]).tolist() == [-0.1 * (0.9 / 3 + 1 / 3)]
+
+
 def test_it_is_lifted_and_may_have_no_components():
     transformation = lift(made("adam"))
     params = {"a": jnp.ones((2, 2)), "b": jnp.ones(())}

@@ -117,7 +117,18 @@ def _on_the_host(function, rows, shape):
 
     if not isinstance(rows, Tracer):
         return jnp.asarray(call(rows))
-    return jax.pure_callback(call, jax.ShapeDtypeStruct(shape, rows.dtype), rows, vmap_method="expand_dims")
+    kind = np.dtype(rows.dtype)
+    num_words = kind.itemsize // 4
+
+    def call_in_words(words):
+        rows = np.ascontiguousarray(np.asarray(words)).view(kind)[..., 0]
+        return np.ascontiguousarray(call(rows))[..., None].view(np.uint32)
+
+    # Numbers travel as 32-bit words: JAX may call from a thread where 64-bit numbers are off and would be cut down.
+    words = jax.lax.bitcast_convert_type(rows, jnp.uint32).reshape(*rows.shape, num_words)
+    out = jax.ShapeDtypeStruct((*shape, num_words), jnp.uint32)
+    words = jax.pure_callback(call_in_words, out, words, vmap_method="expand_dims")
+    return jax.lax.bitcast_convert_type(words if num_words > 1 else words[..., 0], rows.dtype)
 
 
 def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_steps: int = 100_000) -> TorchOptimizer:
