@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._checks import check_number
-from optoscope._types import Array, ArrayLike, Float, Scalar
+from optoscope._types import Array, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -29,8 +29,8 @@ class Rescaled(AbstractOptimizer):
     """
 
     optimizer: AbstractOptimizer
-    input_scale: Float[ArrayLike, ""]
-    output_scale: Float[ArrayLike, ""]
+    input_scale: Float[np.ndarray, ""]
+    output_scale: Float[np.ndarray, ""]
 
     def __init__(self, optimizer: AbstractOptimizer, *, input_scale: float = 1.0, output_scale: float = 1.0):
         check_number("input_scale", input_scale, low=0, open_low=True, hint="1 passes the gradient on")
@@ -68,9 +68,9 @@ class InCoordinates(AbstractOptimizer):
     """
 
     optimizer: AbstractOptimizer
-    mixing: Float[ArrayLike, "state state"]
-    inverse: Float[ArrayLike, "state state"]
-    offset: Float[ArrayLike, " state"]
+    mixing: Float[np.ndarray, "state state"]
+    inverse: Float[np.ndarray, "state state"]
+    offset: Float[np.ndarray, " state"]
 
     def __init__(self, optimizer: AbstractOptimizer, *, mixing, offset):
         mixing, offset = np.asarray(mixing, np.float64), np.asarray(offset, np.float64)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from optoscope.calibration.parts import Beside, Cell, Clip, ClipKind, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
 from optoscope.optimizers import GRUOptimizer
 
 Builder = Callable[[np.random.Generator, int], Pipeline]
 
-_KINDS: tuple[ClipKind, ...] = ("hard", "soft", "algebraic")
+_KINDS: tuple[str, ...] = ("hard", "soft", "algebraic")
 #: Length of a table of factors; the last one is kept.
 _TABLE = 256
 
@@ -36,7 +36,7 @@ def _pick(values, i):
     return values[i % len(values)]
 
 
-# --- without any mechanism ---------------------------------------------------------------------------------------------
+# --- without any mechanism ------------------------------------------------------------------------------------------
 
 
 def _gradient_descent(rng, i):
@@ -68,7 +68,7 @@ def _network_beside(rng, i):
     return Pipeline((Beside(network),), _rate(rng))
 
 
-# --- momentum ----------------------------------------------------------------------------------------------------------
+# --- momentum -------------------------------------------------------------------------------------------------------
 
 
 def _heavy_ball(rng, i):
@@ -100,7 +100,7 @@ def _alternating(rng, i):
     return Pipeline((Memory([-_around(rng, 0.6), 0.2], [1.0, 0.0]),), _rate(rng))
 
 
-# --- clipping ----------------------------------------------------------------------------------------------------------
+# --- clipping -------------------------------------------------------------------------------------------------------
 
 
 def _clipping(rng, i):
@@ -117,7 +117,7 @@ def _sign_like(rng, i):
     return Pipeline((Clip(_pick(_KINDS, i), 10 ** rng.uniform(-3.2, -2.8)),), _rate(rng))
 
 
-# --- schedules ---------------------------------------------------------------------------------------------------------
+# --- schedules ------------------------------------------------------------------------------------------------------
 
 
 def warm_up(rng):
@@ -162,7 +162,7 @@ def _drift(rng, i):
     return Pipeline((Drift(*_drifts(rng, i)),), _rate(rng))
 
 
-# --- adaptation --------------------------------------------------------------------------------------------------------
+# --- adaptation -----------------------------------------------------------------------------------------------------
 
 
 def _rmsprop(rng, i):
@@ -194,7 +194,7 @@ def _cell(rng, i):
     return Pipeline((Cell(_decay(rng, _pick([0.5, 0.8, 0.9], i)), 10 ** rng.uniform(-1, -0.5)),), _rate(rng))
 
 
-# --- several at once ---------------------------------------------------------------------------------------------------
+# --- several at once ------------------------------------------------------------------------------------------------
 
 
 def _clip(rng, i):

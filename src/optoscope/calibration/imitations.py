@@ -7,6 +7,7 @@ weights beside this file; `train_imitations` made them.
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import optax
 import safetensors
 import safetensors.numpy
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from optoscope._checks import check_count
@@ -25,19 +27,21 @@ from optoscope.optimizers import GRUOptimizer
 
 #: Magnitudes of the gradients on which they are trained, and for which they are diagnosed.
 TRAINED_RANGE = (1e-2, 1.0)
-#: Largest error of an imitation that counts, of the sequence with the worst one: root mean square, relative to the rule's.
+#: Largest error of an imitation that counts, in its worst sequence: root mean square, relative to the rule's.
 ACCEPTED_ERROR = 0.03
 NUM_UNITS = 16
 _SHIPPED = Path(__file__).parent / "imitations.safetensors"
 _NUM_STEPS, _BATCH, _BLOCK = 96, 48, 100
 _KINDS = ("white noise", "constant", "alternating", "slow")
-#: Inputs of this size keep a network in the linear middle of its units; for a rule that saturates the first weights are
-#: larger by `_BOLD`.
-_INPUT_SCALE, _OUTPUT_SCALE, _BOLD = 0.3, 3.0, 3.0
+#: Inputs of this size keep a network near the linear middle of its units.
+_INPUT_SCALE, _OUTPUT_SCALE = 0.3, 3.0
+#: Sequences, and their length, on which one step of the second stage rests; new ones every few steps.
+_FEW, _SHORT, _RENEWED = 32, 64, 5
+#: Most rounds of it, while an imitation is not accepted.
+_ROUNDS = 3
 
 #: What is imitated, with updates of order 1 for gradients of order 1; all have one structure.
 RULES: dict[str, Pipeline] = {}
-_SATURATING: set[str] = set()
 
 
 def _rule(name, decays, weights, *, direct=0.0, threshold=1e6, drift=0.0, depth=0.0, copies=1):
@@ -47,8 +51,6 @@ def _rule(name, decays, weights, *, direct=0.0, threshold=1e6, drift=0.0, depth=
         OddGain(0.8, 0.3, depth),
         Drift([np.exp(-1 / 15)], [drift]),
     )
-    if threshold < TRAINED_RANGE[1]:
-        _SATURATING.add(name)
     for i in range(copies):
         RULES[f"{name} {i + 1}" if copies > 1 else name] = Pipeline(parts, 1.0)
 
@@ -99,21 +101,26 @@ def imitations() -> list[Imitation]:
 
 
 def train_imitations(
-    names: tuple[str, ...] = tuple(RULES), *, key: PRNGKeyArray, num_steps: int = 6000, path: Path | None = None
+    names: tuple[str, ...] = tuple(RULES),
+    *,
+    key: PRNGKeyArray,
+    num_steps: int = 4500,
+    num_refinements: int = 20,
+    path: Path | None = None,
 ) -> list[Imitation]:
-    """Train a network for each rule by regression (Adam, a learning rate that falls as a cosine).
+    """Train a network for each rule: Adam for all at once, then Levenberg and Marquardt's method for each.
 
     Args:
         names: from `RULES`.
         key: draws initial weights and gradients.
-        num_steps: of training.
+        num_steps: of Adam, with a learning rate that falls as a cosine.
+        num_refinements: steps of the second method in a round; there are more rounds while it is not good enough.
         path: where to keep the weights.
     """
     check_count("num_steps", num_steps, minimum=_BLOCK)
     rules = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *(RULES[n] for n in names))
     start_key, train_key, test_key = jax.random.split(key, 3)
-    bold = jnp.array([_BOLD if name in _SATURATING else 1.0 for name in names])
-    networks = jax.vmap(_untrained)(jax.random.split(start_key, len(names)), bold)
+    networks = jax.vmap(_untrained)(jax.random.split(start_key, len(names)))
     transformation = optax.chain(optax.clip(1.0), optax.adam(optax.cosine_decay_schedule(0.01, num_steps), b2=0.98))
     state = jax.vmap(transformation.init)(networks)
 
@@ -127,17 +134,84 @@ def train_imitations(
                 updates, state = transformation.update(gradient, state, network)
                 return optax.apply_updates(network, updates), state
 
-            return jax.vmap(one)(*carry, rules), None
+            networks, state = carry
+            return jax.vmap(one)(networks, state, rules), None
 
         return jax.lax.scan(step, (networks, state), jax.random.split(key, _BLOCK))[0]
 
     for number in range(num_steps // _BLOCK):
         networks, state = block(networks, state, jax.random.fold_in(train_key, number))
-    if path is not None:
-        arrays = {f: np.asarray(getattr(networks, f), np.float32) for f in _FIELDS}
-        write_whole(path, pack_arrays(arrays, {"names": json.dumps(list(names)), "num_steps": str(num_steps)}))
     single = [jax.tree.map(lambda leaf, i=i: leaf[i], networks) for i in range(len(names))]
+    single = [_refined_until_accepted(name, network, num_refinements) for name, network in zip(names, single)]
+    if path is not None:
+        keep(dict(zip(names, single)), path)
     return _measured(dict(zip(names, single)), key=test_key)
+
+
+def keep(networks: dict[str, GRUOptimizer], path: Path) -> None:
+    """Write the weights of networks to a file."""
+    arrays = {f: np.stack([np.asarray(getattr(net, f), np.float32) for net in networks.values()]) for f in _FIELDS}
+    write_whole(path, pack_arrays(arrays, {"names": json.dumps(list(networks))}))
+
+
+def _refined_until_accepted(name: str, network: GRUOptimizer, num_steps: int) -> GRUOptimizer:
+    for round_number in range(_ROUNDS):
+        network = refine(network, RULES[name], num_steps=num_steps, round_number=round_number)
+        [imitation] = _measured({name: network}, key=jax.random.key(9))
+        if imitation.is_accepted:
+            break
+    return network
+
+
+def refine(network: GRUOptimizer, rule: Pipeline, *, num_steps: int, round_number: int = 0) -> GRUOptimizer:
+    """Bring a network nearer to its rule by the method of Levenberg (1944) and Marquardt (1963).
+
+    Args:
+        network: that imitates the rule already.
+        rule: what it imitates.
+        num_steps: each solves one linear problem as large as the network.
+        round_number: each round has its own sequences.
+    """
+    weights, unravel = ravel_pytree(network)
+    weights, damping = np.asarray(weights, np.float64), 1e-3
+    for number in range(num_steps):
+        gradients = draw_sequences(jax.random.key(1000 * (round_number + 1) + number // _RENEWED), _FEW)[0][:_SHORT]
+        normal, slope, error = (np.asarray(a, np.float64) for a in _normal_equations(weights, unravel, rule, gradients))
+        while damping < 1e8:
+            scaled = damping * np.diag(np.diag(normal)) + 1e-9 * np.trace(normal) / len(weights) * np.eye(len(weights))
+            moved = weights - np.linalg.solve(normal + scaled, slope)
+            new_error = float(_squared_error(moved, unravel, rule, gradients))
+            if new_error < error:
+                weights, damping = moved, max(damping / 4, 1e-9)
+                break
+            damping *= 4
+    return unravel(jnp.asarray(weights, jnp.float32))
+
+
+def _residuals(weights, unravel, rule, gradients):
+    target = _run(rule, gradients)
+    size = jnp.sqrt(jnp.mean(target**2, axis=0)) + 1e-3
+    network = unravel(weights)
+
+    def step(h, g):
+        return jax.vmap(lambda h, g: network.step(h, g))(h, g)  # `step_components` has no forward mode
+
+    start = jnp.tile(network.initial_state(), (gradients.shape[1], 1))
+    return ((jax.lax.scan(step, start, gradients)[1] - target) / size).ravel() / np.sqrt(target.size)
+
+
+@eqx.filter_jit
+def _normal_equations(weights, unravel, rule, gradients):
+    weights = jnp.asarray(weights, jnp.float32)
+    residuals = _residuals(weights, unravel, rule, gradients)
+    jacobian = jax.jacfwd(_residuals)(weights, unravel, rule, gradients)
+    return jacobian.T @ jacobian, jacobian.T @ residuals, residuals @ residuals
+
+
+@eqx.filter_jit
+def _squared_error(weights, unravel, rule, gradients):
+    residuals = _residuals(jnp.asarray(weights, jnp.float32), unravel, rule, gradients)
+    return residuals @ residuals
 
 
 _FIELDS = (
@@ -152,14 +226,14 @@ _FIELDS = (
 
 
 def _network(arrays) -> GRUOptimizer:
-    weights = {field: jnp.asarray(arrays[field]) for field in _FIELDS}
+    weights: dict[str, Any] = {field: jnp.asarray(arrays[field]) for field in _FIELDS}
     return GRUOptimizer(**weights, input_scale=_INPUT_SCALE, output_scale=_OUTPUT_SCALE)
 
 
-def _untrained(key, bold):
+def _untrained(key):
     network = GRUOptimizer.create(NUM_UNITS, key=key, input_scale=_INPUT_SCALE, output_scale=_OUTPUT_SCALE)
-    readout = jax.random.normal(key, (NUM_UNITS,)) / NUM_UNITS**0.5 / bold
-    return eqx.tree_at(lambda n: (n.readout_weights, n.input_weights), network, (readout, bold * network.input_weights))
+    readout = jax.random.normal(key, (NUM_UNITS,)) / NUM_UNITS**0.5
+    return eqx.tree_at(lambda n: n.readout_weights, network, readout)
 
 
 def draw_sequences(key: PRNGKeyArray, number: int) -> tuple[Float[Array, "step run"], list[int]]:

@@ -97,8 +97,8 @@ class Rule:
 def find_rules() -> list[Rule]:
     """Return every public function of optax and optax.contrib that makes a gradient transformation.
 
-    A function counts if its annotation says so, or, where it has none, if calling it gives one. Rules that decay weights
-    unless told not to are there twice: as they are, and without.
+    A function counts if its annotation says so, or, where it has none, if calling it gives one. Rules that decay
+    weights unless told not to are there twice: as they are, and without.
     """
     rules = []
     for module in (optax, optax.contrib):

@@ -13,8 +13,8 @@ def calibration_page(calibration: "Calibration") -> str:
     parts = [
         "# How often `diagnose` is wrong",
         "",
-        f"Made by `optoscope calibrate` from {calibration.num_optimizers} planted optimizers ({versions}); do not edit. "
-        "What is planted, and what counts as an error, is said in [calibration](calibration.md).",
+        f"Made by `optoscope calibrate` from {calibration.num_optimizers} planted optimizers ({versions}); do not "
+        "edit. What is planted, and what counts as an error, is said in [calibration](calibration.md).",
         "",
         "## Error rates in the second half",
         "",

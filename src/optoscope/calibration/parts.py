@@ -5,20 +5,18 @@ made of the same kinds of parts share compiled code.
 """
 
 import abc
-from typing import Literal, final
+from typing import final
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_choice, check_count, check_number
-from optoscope._types import Array, ArrayLike, Complex, Float, Int, Scalar
+from optoscope._checks import check_choice, check_number
+from optoscope._types import Array, Complex, Float, Int, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
-ClipKind = Literal["hard", "soft", "algebraic"]
-GainKind = Literal["rmsprop", "adam", "adam corrected", "adagrad"]
-_CLIPS: tuple[ClipKind, ...] = ("hard", "soft", "algebraic")
-_GAINS: tuple[GainKind, ...] = ("rmsprop", "adam", "adam corrected", "adagrad")
+_CLIPS: tuple[str, ...] = ("hard", "soft", "algebraic")
+_GAINS: tuple[str, ...] = ("rmsprop", "adam", "adam corrected", "adagrad")
 
 
 class AbstractPart(eqx.Module):
@@ -29,9 +27,7 @@ class AbstractPart(eqx.Module):
         """Return the state before the first signal."""
 
     @abc.abstractmethod
-    def step(
-        self, z: Float[Array, " state"], s: Scalar, g: Scalar
-    ) -> tuple[Float[Array, " state"], Scalar]:
+    def step(self, z: Float[Array, " state"], s: Scalar, g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         """Process one signal.
 
         Args:
@@ -64,10 +60,10 @@ class Clip(AbstractPart):
         ValueError: for an unknown kind or a threshold that is not positive.
     """
 
-    kind: Int[ArrayLike, ""]
-    threshold: Float[ArrayLike, ""]
+    kind: Int[np.ndarray, ""]
+    threshold: Float[np.ndarray, ""]
 
-    def __init__(self, kind: ClipKind, threshold: float):
+    def __init__(self, kind: str, threshold: float):
         check_choice("kind of clipping", kind, _CLIPS)
         check_number("threshold", threshold, low=0, open_low=True, hint="try 1")
         self.kind = np.asarray(_CLIPS.index(kind), np.int32)
@@ -98,9 +94,9 @@ class Memory(AbstractPart):
         ValueError: if the two differ in length, or a magnitude is not below 1.
     """
 
-    decays: Complex[ArrayLike, " mode"]
-    weights: Complex[ArrayLike, " mode"]
-    direct: Float[ArrayLike, ""]
+    decays: Complex[np.ndarray, " mode"]
+    weights: Complex[np.ndarray, " mode"]
+    direct: Float[np.ndarray, ""]
 
     def __init__(self, decays, weights, direct: float = 0.0):
         self.decays = np.atleast_1d(np.asarray(decays, np.complex128))
@@ -130,7 +126,7 @@ class Clock(AbstractPart):
         factors: one per step.
     """
 
-    factors: Float[ArrayLike, " step"]
+    factors: Float[np.ndarray, " step"]
 
     def __init__(self, factors):
         self.factors = np.asarray(factors, np.float64)
@@ -147,7 +143,7 @@ class Clock(AbstractPart):
 
 @final
 class Drift(AbstractPart):
-    """A schedule without a counter: free modes `d_j' = rates_j d_j` from 1, passed on is `(1 + Re sum_j depths_j d_j) s`.
+    """A schedule that does not count: modes `d_j' = rates_j d_j` from 1, passed on is `(1 + Re sum_j depths_j d_j) s`.
 
     The factor of a step is read before the modes move. Rates below 1 in magnitude make warm-ups and decays that come
     to rest at the factor 1; a complex rate of magnitude 1 makes a cycle.
@@ -157,8 +153,8 @@ class Drift(AbstractPart):
         depths: one per rate.
     """
 
-    rates: Complex[ArrayLike, " mode"]
-    depths: Complex[ArrayLike, " mode"]
+    rates: Complex[np.ndarray, " mode"]
+    depths: Complex[np.ndarray, " mode"]
 
     def __init__(self, rates, depths):
         self.rates = np.atleast_1d(np.asarray(rates, np.complex128))
@@ -195,12 +191,12 @@ class Gain(AbstractPart):
         ValueError: for an unknown kind or a number out of range.
     """
 
-    kind: Int[ArrayLike, ""]
-    decay: Float[ArrayLike, ""]
-    eps: Float[ArrayLike, ""]
-    start: Float[ArrayLike, ""]
+    kind: Int[np.ndarray, ""]
+    decay: Float[np.ndarray, ""]
+    eps: Float[np.ndarray, ""]
+    start: Float[np.ndarray, ""]
 
-    def __init__(self, kind: GainKind, decay: float = 0.0, eps: float = 1e-5, start: float = 0.0):
+    def __init__(self, kind: str, decay: float = 0.0, eps: float = 1e-5, start: float = 0.0):
         check_choice("kind of gain", kind, _GAINS)
         check_number("decay", decay, low=0, high=1, hint="0.99 is customary")
         check_number("eps", eps, low=0, open_low=True, hint="try 1e-5")
@@ -230,7 +226,7 @@ class Gain(AbstractPart):
 
 @final
 class OddGain(AbstractPart):
-    """A gain that falls with an odd, saturating state: `c' = decay c + (1 - decay) tanh(g / scale)`, `s (1 - depth c'^2)`.
+    """A gain `1 - depth c'^2` that falls with an odd, saturating state `c' = decay c + (1 - decay) tanh(g / scale)`.
 
     The curve of its fixed points over constant gradients is the odd S-curve `tanh(g / scale)`.
 
@@ -240,9 +236,9 @@ class OddGain(AbstractPart):
         depth: share of the gain that is lost at the ends, in [0, 1).
     """
 
-    decay: Float[ArrayLike, ""]
-    scale: Float[ArrayLike, ""]
-    depth: Float[ArrayLike, ""]
+    decay: Float[np.ndarray, ""]
+    scale: Float[np.ndarray, ""]
+    depth: Float[np.ndarray, ""]
 
     def __init__(self, decay: float, scale: float, depth: float):
         check_number("decay", decay, low=0, high=1, hint="try 0.9")
@@ -271,8 +267,8 @@ class Cell(AbstractPart):
         scale: size at which it saturates.
     """
 
-    decay: Float[ArrayLike, ""]
-    scale: Float[ArrayLike, ""]
+    decay: Float[np.ndarray, ""]
+    scale: Float[np.ndarray, ""]
 
     def __init__(self, decay: float, scale: float):
         check_number("decay", decay, low=0, high=1, hint="try 0.9")
@@ -318,7 +314,7 @@ class Pipeline(AbstractOptimizer):
     """
 
     parts: tuple[AbstractPart, ...]
-    learning_rate: Float[ArrayLike, ""]
+    learning_rate: Float[np.ndarray, ""]
     clip_first: bool = eqx.field(static=True, default=False)
 
     def __init__(self, parts: tuple[AbstractPart, ...], learning_rate: float, *, clip_first: bool = False):

@@ -8,6 +8,7 @@ import numpy as np
 from optoscope._types import PRNGKeyArray
 from optoscope.calibration.disguise import Rescaled, in_random_coordinates
 from optoscope.calibration.families import ALWAYS_TOLD, FAMILIES
+from optoscope.calibration.parts import Pipeline
 from optoscope.calibration.truth import Truth
 from optoscope.calibration.truths import truth_of
 from optoscope.mechanisms._material import WINDOW
@@ -45,9 +46,7 @@ class Planted:
     output_scale: float
 
 
-def catalogue(
-    *, key: PRNGKeyArray, num_steps: int = 200, families: tuple[str, ...] = tuple(FAMILIES)
-) -> list[Planted]:
+def catalogue(*, key: PRNGKeyArray, num_steps: int = 200, families: tuple[str, ...] = tuple(FAMILIES)) -> list[Planted]:
     """Return the planted optimizers that are made by hand, with numbers drawn anew for each key.
 
     Every second one of a family comes without a range of gradients: all magnitudes are tried then, so that its
@@ -89,10 +88,15 @@ def disguise(
         num_steps: length of the runs by which it will be diagnosed.
         told: whether the range of gradients is told.
         truth: about `plain`; worked out from its parts if None.
+
+    Raises:
+        TypeError: if there is no truth and `plain` is no pipeline.
     """
     low, high = np.log10(UNITS)
     input_scale, output_scale = (float(10 ** rng.uniform(low, high)) for _ in range(2))
     if truth is None:
+        if not isinstance(plain, Pipeline):
+            raise TypeError(f"the truth about a {type(plain).__name__} has to be given; only a Pipeline's follows.")
         largest = RANGE[1] if told else WINDOW[1] * input_scale
         truth = truth_of(plain, largest=largest, num_steps=num_steps, departure=DEPARTURE)
     scaled = Rescaled(plain, input_scale=input_scale, output_scale=output_scale)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import scipy.optimize
@@ -16,7 +17,7 @@ _SOFT = 1
 
 @dataclasses.dataclass
 class _Chain:
-    """What the parts so far make of a small gradient, and which share of its tangent remains of a large one's update."""
+    """What the parts so far make of a small gradient, and how much of the tangent is left at a large one."""
 
     decays: list[complex]
     weights: list[complex]
@@ -136,7 +137,7 @@ def _with_leverage(decays, weights):
 def _cell_adaptation(cell: Cell, largest: float) -> float:
     """Logarithm of the slope's fall at g = 0 from the cell's rest to its fixed point under the largest gradient."""
     decay, drive = float(cell.decay), largest / float(cell.scale)
-    state = scipy.optimize.brentq(lambda c: np.tanh(decay * c + drive) - c, 0, 1)
+    state = _root(lambda c: np.tanh(decay * c + drive) - c, 0, 1)
     return float(-np.log(1 - np.tanh(decay * state) ** 2))
 
 
@@ -144,8 +145,12 @@ def _threshold(shortfall: Callable[[float], float], departure: float, largest: f
     """The gradient at which a monotonic shortfall reaches the departure; None if that is beyond the largest one."""
     if shortfall(largest) <= departure:
         return None
-    logarithm = scipy.optimize.brentq(lambda u: shortfall(np.exp(u)) - departure, -40, np.log(largest), xtol=1e-12)
+    logarithm = _root(lambda u: shortfall(np.exp(u)) - departure, -40, np.log(largest))
     return float(np.exp(logarithm))
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return cast("float", scipy.optimize.brentq(function, low, high, xtol=1e-12))
 
 
 def _saturation(kind: int, threshold: float) -> Callable[[float], float]:

@@ -52,8 +52,16 @@ class Calibrate(_Computes):
                 [name, *_counts(r["false positive"]), *_counts(r["false negative"]), r["undecided"]["count"]]
                 for name, r in result.rates[half].items()
             ]
-            columns = ["mechanism", "false positives", "of", "interval", "false negatives", "of planted", "its interval"]
-            out.table(f"Verdicts, {half} half", [*columns, "undecided"], rows)
+            columns = [
+                "mechanism",
+                "false positives",
+                "of",
+                "interval",
+                "false negatives",
+                "of planted",
+                "its interval",
+            ]
+            out.table(f"Verdicts, {half} half", columns, rows)
             out.table(
                 f"Numbers, {half} half",
                 ["number", "compared", "median error", "largest", "bar", "beyond"],
