@@ -1,6 +1,8 @@
-"""Everything that the paper's figures show, computed in one place: figures only draw."""
+"""Everything that figures and claims rest on, computed in one place: both only read it."""
 
 import dataclasses
+import functools
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,54 +10,66 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Complex, Float, Int
 
 from optoscope import artifacts, tasks
 from optoscope._choices import check_choice
 from optoscope._provenance import provenance
-from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import (
     Anatomy,
     MetaTrainingModes,
+    SingleMode,
     Visits,
     dissect,
     modes_through_meta_training,
+    run_single_mode,
     visit,
 )
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
-from optoscope.dynamics import Modes, UpdateFunction, update_function
-from optoscope.optimizers import GradientDescent, Momentum, RMSProp, from_optax
-from optoscope.tasks import (
-    AbstractTask,
-    LinearRegression,
-    LinearRegressionProblem,
-    Rosenbrock,
-    TwoMoons,
-    name_of,
-)
-from optoscope.tasks._images import AbstractImageTask
+from optoscope.dynamics import UpdateFunction, update_function
+from optoscope.information import Information, KnownUpdates, describe_problems, known_updates
+from optoscope.optimizers import AbstractOptimizer
+from optoscope.tasks import AbstractTask
 from optoscope.tasks._network import num_params_of
 from optoscope.training.evaluate import Evaluation, evaluate
-from optoscope.training.objective import Purpose, sample_problems
+from optoscope.training.objective import meta_objective
 from optoscope.training.recipes import BASELINES
 
 #: Worst-case optimal heavy ball for curvatures in [1e-3, 1]: learning rate and decay (Polyak, 1964; App. B).
 OPTIMAL_MOMENTUM = (3.7585, 0.8811)
+#: The paper's tasks, in its order.
+PAPER_TASKS = ("linear_regression", "rosenbrock", "two_moons", "mnist")
+#: Those whose parameters are a network's, the paper's own example of most network figures first.
+NETWORKS = ("mnist", "two_moons")
+#: Test problems of tasks with more parameters than the first number are at most as many as the second: a problem of
+#: MNIST takes as long as 10,000 of linear regression.
+BOUNDS = ((1_000, 32), (20_000, 16))
+#: The optimizer that recovers momentum, and its task (App. B).
+MOMENTUM_LIKE = ("momentum_like", "linear_regression")
 
 _Report = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What a figure draws: parts of a `Study`, and the tasks without which it does not exist (any task if empty)."""
+    """What a figure draws.
 
-    parts: tuple[str, ...]
+    Attributes:
+        parts: of a `Study`.
+        tasks: without which it does not exist; it shows all tasks of a study if empty.
+        any_of: of these tasks it shows the ones that a study has, and needs one.
+    """
+
+    parts: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+
+    def shown(self, task_names: Collection[str]) -> tuple[str, ...]:
+        """Return the tasks that the figure shows, of those that there are."""
+        return self.tasks or tuple(name for name in self.any_of or task_names if name in task_names)
 
 
-#: The figures of the paper that can be drawn, and what each needs.
+#: The figures of the paper, and what each needs.
 FIGURES: dict[int, Needs] = {
     1: Needs(("evaluations", "information")),
     2: Needs(("known_updates",)),
@@ -63,148 +77,47 @@ FIGURES: dict[int, Needs] = {
     4: Needs(("anatomies",), ("rosenbrock",)),
     5: Needs(("anatomies", "tuned"), ("linear_regression",)),
     6: Needs(("anatomies", "tuned"), ("rosenbrock",)),
+    7: Needs(("anatomies",), any_of=NETWORKS),
     8: Needs(("anatomies",)),
+    9: Needs(("anatomies",), any_of=NETWORKS),
     10: Needs(("anatomies",)),
     11: Needs(("anatomies", "tuned")),
     12: Needs(("anatomies", "tuned")),
+    13: Needs(("anatomies",), any_of=NETWORKS),
     14: Needs(("momentum_like", "tuned"), ("linear_regression",)),
     15: Needs(("meta_training", "tuned"), ("linear_regression",)),
+    16: Needs(),
     17: Needs(("evaluations",)),
     18: Needs(("tuned",), ("linear_regression",)),
     19: Needs(("tuned",), ("rosenbrock",)),
     20: Needs(("tuned",), ("two_moons",)),
     21: Needs(("tuned",), ("mnist",)),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class ConditionNumbers(Result):
-    """Condition numbers of random problems (bottom of Fig. 1a).
-
-    Attributes:
-        values: largest over smallest eigenvalue of each problem's Hessian.
-        provenance: who made it.
-    """
-
-    values: Float[np.ndarray, " problem"]
-    provenance: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class LossSurface(Result):
-    """The loss over a plane, and where runs start (bottom of Fig. 1b).
-
-    Attributes:
-        x, y: the coordinates.
-        losses: loss at each.
-        starts: starts of random problems.
-        provenance: who made it.
-    """
-
-    x: Float[np.ndarray, " x"]
-    y: Float[np.ndarray, " y"]
-    losses: Float[np.ndarray, "y x"]
-    starts: Float[np.ndarray, "problem two"]
-    provenance: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class LabeledPoints(Result):
-    """A dataset in the plane (bottom of Fig. 1c).
-
-    Attributes:
-        points: coordinates.
-        labels: -1 or 1.
-        provenance: who made it.
-    """
-
-    points: Float[np.ndarray, "example 2"]
-    labels: Float[np.ndarray, " example"]
-    provenance: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture(Result):
-    """The layers of a convolutional network (bottom of Fig. 1d).
-
-    Attributes:
-        shapes: height, width and channels of the input and of what each convolution puts out.
-        num_classes: outputs of the dense layer.
-        kernel_size: of every convolution.
-        num_params: parameters in all.
-        provenance: who made it.
-    """
-
-    shapes: Int[np.ndarray, "layer 3"]
-    num_classes: int
-    kernel_size: int
-    num_params: int
-    provenance: dict[str, Any]
-
-
-#: What a task's problems look like.
-Information = ConditionNumbers | LossSurface | LabeledPoints | Architecture
-
-
-@dataclasses.dataclass(frozen=True)
-class KnownUpdates:
-    """Update functions of hand-designed rules at several of their states (Fig. 2).
-
-    Attributes:
-        gradient_descent, gradient_clipping: one curve, for they have no state.
-        momentum: one curve per velocity.
-        rmsprop: one curve per accumulated squared gradient.
-    """
-
-    gradient_descent: UpdateFunction
-    gradient_clipping: UpdateFunction
-    momentum: UpdateFunction
-    rmsprop: UpdateFunction
-
-
-@dataclasses.dataclass(frozen=True)
-class SingleMode(Result):
-    """The leading mode of an optimizer, running alone, beside the whole optimizer (App. B.1).
-
-    Attributes:
-        modes: indices of the mode, and of its conjugate if it is complex.
-        decays, learning_rates: its numbers.
-        updates: those of the whole optimizer on test problems.
-        driven_updates: those of the mode alone, fed the gradients that the whole optimizer met.
-        r_squared: share of the variance of `updates` explained by those of the mode alone, running by itself on the
-            same problems; NaN if a run diverged.
-        driven_r_squared: the same for `driven_updates`.
-        evaluation: `momentum_like`, `single_mode` and tuned `momentum` on the same problems.
-        provenance: who made it.
-    """
-
-    modes: Int[np.ndarray, " mode"]
-    decays: Complex[np.ndarray, " mode"]
-    learning_rates: Complex[np.ndarray, " mode"]
-    updates: Float[np.ndarray, "trajectory step"]
-    driven_updates: Float[np.ndarray, "trajectory step"]
-    r_squared: float
-    driven_r_squared: float
-    evaluation: Evaluation
-    provenance: dict[str, Any]
+#: Parts without a task of their own.
+_ALONE = ("known_updates", "momentum_like", "meta_training")
+#: What claims rest on.
+CLAIM_PARTS = ("evaluations", "anatomies", "linearized", "seeds", "momentum_like", "meta_training")
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """All results behind the figures. Parts that were not asked for are empty.
+    """All results behind figures and claims. Parts that were not asked for are empty.
 
     Attributes:
         tasks: names, in the order of the columns.
         trained: task -> learned optimizer.
-        tuned: task -> rule -> tuned optimizer.
+        tuned: task -> rule -> tuned optimizer; also of tasks for which there is no learned optimizer.
         evaluations: task -> `learned` and the baselines on the same test problems.
         anatomies: task -> the learned optimizer taken apart.
+        linearized: task -> `learned` and the `linearized` optimizer, run by itself on the same test problems.
+        seeds: task -> name -> update function at the initial state of optimizers from other seeds.
         information: task -> what its problems look like, where there is a picture of it.
         known_updates: hand-designed rules.
         momentum_like: the optimizer that recovers momentum (App. B).
         momentum_like_anatomy: the same, taken apart on linear regression.
         single_mode: its leading mode, running alone.
         meta_training: name of a learned optimizer -> its modes through meta-training.
+        meta_training_tasks: name of a learned optimizer -> its task.
         provenance: who made it.
     """
 
@@ -213,22 +126,57 @@ class Study:
     tuned: dict[str, dict[str, TunedOptimizer]]
     evaluations: dict[str, Evaluation]
     anatomies: dict[str, Anatomy]
+    linearized: dict[str, Evaluation]
+    seeds: dict[str, dict[str, UpdateFunction]]
     information: dict[str, Information]
     known_updates: KnownUpdates | None
     momentum_like: TrainedOptimizer | None
     momentum_like_anatomy: Anatomy | None
     single_mode: SingleMode | None
     meta_training: dict[str, MetaTrainingModes]
+    meta_training_tasks: dict[str, str]
     provenance: dict[str, Any]
 
 
-def figures_for(task_names: Collection[str]) -> list[int]:
+def tasks_with_optimizers(source: str | Path | None = None) -> tuple[str, ...]:
+    """Return the paper's tasks for which there are a learned optimizer and all baselines, in the paper's order.
+
+    >>> tasks_with_optimizers()[:2]
+    ('linear_regression', 'rosenbrock')
+    """
+    there = _artifact_names(source)
+    return tuple(name for name in PAPER_TASKS if {name, *(f"{name}/{rule}" for rule in BASELINES)} <= set(there))
+
+
+def figures_for(task_names: Collection[str], tuned_names: Collection[str] = ()) -> list[int]:
     """Return the numbers of the figures that exist for some tasks.
 
-    >>> 6 in figures_for(["linear_regression"])
-    False
+    Args:
+        task_names: tasks with learned optimizers.
+        tuned_names: tasks with tuned baselines only.
+
+    >>> 6 in figures_for(["linear_regression"]), 20 in figures_for(["linear_regression"], ["two_moons"])
+    (False, True)
     """
-    return [number for number, needs in FIGURES.items() if set(needs.tasks) <= set(task_names)]
+
+    def exists(needs: Needs) -> bool:
+        there = {*task_names, *tuned_names} if needs.parts == ("tuned",) else set(task_names)
+        return set(needs.tasks) <= there and (not needs.any_of or bool(there.intersection(needs.any_of)))
+
+    return [number for number, needs in FIGURES.items() if exists(needs)]
+
+
+def tasks_with_baselines(source: str | Path | None = None) -> tuple[str, ...]:
+    """Return the paper's tasks for which there are all tuned baselines."""
+    there = set(_artifact_names(source))
+    return tuple(name for name in PAPER_TASKS if {f"{name}/{rule}" for rule in BASELINES} <= there)
+
+
+def bounded_problems(task: AbstractTask, num_problems: int, *, at_most: int | None = None) -> int:
+    """Return the number of test problems of a task: fewer where one takes long (`BOUNDS`)."""
+    params = num_params_of(jax.eval_shape(task.sample, jax.random.key(0)).initial_params)
+    limits = [most for size, most in BOUNDS if params > size]
+    return min([num_problems, *limits] + ([] if at_most is None or not limits else [at_most]))
 
 
 def make_study(
@@ -238,16 +186,20 @@ def make_study(
     num_problems: int = 64,
     source: str | Path | None = None,
     figures: Collection[int] | None = None,
+    claims: bool = False,
+    tuned_names: Sequence[str] = (),
     report: _Report | None = None,
 ) -> Study:
-    """Load artifacts and compute everything that figures show.
+    """Load artifacts and compute everything that figures and claims show.
 
     Args:
-        task_names: names of tasks.
+        task_names: names of tasks that have learned optimizers.
         key: draws test problems.
-        num_problems: number of test problems; the paper uses 64.
+        num_problems: number of test problems; the paper uses 64. Network tasks have fewer (`BOUNDS`).
         source: directory with artifacts in the layout of the shipped ones, which are used if None.
         figures: compute only what these figures need; all of them if None.
+        claims: whether to compute what claims need as well.
+        tuned_names: tasks of which only tuned baselines are loaded, besides.
         report: called with what is being done, how much is done and how much there is.
 
     Returns:
@@ -259,177 +211,148 @@ def make_study(
     """
     for name in task_names:
         check_choice("task", name, tasks.TASKS)
-    possible = figures_for(task_names)
+    baselines = tuple(dict.fromkeys((*task_names, *tuned_names)))
+    possible = figures_for(task_names, baselines)
     for number in figures or ():
         check_choice(f"figure for {', '.join(task_names)}", str(number), map(str, possible))
     wanted = possible if figures is None else list(figures)
-    work = _plan(task_names, wanted)
+    work = _plan(task_names, wanted, claims)
+    made = _Maker(source, key, num_problems, {name: {} for name in baselines})
+    made.trained = {name: made.load(name) for name in task_names}
+    made.tuned = {name: {rule: made.load(f"{name}/{rule}") for rule in BASELINES} for name in baselines}
     say = report or (lambda what, done, total: None)
-
-    def load(name: str) -> Any:
-        return artifacts.load(name if source is None else Path(source) / f"{name}.json")
-
-    trained: dict[str, TrainedOptimizer] = {name: load(name) for name in task_names}
-    tuned: dict[str, dict[str, TunedOptimizer]] = {
-        name: {rule: load(f"{name}/{rule}") for rule in BASELINES} for name in task_names
-    }
-    recovered: TrainedOptimizer | None = None
-    if {"momentum_like", "meta_training"} & {part for part, _ in work}:
-        recovered = load("momentum_like")
-
-    def dissect_one(one: TrainedOptimizer) -> Anatomy:
-        task, untrained = tasks.get(one.task), one.snapshot(0)
-        return dissect(one.optimizer, task, key=key, untrained=untrained, num_problems=num_problems)
-
     found: dict[tuple[str, str], Any] = {}
     for done, (part, name) in enumerate(work):
         say(f"{part} {name}".replace("_", " ").strip(), done, len(work))
-        if part == "evaluations":
-            rules = {"learned": trained[name].optimizer} | {rule: one.optimizer for rule, one in tuned[name].items()}
-            found[part, name] = evaluate(tasks.get(name), rules, num_problems=num_problems, key=key)
-        elif part == "anatomies":
-            found[part, name] = dissect_one(trained[name])
-        elif part == "information":
-            found[part, name] = describe_problems(tasks.get(name), key=key)
-        elif part == "known_updates":
-            found[part, name] = known_updates()
-        elif part == "meta_training" and recovered:
-            found[part, name] = {"momentum_like": modes_through_meta_training(recovered)}
-        elif part == "momentum_like" and recovered:
-            anatomy, momentum = dissect_one(recovered), tuned[recovered.task]["momentum"]
-            single_mode = run_single_mode(recovered, anatomy, momentum, key=key, num_problems=num_problems)
-            found[part, name] = (anatomy, single_mode)
+        found[part, name] = getattr(made, part)(name) if name else getattr(made, part)()
     say("study", len(work), len(work))
 
     def of_tasks(part: str) -> dict[str, Any]:
         return {name: found[part, name] for name in task_names if found.get((part, name)) is not None}
 
-    anatomy, single_mode = found.get(("momentum_like", ""), (None, None))
+    recovered, anatomy, single_mode = found.get(("momentum_like", ""), (None, None, None))
+    through = found.get(("meta_training", ""), {})
     return Study(
         tasks=tuple(task_names),
-        trained=trained,
-        tuned=tuned,
+        trained=made.trained,
+        tuned=made.tuned,
         evaluations=of_tasks("evaluations"),
         anatomies=of_tasks("anatomies"),
+        linearized=of_tasks("linearized"),
+        seeds=of_tasks("seeds"),
         information=of_tasks("information"),
         known_updates=found.get(("known_updates", "")),
         momentum_like=recovered,
         momentum_like_anatomy=anatomy,
         single_mode=single_mode,
-        meta_training=found.get(("meta_training", ""), {}),
+        meta_training=through,
+        meta_training_tasks={name: made.load(name).task for name in through},
         provenance=provenance(tasks=list(task_names), num_problems=num_problems, source=str(source or "shipped")),
     )
 
 
-def _plan(task_names: Sequence[str], wanted: Collection[int]) -> list[tuple[str, str]]:
+class _Maker:
+    """Makes the parts of a study; what several of them need is made once."""
+
+    def __init__(self, source, key, num_problems, tuned):
+        self.source, self.key, self.num_problems = source, key, num_problems
+        self.trained: dict[str, TrainedOptimizer] = {}
+        self.tuned: dict[str, dict[str, TunedOptimizer]] = tuned
+
+    @functools.cache  # noqa: B019 (lives as long as a study is being made)
+    def load(self, name: str) -> Any:
+        return artifacts.load(name if self.source is None else Path(self.source) / f"{name}.json")
+
+    def _problems(self, name: str, **bound: int) -> int:
+        return bounded_problems(tasks.get(name), self.num_problems, **bound)
+
+    @functools.cache  # noqa: B019
+    def _visits(self, name: str) -> Visits:
+        return visit(self.trained[name].optimizer, tasks.get(name), key=self.key, num_problems=self._problems(name))
+
+    @functools.cache  # noqa: B019
+    def anatomies(self, name: str) -> Anatomy:
+        return self._dissect(self.trained[name], self._visits(name))
+
+    def _dissect(self, one: TrainedOptimizer, visits: Visits) -> Anatomy:
+        return dissect(one.optimizer, tasks.get(one.task), key=self.key, untrained=one.snapshot(0), visits=visits)
+
+    def evaluations(self, name: str) -> Evaluation:
+        return self._beside_learned(name, {rule: one.optimizer for rule, one in self.tuned[name].items()})
+
+    def linearized(self, name: str) -> Evaluation | None:
+        """The linearized optimizer run by itself; None if one of its modes grows."""
+        modes = self.anatomies(name).modes
+        if not (np.abs(modes.decays) < 1).all():
+            return None
+        return self._beside_learned(name, {"linearized": modes.as_optimizer()}, self._problems(name, at_most=8))
+
+    def _beside_learned(self, name, others: dict[str, AbstractOptimizer], num_problems: int | None = None):
+        """Evaluate some optimizers on the problems on which the learned one ran already."""
+        losses = self._visits(name).losses[: num_problems or None]
+        problems = num_problems or self._problems(name)
+        if problems != self._problems(name):  # fewer problems are other problems
+            rules = {"learned": self.trained[name].optimizer} | others
+            return evaluate(tasks.get(name), rules, num_problems=problems, num_steps=losses.shape[1] - 1, key=self.key)
+        made = evaluate(tasks.get(name), others, num_problems=problems, num_steps=losses.shape[1] - 1, key=self.key)
+        objectives = np.asarray(meta_objective(jnp.asarray(losses)), np.float64)[None]
+        return Evaluation(
+            names=["learned", *made.names],
+            task=made.task,
+            losses=np.concatenate([losses[None], made.losses]),
+            objectives=np.concatenate([np.where(np.isfinite(objectives), objectives, np.inf), made.objectives]),
+            provenance=made.provenance,
+        )
+
+    def seeds(self, name: str) -> dict[str, UpdateFunction]:
+        others = [other for other in _artifact_names(self.source) if re.fullmatch(rf"{name}_seed\d+", other)]
+        gradients = self.anatomies(name).initial_update.gradients
+        rules = {other: self.load(other).optimizer for other in others}
+        return {n: update_function(rule, np.asarray(rule.initial_state()), gradients) for n, rule in rules.items()}
+
+    def information(self, name: str) -> Information | None:
+        return describe_problems(tasks.get(name), key=self.key)
+
+    def known_updates(self) -> KnownUpdates:
+        return known_updates()
+
+    def momentum_like(self) -> tuple[TrainedOptimizer, Anatomy, SingleMode]:
+        recovered = self.load(MOMENTUM_LIKE[0])
+        visits = visit(recovered.optimizer, tasks.get(recovered.task), key=self.key, num_problems=self.num_problems)
+        anatomy, momentum = self._dissect(recovered, visits), self.tuned[recovered.task]["momentum"]
+        single = run_single_mode(
+            recovered, anatomy.modes, visits, momentum, key=self.key, num_problems=self.num_problems
+        )
+        return recovered, anatomy, single
+
+    def meta_training(self) -> dict[str, MetaTrainingModes]:
+        names = [name for name in _artifact_names(self.source) if "/" not in name]
+        first = (MOMENTUM_LIKE[0], *PAPER_TASKS)
+        names.sort(key=lambda name: (first.index(name) if name in first else len(first), name))
+        loaded = {name: self.load(name) for name in names}
+        kept = {n: one for n, one in loaded.items() if one.task in self.trained and len(one.snapshot_steps) > 1}
+        return {name: modes_through_meta_training(one) for name, one in kept.items()}
+
+
+def _artifact_names(source: str | Path | None) -> list[str]:
+    """Names of all artifacts, in the layout of the shipped ones."""
+    if source is None:
+        return list(artifacts.shipped())
+    root = Path(source)
+    paths = sorted([*root.glob("*.safetensors"), *root.glob("*/*.safetensors")])
+    return [path.relative_to(root).with_suffix("").as_posix() for path in paths if path.with_suffix(".json").exists()]
+
+
+def _plan(task_names: Sequence[str], wanted: Collection[int], claims: bool) -> list[tuple[str, str]]:
     """The parts to compute, each once: (part, task), with no task where a part has none."""
-    alone = ("known_updates", "momentum_like", "meta_training")
     work: dict[tuple[str, str], None] = {}
     for number in wanted:
-        for part in FIGURES[number].parts:
+        needs = FIGURES[number]
+        for part in needs.parts:
             if part != "tuned":
-                names = ("",) if part in alone else FIGURES[number].tasks or task_names
-                work |= dict.fromkeys((part, name) for name in names)
+                work |= dict.fromkeys((part, name) for name in (("",) if part in _ALONE else needs.shown(task_names)))
+    for part in CLAIM_PARTS if claims else ():
+        if part in _ALONE and MOMENTUM_LIKE[1] not in task_names:
+            continue
+        work |= dict.fromkeys((part, name) for name in (("",) if part in _ALONE else task_names))
     return list(work)
-
-
-def describe_problems(task: AbstractTask, *, key: PRNGKeyArray, num_problems: int = 4096) -> Information | None:
-    """Return what a task's problems look like; None for a task that has no such picture."""
-    made_by = provenance(task=name_of(task), num_problems=num_problems)
-    if isinstance(task, TwoMoons):
-        return LabeledPoints(np.asarray(task.inputs), np.asarray(task.signs), made_by)
-    if isinstance(task, AbstractImageTask):
-        *shapes, (num_classes,) = task.layer_shapes()
-        num_params = num_params_of(jax.eval_shape(task.sample, key).initial_params)
-        return Architecture(np.array(shapes), num_classes, task.kernel_size, num_params, made_by)
-    problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
-    if isinstance(task, LinearRegression):
-        assert isinstance(problems, LinearRegressionProblem)
-        roots = np.linalg.svd(np.asarray(problems.matrix, np.float64), compute_uv=False)
-        return ConditionNumbers((roots[:, 0] / roots[:, -1]) ** 2, made_by)
-    if isinstance(task, Rosenbrock):
-        x, y = np.linspace(-2.5, 2.5, 201), np.linspace(-1.5, 3.5, 201)
-        plane = jnp.stack(jnp.meshgrid(x, y), axis=-1)
-        first = jax.tree.map(lambda leaf: leaf[0], problems)
-        losses = np.asarray(jax.vmap(jax.vmap(lambda at: task.loss(first, at, keys[0])))(plane), np.float64)
-        starts = np.asarray(problems.initial_params, np.float64)
-        return LossSurface(x, y, losses, starts, made_by)
-    return None
-
-
-def known_updates() -> KnownUpdates:
-    """Compute the update functions of hand-designed rules, with the learning rate of the paper's Fig. 2.
-
-    >>> known_updates().momentum.updates.shape
-    (5, 121)
-    """
-    gradients = np.linspace(-1.5, 1.5, 121)
-    clipping = from_optax(optax.chain(optax.clip(0.75), optax.sgd(0.01)))
-    velocities = np.linspace(-1.0, 1.0, 5)[:, None]
-    squares = np.array([0.05, 0.2, 0.5, 1.0, 2.0])[:, None]
-    return KnownUpdates(
-        gradient_descent=update_function(GradientDescent(0.01), np.zeros(0), gradients),
-        gradient_clipping=update_function(clipping, np.asarray(clipping.initial_state()), gradients),
-        momentum=update_function(Momentum(0.01, 0.9), velocities, gradients),
-        rmsprop=update_function(RMSProp(0.01, 0.9), squares, gradients),
-    )
-
-
-def run_single_mode(
-    trained: TrainedOptimizer,
-    anatomy: Anatomy,
-    tuned_momentum: TunedOptimizer,
-    *,
-    key: PRNGKeyArray,
-    num_problems: int = 64,
-) -> SingleMode:
-    """Run the leading mode of an optimizer alone: does it do what the whole optimizer does?
-
-    Args:
-        trained: the whole optimizer.
-        anatomy: its anatomy, made with the same key and number of problems.
-        tuned_momentum: to compare with.
-        key: draws the test problems.
-        num_problems: number of test problems.
-    """
-    task = tasks.get(trained.task)
-    chosen = _with_conjugate(anatomy.modes)
-    single = anatomy.modes.as_optimizer(chosen)
-    rules = {"momentum_like": trained.optimizer, "single_mode": single, "momentum": tuned_momentum.optimizer}
-    num_steps = anatomy.visits.updates.shape[1]
-    alone = visit(single, task, key=key, num_problems=num_problems, num_steps=num_steps)
-    driven = _drive(anatomy.modes, chosen, anatomy.visits)
-    updates = anatomy.visits.updates.astype(np.float64)
-    return SingleMode(
-        modes=chosen,
-        decays=anatomy.modes.decays[chosen],
-        learning_rates=anatomy.modes.learning_rates[chosen],
-        updates=updates,
-        driven_updates=driven,
-        r_squared=_r_squared(updates, alone.updates) if alone.updates.shape == updates.shape else float("nan"),
-        driven_r_squared=_r_squared(updates, driven),
-        evaluation=evaluate(task, rules, num_problems=num_problems, num_steps=num_steps, key=key),
-        provenance=provenance(task=trained.task, num_problems=num_problems),
-    )
-
-
-def _with_conjugate(modes: Modes) -> np.ndarray:
-    leading = modes.decays[0]
-    if not leading.imag:
-        return np.array([0])
-    return np.array([0, 1 + int(np.argmin(np.abs(modes.decays[1:] - leading.conj())))])
-
-
-def _drive(modes: Modes, chosen: np.ndarray, visits: Visits) -> np.ndarray:
-    """Updates of some modes under given gradients: `dx_k = -Re sum_j,i alpha_j beta_j^i g_(k-i)` (App. C, eq. 6)."""
-    from scipy.signal import lfilter
-
-    gradients, updates = visits.gradients.astype(np.complex128), np.zeros(visits.gradients.shape)
-    for j in chosen:
-        updates -= np.real(lfilter([modes.learning_rates[j]], [1, -modes.decays[j]], gradients, axis=1))
-    return updates
-
-
-def _r_squared(target: np.ndarray, prediction: np.ndarray) -> float:
-    target = target.astype(np.float64)
-    return float(1 - ((target - prediction) ** 2).sum() / ((target - target.mean()) ** 2).sum())

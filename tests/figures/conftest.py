@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from optoscope import tasks
+from optoscope.anatomy import dissect
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.figure_data import make_study
 from optoscope.optimizers import GRUOptimizer
@@ -76,4 +78,16 @@ def zoo(tmp_path_factory):
 @pytest.fixture(scope="session")
 def study(zoo):
     names = ["linear_regression", "rosenbrock"]
-    return make_study(names, key=jax.random.key(0), num_problems=4, source=zoo)
+    return make_study(names, key=jax.random.key(0), num_problems=4, source=zoo, claims=True)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """The same network on a small two-moons task, whose parameters fall into groups."""
+    return dissect(
+        _trained("two_moons").optimizer,
+        tasks.get("two_moons(num_examples=16, widths=(3, 3, 3))"),
+        key=jax.random.key(0),
+        num_problems=4,
+        num_steps=12,
+    )

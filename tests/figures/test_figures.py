@@ -13,8 +13,11 @@ from optoscope.figure_data import figures_for
 from optoscope.figures import available, draw, performance, style
 from optoscope.figures._state_space import draw_spectrum, project
 from optoscope.figures.adaptation import draw_adaptation, draw_branch_updates, draw_s_curve
+from optoscope.figures.further_modes import draw_held, figure_9, figure_13
+from optoscope.figures.grouping import draw_group_rates, figure_7, group_colors
+from optoscope.figures.meta_training import draw_followed, draw_mode_paths
 from optoscope.figures.momentum import draw_shift
-from optoscope.figures.recovered_momentum import draw_mode_paths, draw_parameters
+from optoscope.figures.recovered_momentum import draw_parameters
 from optoscope.figures.schedules import draw_learning_rates
 from optoscope.figures.tuning import draw_samples, tuning_figure
 from optoscope.figures.update_functions import draw_gradient_density, draw_initial_update
@@ -35,7 +38,8 @@ def drawn(study):
 
 def test_every_figure_can_be_drawn_from_a_whole_study(study):
     assert available(study) == NUMBERS
-    assert NUMBERS == [1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 14, 15, 17, 18, 19]
+    assert NUMBERS == [1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 14, 15, 16, 17, 18, 19]
+    assert set(figures_for(["two_moons"])) >= {7, 9, 13, 20}
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -185,6 +189,42 @@ def test_modes_as_momentum(study, axes):
     assert len(draw_mode_paths(through, (3.0, 0.8), axes)["modes"].get_offsets()) == through.decays.size
 
 
+def test_followed_modes_are_lines_and_the_one_that_leads_stands_out(study, axes):
+    through = study.meta_training["momentum_like"]
+    values = np.abs(through.learning_rates)
+    artists = draw_followed(through.steps, values, 3.0, None, axes)
+    np.testing.assert_array_equal(artists["leading mode"].get_ydata(), values[:, 0])
+    assert artists["leading mode"].get_zorder() > artists["mode 2"].get_zorder()
+    assert set(study.meta_training) == {"momentum_like", "linear_regression", "rosenbrock"}
+    assert values[-1, 0] == values[-1].max()
+
+
+def test_network_figures_show_their_groups_modes_and_held_states(network, axes):
+    drawn = figure_7(network)
+    rates = network.groups.learning_rates
+    for i, name in enumerate(network.groups.groups):
+        np.testing.assert_array_equal(drawn.numbers["panels"]["c"]["series"][name]["y"], rates[i])
+        first = np.abs(network.visits.gradients[network.visits.group == i, 0])
+        assert drawn.numbers["panels"]["d"]["series"][f"{name}: median"]["x"][0] == pytest.approx(np.median(first))
+    assert len(set(map(tuple, group_colors(network.groups.groups)))) == len(network.groups.groups)
+    assert draw_group_rates(network.groups, axes)["layer 1 biases"].get_linestyle() == "--"
+    for figure in (figure_9, figure_13):
+        one = figure({"two_moons": network})
+        one.figure.draw_without_rendering()
+        assert "nan" not in one.caption and json.dumps(style.plain(one.numbers), allow_nan=False)
+    panels = figure_9({"two_moons": network}).numbers["panels"]
+    for i, shift in enumerate(network.shifts):
+        lines = list(panels[f"two_moons, b{i + 1}"]["series"].values())
+        np.testing.assert_array_equal([line["y"] for line in lines], shift.updates)
+    held = draw_held(network, axes, style.magnitude_norm(network.rest.held_learning_rates))["held states"]
+    np.testing.assert_array_equal(held.get_array(), network.rest.held_learning_rates[~network.rest.from_box])
+
+
+def test_figure_7_needs_groups(study):
+    with pytest.raises(ValueError, match="needs a network's layers"):
+        figure_7(study.anatomies["rosenbrock"])
+
+
 def test_single_mode_of_a_linear_system_explains_all(study):
     single = study.single_mode
     assert single.driven_updates.shape == single.updates.shape
@@ -249,13 +289,13 @@ def test_one_task_gives_one_column_and_fewer_figures(study):
     name = "linear_regression"
     parts = ("trained", "tuned", "evaluations", "anatomies", "information")
     one = dataclasses.replace(study, tasks=(name,), **{p: {name: getattr(study, p)[name]} for p in parts})
-    assert available(one) == [1, 2, 5, 8, 10, 11, 12, 14, 15, 17, 18]
+    assert available(one) == [1, 2, 5, 8, 10, 11, 12, 14, 15, 16, 17, 18]
     for number in (1, 8, 10, 11, 12, 17):
         draw(number, one).figure.draw_without_rendering()
     with pytest.raises(ValueError, match="unknown figure that this study can draw '3'"):
         draw(3, one)
-    with pytest.raises(ValueError, match="unknown figure '7'"):
-        draw(7, one)
+    with pytest.raises(ValueError, match="unknown figure '22'"):
+        draw(22, one)
 
 
 def test_a_study_of_one_figure_computes_only_what_it_needs(zoo):
@@ -268,7 +308,7 @@ def test_a_study_of_one_figure_computes_only_what_it_needs(zoo):
     study = make_study(
         names, key=jax.random.key(0), source=zoo, figures=[2, 18], report=lambda *args: said.append(args)
     )
-    assert available(study) == [2, 18, 19]
+    assert available(study) == [2, 16, 18, 19]
     assert said == [("known updates", 0, 1), ("study", 1, 1)]
     with pytest.raises(ValueError, match="unknown figure for rosenbrock '5'"):
         make_study(["rosenbrock"], key=jax.random.key(0), source=zoo, figures=[5])

@@ -1,9 +1,21 @@
 """One optimizer on one task, taken apart."""
 
+from optoscope.anatomy.groups import GroupPaths as GroupPaths
+from optoscope.anatomy.groups import group_paths as group_paths
+from optoscope.anatomy.linear import LinearUpdates as LinearUpdates
+from optoscope.anatomy.linear import linear_updates as linear_updates
 from optoscope.anatomy.meta_training import MetaTrainingModes as MetaTrainingModes
 from optoscope.anatomy.meta_training import modes_through_meta_training as modes_through_meta_training
+from optoscope.anatomy.rest import InputAttractors as InputAttractors
+from optoscope.anatomy.rest import Rest as Rest
+from optoscope.anatomy.rest import find_input_attractors as find_input_attractors
+from optoscope.anatomy.rest import let_rest as let_rest
 from optoscope.anatomy.shifts import ModeShift as ModeShift
 from optoscope.anatomy.shifts import mode_shift as mode_shift
+from optoscope.anatomy.single_mode import SingleMode as SingleMode
+from optoscope.anatomy.single_mode import run_single_mode as run_single_mode
+from optoscope.anatomy.thresholds import Thresholds as Thresholds
+from optoscope.anatomy.thresholds import find_thresholds as find_thresholds
 from optoscope.anatomy.visits import Visits as Visits
 from optoscope.anatomy.visits import choose_components as choose_components
 from optoscope.anatomy.visits import gradient_range as gradient_range

@@ -18,6 +18,7 @@ from optoscope.optimizers import AbstractOptimizer
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, sample_problems
+from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, devices_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Visits(Result):
         gradients: `g_k`.
         updates: `dx_k`.
         total_variance: variance of the states across trajectories at each iteration.
+        losses: `f_0 .. f_T` of every problem, also of those that diverged.
         num_components: trajectories per problem; they are consecutive.
         groups: names of the groups of parameters, such as `layer 1 weights`.
         group: index of each trajectory's group.
@@ -39,10 +41,20 @@ class Visits(Result):
     gradients: Float[np.ndarray, "trajectory step"]
     updates: Float[np.ndarray, "trajectory step"]
     total_variance: Float[np.ndarray, " step"]
+    losses: Float[np.ndarray, "problem loss"]
     num_components: int
     groups: list[str]
     group: Int[np.ndarray, " trajectory"]
     provenance: dict[str, Any]
+
+    @property
+    def num_problems(self) -> int:
+        """Number of problems whose runs did not diverge."""
+        return len(self.states) // self.num_components
+
+    def by_problem(self, values: np.ndarray) -> np.ndarray:
+        """Return an array [trajectory, ...] as [problem, component, ...]."""
+        return values.reshape(self.num_problems, self.num_components, *values.shape[1:])
 
 
 def visit(
@@ -71,9 +83,8 @@ def visit(
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     chosen, group, groups = choose_components(problems.initial_params, max_components, key)
     save = Save(states=True, gradients=True, updates=True, components=jnp.asarray(chosen))
-    run = _run(task, problems, keys, optimizer, save, num_steps)
-    # problem, component, step, ...
-    states, gradients, updates = (np.moveaxis(np.asarray(a), 2, 1) for a in (run.states, run.gradients, run.updates))
+    losses, *kept = _run(task, problems, keys, optimizer, save, num_steps, devices_for(num_problems))
+    states, gradients, updates = (np.moveaxis(np.asarray(a), 2, 1) for a in kept)  # problem, component, step, ...
     whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
     if not whole.any():
         raise ValueError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
@@ -83,6 +94,7 @@ def visit(
         gradients=gradients[whole].reshape(-1, num_steps),
         updates=updates[whole].reshape(-1, num_steps),
         total_variance=total_variance(states),
+        losses=np.asarray(losses),
         num_components=len(chosen),
         groups=groups,
         group=np.tile(group, int(whole.sum())),
@@ -96,8 +108,23 @@ def visit(
 
 
 @eqx.filter_jit
-def _run(task, problems, keys, optimizer, save, num_steps):
-    return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save)
+def _run(task, problems, keys, optimizer, save, num_steps, devices):
+    """Run on all problems, which are shared out over devices."""
+    data, structure = eqx.partition((task, optimizer, save), eqx.is_array)
+
+    def run(data, problems, keys):
+        task, optimizer, save = eqx.combine(data, structure)
+        made = rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save)
+        return made.losses, made.states, made.gradients, made.updates
+
+    shared_out = jax.shard_map(
+        run,
+        mesh=device_mesh(devices),
+        in_specs=(EVERYWHERE, SHARED_OUT, SHARED_OUT),
+        out_specs=SHARED_OUT,
+        check_vma=False,
+    )
+    return shared_out(data, problems, keys)
 
 
 def choose_components(

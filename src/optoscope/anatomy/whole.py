@@ -8,8 +8,13 @@ import numpy as np
 
 from optoscope._checks import check_count
 from optoscope._results import Result
+from optoscope._status import Status
 from optoscope._types import PRNGKeyArray
+from optoscope.anatomy.groups import GroupPaths, group_paths
+from optoscope.anatomy.linear import LinearUpdates, linear_updates
+from optoscope.anatomy.rest import InputAttractors, Rest, find_input_attractors, let_rest
 from optoscope.anatomy.shifts import ModeShift, mode_shift
+from optoscope.anatomy.thresholds import Thresholds, find_thresholds
 from optoscope.anatomy.visits import Visits, gradient_range, visit
 from optoscope.dynamics import (
     AutonomousTrajectory,
@@ -30,6 +35,11 @@ from optoscope.dynamics import (
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.tasks import AbstractTask, name_of
 
+#: Modes along which update functions are computed.
+NUM_SHIFTS = 4
+#: Constant gradients at which fixed points are searched for from everywhere, in units of the largest one met.
+INPUTS = np.array([-1.0, -0.1, -0.01, 0.01, 0.1, 1.0])
+
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
@@ -43,11 +53,18 @@ class Anatomy:
         linearization: at the attracting fixed point with the largest basin.
         modes: its eigenmodes.
         untrained_modes: those of the same network before meta-training, None for other optimizers.
-        shift: update functions along the leading mode.
+        shifts: update functions along the first modes, the leading one first (one of each conjugate pair).
         initial_update: update function at the initial state, over the gradients met.
         autonomous: run without a gradient.
         branch: fixed points followed over the gradients met (the S-curve).
         branch_updates: update functions along its positive arm, from the center to the tail.
+        rest: runs without a gradient from everywhere.
+        rest_updates: update functions at some states held without a gradient, from the lowest to the highest learning
+            rate.
+        inputs: where runs under constant gradients end, from everywhere.
+        thresholds: from which gradient on updates saturate, at visited states.
+        linear: updates of the linearized optimizer on the gradients met.
+        groups: mean states of each group of parameters; None where there is one group.
     """
 
     task: str
@@ -57,11 +74,22 @@ class Anatomy:
     linearization: Linearization
     modes: Modes
     untrained_modes: Modes | None
-    shift: ModeShift
+    shifts: tuple[ModeShift, ...]
     initial_update: UpdateFunction
     autonomous: AutonomousTrajectory
     branch: Branch
     branch_updates: UpdateFunction
+    rest: Rest
+    rest_updates: UpdateFunction
+    inputs: InputAttractors
+    thresholds: Thresholds
+    linear: LinearUpdates
+    groups: GroupPaths | None
+
+    @property
+    def shift(self) -> ModeShift:
+        """Update functions along the leading mode."""
+        return self.shifts[0]
 
     def save(self, directory: str | Path) -> Path:
         """Write each part as a file of its own into a directory."""
@@ -71,6 +99,9 @@ class Anatomy:
             value = getattr(self, field.name)
             if isinstance(value, Result):
                 value.save(directory / f"{field.name}.npz")
+            elif isinstance(value, tuple):
+                for i, one in enumerate(value):
+                    one.save(directory / f"{field.name}_{i + 1}.npz")
         return directory
 
 
@@ -83,6 +114,7 @@ def dissect(
     num_problems: int = 64,
     num_steps: int = 200,
     num_seeds: int = 505,
+    visits: Visits | None = None,
 ) -> Anatomy:
     """Take an optimizer apart on a task (Maheswaranathan et al., 2021, sections 4 and 5).
 
@@ -93,25 +125,23 @@ def dissect(
         untrained: the same network before meta-training, whose spectrum is the control.
         num_problems, num_steps: size of the runs.
         num_seeds: starts of the search for fixed points.
+        visits: runs on test problems that were made before; made here if None.
 
     Returns:
         All results; every candidate carries its own status.
 
     Raises:
-        ValueError: if there is no attracting fixed point at g = 0, or no linearization there.
+        ValueError: if there is neither a fixed point nor a slow point at g = 0, or no linearization there.
     """
     check_count("num_problems", num_problems, minimum=2)
     check_count("num_seeds", num_seeds, minimum=2)
-    visits = visit(optimizer, task, key=key, num_problems=num_problems, num_steps=num_steps)
+    if visits is None:
+        visits = visit(optimizer, task, key=key, num_problems=num_problems, num_steps=num_steps)
     resting = find_fixed_points(optimizer, gradient=0.0, seeds=_seeds(visits.states, key, num_seeds))
-    if not resting.attracting.any():
-        raise ValueError(
-            f"{type(optimizer).__name__} has no attracting fixed point at g = 0 among {num_seeds} starts; "
-            "an optimizer whose state counts iterations has none (freeze its clock)."
-        )
-    center = resting.states[np.flatnonzero(resting.attracting)[0]]
+    center = _center(optimizer, resting)
     linearization = linearize(optimizer, center)
     found = modes(linearization)
+    rest = let_rest(optimizer, visits, key=key)
     gradients = gradient_range(visits.gradients)
     branch = continue_fixed_points(optimizer, gradients=(-gradients, gradients), start=center)
     arm = _along_positive_arm(branch)
@@ -123,14 +153,38 @@ def dissect(
         linearization=linearization,
         modes=found,
         untrained_modes=None if untrained is None else _untrained_modes(untrained),
-        shift=mode_shift(optimizer, center, found, visits.states),
+        shifts=tuple(
+            mode_shift(optimizer, center, found, visits.states, mode=mode)
+            for mode in np.flatnonzero(np.imag(found.decays) >= 0)[:NUM_SHIFTS].tolist()
+        ),
         initial_update=update_function(
             optimizer, np.asarray(optimizer.initial_state()), np.linspace(-gradients, gradients, 401)
         ),
-        autonomous=autonomous_trajectory(optimizer, num_steps=num_steps),
+        autonomous=autonomous_trajectory(optimizer, num_steps=visits.states.shape[1]),
         branch=branch,
         branch_updates=update_function(optimizer, branch.states[arm], _symmetric_grid(gradients)),
+        rest=rest,
+        rest_updates=update_function(optimizer, _along_rates(rest), np.linspace(-gradients, gradients, 201)),
+        inputs=find_input_attractors(optimizer, rest, center, gradients * INPUTS),
+        thresholds=find_thresholds(optimizer, visits, key=key),
+        linear=linear_updates(linearization, found, visits),
+        groups=group_paths(optimizer, visits) if len(visits.groups) > 1 else None,
     )
+
+
+def _center(optimizer: AbstractOptimizer, resting: FixedPoints) -> np.ndarray:
+    """The attracting fixed point with the largest basin; else one that does not attract, else the slowest point."""
+    if resting.attracting.any():
+        return resting.states[np.flatnonzero(resting.attracting)[0]]
+    if resting.converged.any():
+        return resting.states[np.flatnonzero(resting.converged)[0]]
+    slow = np.flatnonzero(resting.status == Status.SLOW)
+    if not len(slow):
+        raise ValueError(
+            f"{type(optimizer).__name__} has neither a fixed point nor a slow point at g = 0 among "
+            f"{resting.seed_points.size} starts; if its state counts iterations, freeze its clock."
+        )
+    return resting.states[slow[np.argmin(resting.residuals[slow])]]
 
 
 def _seeds(states: np.ndarray, key: PRNGKeyArray, num_seeds: int) -> np.ndarray:
@@ -148,6 +202,13 @@ def _untrained_modes(untrained: AbstractOptimizer) -> Modes | None:
     end = autonomous_trajectory(untrained, num_steps=1000).states[-1]
     found = find_fixed_points(untrained, gradient=0.0, seeds=end)
     return modes(linearize(untrained, found.states[0])) if found.converged[0] else None
+
+
+def _along_rates(rest: Rest) -> np.ndarray:
+    """Seven of the visited states held without a gradient, evenly from the lowest to the highest learning rate."""
+    states, rates = rest.held[~rest.from_box], rest.held_learning_rates[~rest.from_box]
+    targets = np.linspace(rates.min(), rates.max(), 7)
+    return states[np.abs(rates[:, None] - targets).argmin(0)]
 
 
 def _along_positive_arm(branch: Branch) -> np.ndarray:

@@ -19,8 +19,8 @@ def available(study: Study) -> list[int]:
     """Return the numbers of the figures for which a study holds everything."""
     return [
         number
-        for number in figures_for(study.tasks)
-        if all(_holds(study, part, FIGURES[number].tasks or study.tasks) for part in FIGURES[number].parts)
+        for number in figures_for(study.tasks, study.tuned)
+        if all(_holds(study, part, FIGURES[number].shown(study.tasks)) for part in FIGURES[number].parts)
     ]
 
 

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
 from scipy.stats import gaussian_kde
 
-from optoscope.figure_data import Architecture, ConditionNumbers, Information, LabeledPoints, LossSurface
 from optoscope.figures.style import (
     COLORS,
     FAINT,
@@ -30,6 +29,7 @@ from optoscope.figures.style import (
     numbers_of,
     thin,
 )
+from optoscope.information import Architecture, ConditionNumbers, Information, LabeledPoints, LossSurface
 from optoscope.training.evaluate import Evaluation
 
 

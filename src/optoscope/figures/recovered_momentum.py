@@ -3,12 +3,11 @@
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 
-from optoscope.anatomy import Anatomy, MetaTrainingModes
+from optoscope.anatomy import Anatomy, SingleMode
 from optoscope.artifacts import TunedOptimizer
 from optoscope.dynamics import Modes, PrincipalComponents
-from optoscope.figure_data import OPTIMAL_MOMENTUM, SingleMode
+from optoscope.figure_data import OPTIMAL_MOMENTUM
 from optoscope.figures._state_space import axis_label, describe, draw_landmarks, draw_spectrum, draw_visited, project
 from optoscope.figures.momentum import draw_shift
 from optoscope.figures.performance import draw_loss_curves
@@ -19,7 +18,6 @@ from optoscope.figures.style import (
     PAGE,
     ROW,
     SOFT,
-    TIMES,
     Drawn,
     add_colorbar,
     add_inset,
@@ -165,88 +163,6 @@ def figure_14(
         f"{best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same "
         f"problems, it explains R² = {single.r_squared:.4g} of the updates ({single.driven_r_squared:.4g} when fed "
         "the same gradients).",
-    )
-
-
-def draw_mode_paths(modes: MetaTrainingModes, optimum: tuple[float, float], axes: Axes) -> dict[str, Artist]:
-    """Draw every mode of every snapshot as learning rate and momentum, colored by the meta-step."""
-    rates, decays = np.abs(modes.learning_rates), np.abs(modes.decays)
-    steps = np.repeat(modes.steps, rates.shape[1])
-    known = np.isfinite(rates.ravel()) & np.isfinite(decays.ravel())
-    artists: dict[str, Artist] = {
-        "modes": axes.scatter(
-            rates.ravel()[known], decays.ravel()[known], c=np.maximum(steps[known], 1), cmap=TIMES,
-            norm=LogNorm(1, max(float(modes.steps[-1]), 2.0)), s=7, linewidth=0, zorder=3, rasterized=True,
-        ),
-        "analytic optimum": draw_optimum(optimum, axes),
-    }  # fmt: skip
-    largest = max(float(np.nanmax(rates, initial=0.0)), optimum[0])
-    axes.set_xscale("log")
-    axes.set(xlim=(largest * 1e-4, largest * 2), ylim=(0, 1.03))
-    return artists
-
-
-def draw_leading(steps: np.ndarray, values: np.ndarray, tuned: float, optimum: float, axes: Axes) -> dict[str, Artist]:
-    """Draw a number of the leading mode over meta-steps, with the analytic and the tuned value as lines."""
-    known = np.isfinite(values)
-    artists: dict[str, Artist] = {
-        "leading mode": axes.plot(steps[known], values[known], "o-", color=COLORS["learned"], markersize=2.6)[0],
-        "analytic optimum": axes.axhline(optimum, color=INK, linewidth=0.9, zorder=1, label="analytic optimum"),
-        "tuned momentum": axes.axhline(
-            tuned, color=COLORS["momentum"], linestyle="--", linewidth=1.1, zorder=1, label="tuned momentum"
-        ),
-    }
-    axes.set_xscale("symlog", linthresh=max(float(steps[1]), 1.0) if len(steps) > 1 else 1.0)
-    axes.set_xlim(0, steps[-1] * 1.1)
-    return artists
-
-
-def figure_15(
-    modes: MetaTrainingModes, tuned: TunedOptimizer, *, optimum: tuple[float, float] = OPTIMAL_MOMENTUM
-) -> Drawn:
-    """Draw modes through meta-training.
-
-    Args:
-        modes: at the convergence point of each snapshot.
-        tuned: tuned momentum on the same task.
-        optimum: the best learning rate and decay in theory.
-    """
-    best = _hyperparameters(tuned)
-    rates, decays = np.abs(modes.learning_rates[:, 0]), np.abs(modes.decays[:, 0])
-    decays = np.where(rates > 0, decays, np.nan)  # before the first meta-step no mode has a learning rate
-    figure = new_figure(PAGE, 2.4)
-    a, b, c = figure.subplots(1, 3)
-    artists = draw_mode_paths(modes, optimum, a)
-    dress(a, letter="a", title="All modes", x="Learning rate |α|", y="Momentum |β|")
-    add_colorbar(artists["modes"], a, "Meta-step")
-    numbers = {"a": numbers_of(a, artists)}
-    artists = draw_leading(modes.steps, rates, best[0], optimum[0], b)
-    dress(b, letter="b", title="Leading mode", x="Meta-step", y="Learning rate |α|")
-    b.set_ylim(bottom=0)
-    b.legend(handles=[artists["analytic optimum"], artists["tuned momentum"]], loc="best")
-    numbers["b"] = numbers_of(b, artists)
-    artists = draw_leading(modes.steps, decays, best[1], optimum[1], c)
-    dress(c, letter="c", title="Leading mode", x="Meta-step", y="Momentum |β|")
-    c.set_ylim(0, 1.03)
-    numbers["c"] = numbers_of(c, artists)
-    last = int(np.flatnonzero(np.isfinite(rates))[-1])
-    summary = {
-        "meta-steps": int(modes.steps[last]),
-        "last learning rate": rates[last],
-        "last decay": decays[last],
-        "tuned": {"learning rate": best[0], "decay": best[1]},
-        "analytic optimum": {"learning rate": optimum[0], "decay": optimum[1]},
-        "snapshots without a fixed point": int((~np.isfinite(rates)).sum()),
-    }
-    return Drawn(
-        15,
-        "Modes through meta-training",
-        figure,
-        {"summary": summary, "panels": numbers},
-        f"Learning rate and momentum of each mode at the convergence point, from the first meta-step (yellow) to the "
-        f"last (purple); the red star is the analytic optimum. The leading mode ends at |α| = {rates[last]:.3g} and "
-        f"|β| = {decays[last]:.3g} after {modes.steps[last]} meta-steps; theory says {optimum[0]:.3g} and "
-        f"{optimum[1]:.3g}.",
     )
 
 

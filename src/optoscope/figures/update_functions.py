@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 
 from optoscope.anatomy import Anatomy
 from optoscope.dynamics import UpdateFunction
-from optoscope.figure_data import KnownUpdates
 from optoscope.figures.style import (
     COLORS,
     COLUMN,
@@ -27,6 +26,7 @@ from optoscope.figures.style import (
     numbers_of,
     sentence,
 )
+from optoscope.information import KnownUpdates
 
 
 def draw_update_functions(result: UpdateFunction, axes: Axes, *, colors, names) -> dict[str, Artist]:

@@ -2,68 +2,20 @@
 
 import base64
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Template
 
 from optoscope._files import write_whole
 from optoscope._provenance import provenance
+from optoscope.claims import Ledger
 from optoscope.figure_data import Study
 from optoscope.figures import Drawn
-from optoscope.report.statements import Statement
+from optoscope.report._style import PAGE
+from optoscope.report.claims import claims_section, counts_table, left_out
 from optoscope.training.evaluate import Evaluation
 from optoscope.training.recipes import RECIPES
-
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>optoscope: $tasks</title>
-<style>
-:root { color-scheme: light; --ink: #1b1f24; --soft: #5b6570; --line: #dfe3e8; --paper: #ffffff; --tint: #f5f7f9; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 74rem; padding: 2rem 1.2rem 5rem; color: var(--ink); background: var(--paper);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
-p.lead { color: var(--soft); margin-top: 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .5rem; border-bottom: 1px solid var(--line); }
-th { background: var(--tint); font-weight: 600; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.statement { min-width: 14rem; }
-#results + p + .scroll td { white-space: nowrap; }
-figure { margin: 1.6rem 0 2.4rem; }
-figure img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 6px; background: white; }
-figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }
-figcaption b { color: var(--ink); }
-code { background: var(--tint); padding: .1rem .3rem; border-radius: 4px; font-size: .85em; overflow-wrap: anywhere; }
-a { color: #0b5cad; }
-details { margin-top: .3rem; }
-</style>
-</head>
-<body>
-<h1>Learned optimizers, taken apart: $tasks</h1>
-<p class="lead">Made by <code>$command</code> from $source. Every number on this page was computed by that call, on test
-problems that were used neither for training nor for tuning.</p>
-<h2 id="results">Results</h2>
-<p>Meta-objective: the mean loss over a run divided by the initial loss; lower is better. Losses are heavy-tailed, so
-medians stand beside means; differences are paired, with 95% bootstrap intervals.</p>
-<div class="scroll">$results</div>
-<h2 id="statements">What the paper says, and what was measured</h2>
-<div class="scroll">$statements</div>
-<h2 id="figures">Figures</h2>
-$figures
-<h2 id="how">How each optimizer was made</h2>
-<div class="scroll">$recipes</div>
-<h2 id="provenance">Provenance</h2>
-<div class="scroll">$provenance</div>
-</body>
-</html>
-""")
 
 
 def write_page(
@@ -71,32 +23,38 @@ def write_page(
     study: Study,
     wide: Mapping[str, Evaluation],
     drawn: Sequence[Drawn],
-    statements: Sequence[Statement],
+    ledger: Ledger,
     *,
     seed: int,
     from_scratch: bool,
 ) -> Path:
-    """Write `index.html`, with the pictures inside, and `results.json` with the numbers; returns the page's path.
+    """Write `index.html` with the pictures inside, `results.json` and `claims.json`; returns the page's path.
 
     Args:
         directory: holds `figures/` with the saved pictures.
         study: where the results come from.
         wide: task -> a second evaluation on more problems.
         drawn: the figures, in order.
-        statements: the rows of the second table.
+        ledger: the claims, with what was found.
         seed: of the test problems.
         from_scratch: whether optimizers were made anew.
     """
     tasks = " and ".join(name.replace("_", " ") for name in study.evaluations)
     command = f"optoscope reproduce {' '.join(study.evaluations)} --seed {seed}" + " --from-scratch" * from_scratch
-    rows = [row for task in study.evaluations for row in _rows(study.evaluations[task]) + _rows(wide[task])]
+    rows = [
+        row
+        for task in study.evaluations
+        for row in _rows(study.evaluations[task]) + (_rows(wide[task]) if task in wide else [])
+    ]
     made = provenance(seed=seed, from_scratch=from_scratch)
-    page = _PAGE.substitute(
+    page = PAGE.substitute(
         tasks=html.escape(tasks),
         command=html.escape(command),
         source="optimizers made anew by the same call" if from_scratch else "the optimizers that ship with the package",
         results=_table(list(rows[0]), [list(row.values()) for row in rows]),
-        statements=_statement_table(statements),
+        counts=_table(*counts_table(ledger)),
+        left_out=left_out(ledger),
+        claims=claims_section(ledger, [one.number for one in drawn]),
         figures="\n".join(_figure(directory / "figures", one) for one in drawn),
         recipes=_recipes(study),
         provenance=_table(
@@ -110,8 +68,9 @@ def write_page(
             ],
         ),
     )
-    numbers = {"results": rows, "statements": [vars(one) for one in statements], "provenance": made}
+    numbers = {"results": rows, "provenance": made}
     write_whole(directory / "results.json", (json.dumps(numbers, indent=1) + "\n").encode())
+    ledger.save(directory)
     path = directory / "index.html"
     write_whole(path, page.encode())
     return path
@@ -152,22 +111,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _statement_table(statements: Sequence[Statement]) -> str:
-    body = ""
-    for one in statements:
-        link = f'<br><a href="#figure-{one.figure}">figure {one.figure}</a>' if one.figure else ""
-        body += (
-            f"<tr><td>{html.escape(one.where)}{link}</td><td>{html.escape(one.task.replace('_', ' '))}</td>"
-            f'<td class="statement">{html.escape(one.paper)}</td>'
-            f'<td class="statement">{html.escape(one.measured)}</td></tr>\n'
-        )
-    head = "<tr><th>paper</th><th>task</th><th>what it says</th><th>measured</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
 def _figure(directory: Path, drawn: Drawn) -> str:
     stem = f"figure_{drawn.number}"
-    picture = base64.b64encode((directory / f"{stem}.png").read_bytes()).decode()
+    picture = base64.b64encode(_small(directory / f"{stem}.png")).decode()
     links = ", ".join(f'<a href="figures/{stem}.{kind}">{kind.upper()}</a>' for kind in ("png", "svg", "json"))
     return (
         f'<figure id="figure-{drawn.number}"><img src="data:image/png;base64,{picture}" '
@@ -175,6 +121,16 @@ def _figure(directory: Path, drawn: Drawn) -> str:
         f"<figcaption><b>Figure {drawn.number}. {html.escape(drawn.title)}.</b> {html.escape(drawn.caption)} "
         f"Redraw: <code>optoscope figure {drawn.number}</code>. Files: {links}.</figcaption></figure>"
     )
+
+
+def _small(path: Path) -> bytes:
+    """Return a PNG with at most 256 colors: a quarter of the size, and the same to the eye."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        content = io.BytesIO()
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return min(content.getvalue(), path.read_bytes(), key=len)
 
 
 def _recipes(study: Study) -> str:

@@ -7,21 +7,28 @@ import jax
 
 from optoscope import tasks
 from optoscope._choices import check_choice
-from optoscope.figure_data import figures_for, make_study
+from optoscope.claims import judge
+from optoscope.figure_data import (
+    PAPER_TASKS,
+    bounded_problems,
+    figures_for,
+    make_study,
+    tasks_with_baselines,
+    tasks_with_optimizers,
+)
 from optoscope.figures import available, draw
 from optoscope.figures.style import save_figure
 from optoscope.report.page import write_page
-from optoscope.report.statements import statements
 from optoscope.training import evaluate
 from optoscope.training.recipes import RECIPES, make
 
 #: The tasks that can be reproduced, in the paper's order: those for which a learned optimizer ships.
-TASK_NAMES = tuple(dict.fromkeys(recipe.task for recipe in RECIPES if recipe.how == "train"))
+TASK_NAMES = tasks_with_optimizers()
 
 #: The figures that can be drawn from what ships.
-FIGURE_NUMBERS = figures_for(TASK_NAMES)
+FIGURE_NUMBERS = figures_for(TASK_NAMES, tasks_with_baselines())
 
-#: Test problems of the second, larger evaluation; the first has the paper's 64.
+#: Test problems of the second, larger evaluation of small tasks; the first has the paper's 64.
 NUM_MANY_PROBLEMS = 512
 
 
@@ -69,20 +76,24 @@ def reproduce(
             if recipe.task in chosen:
                 make(recipe, source, report=say)
     key = jax.random.key(seed)
-    study = make_study(chosen, key=key, source=source, report=say)
+    asked = chosen if task_names else PAPER_TASKS
+    tuned_names = [name for name in asked if name in tasks_with_baselines(source)]
+    study = make_study(chosen, key=key, source=source, claims=True, tuned_names=tuned_names, report=say)
     wide = {}
-    for i, task in enumerate(chosen):
+    many = [task for task in chosen if bounded_problems(tasks.get(task), NUM_MANY_PROBLEMS) == NUM_MANY_PROBLEMS]
+    for i, task in enumerate(many):
         rules = {"learned": study.trained[task].optimizer}
         rules |= {rule: tuned.optimizer for rule, tuned in study.tuned[task].items()}
         wide[task] = evaluate(tasks.get(task), rules, num_problems=NUM_MANY_PROBLEMS, key=key)
-        say("evaluating on many problems", i + 1, len(chosen))
+        say("evaluating on many problems", i + 1, len(many))
     numbers = available(study)
     drawn = []
     for i, number in enumerate(numbers):
         drawn.append(draw(number, study))
         save_figure(drawn[-1], directory / "figures")
         say("figures", i + 1, len(numbers))
-    return write_page(directory, study, wide, drawn, statements(study), seed=seed, from_scratch=from_scratch)
+    ledger = judge(study, asked=asked, seed=seed)
+    return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
 
 
 def draw_figures(
@@ -100,5 +111,12 @@ def draw_figures(
     """
     for number in numbers:
         check_choice("figure", str(number), map(str, FIGURE_NUMBERS))
-    study = make_study(TASK_NAMES, key=jax.random.key(seed), source=source, figures=numbers, report=report)
+    study = make_study(
+        TASK_NAMES,
+        key=jax.random.key(seed),
+        source=source,
+        figures=numbers,
+        tuned_names=tasks_with_baselines(source),
+        report=report,
+    )
     return {number: save_figure(draw(number, study), directory)[0] for number in numbers}

@@ -1,0 +1,273 @@
+"""Momentum near fixed points (section 5.1, appendices A.1 and C)."""
+
+import itertools
+
+import numpy as np
+
+from optoscope.anatomy import Anatomy, LinearUpdates, ModeShift, Visits
+from optoscope.claims._claim import Claim, Measured, Rule, exact, over_problems
+from optoscope.dynamics import Modes
+from optoscope.figure_data import Study
+
+_THREE = ("linear_regression", "rosenbrock", "two_moons")
+_TINY = np.finfo(float).tiny
+
+
+def variance_left(visits: Visits) -> tuple[np.ndarray, int]:
+    """Return states [problem, component, state] at the widest and at the last iteration, stacked, and the former."""
+    widest = int(np.argmax(visits.total_variance))
+    states = visits.by_problem(visits.states)
+    return np.stack([states[:, :, widest], states[:, :, -1]], axis=1).astype(np.float64), widest
+
+
+def _variance(study: Study, task: str) -> Measured:
+    visits = study.anatomies[task].visits
+    states, widest = variance_left(visits)
+    ratio = lambda s: _spread(s[:, 1]) / max(_spread(s[:, 0]), _TINY)
+    quantity = over_problems(states, ratio, num_resamples=300)
+    return Measured(
+        (quantity,),
+        f"The total variance of the states is largest at iteration {widest} ({visits.total_variance[widest]:.3g}) and "
+        f"{visits.total_variance[-1]:.3g} at the end: {100 * quantity.value:.2g}% of it.",
+    )
+
+
+def _spread(states: np.ndarray) -> float:
+    return float(states.reshape(-1, states.shape[-1]).var(0).sum())
+
+
+def _single_point(study: Study, task: str) -> Measured:
+    rest = study.anatomies[task].rest
+    apart = int((rest.attractor < 0).sum())
+    return Measured(
+        (exact(rest.share_at_first, _of_starts(rest)), exact(len(rest.attractors), _of_starts(rest))),
+        f"Without a gradient, runs from {len(rest.starts)} states, half of them random ones of all that can be "
+        f"reached, end at {len(rest.attractors)} point{'s' * (len(rest.attractors) != 1)}; "
+        f"{rest.share_at_first:.1%} at the most visited one"
+        + (f"; {apart} had not arrived after {rest.provenance['settings']['num_steps']} steps" if apart else "")
+        + ".",
+    )
+
+
+def _of_starts(rest) -> str:
+    return f"exact, of {len(rest.starts)} starts; none of a kind means below {3 / len(rest.starts):.1%} with 95%"
+
+
+def _line(study: Study, task: str) -> Measured:
+    rest = study.anatomies[task].rest
+    return Measured(
+        (exact(rest.spread_held, "exact, of visited starts"), exact(rest.line_share, "exact, of visited starts")),
+        f"States keep {rest.spread_held:.2%} of their variance over {rest.num_held} steps without a gradient; "
+        f"{rest.line_share:.0%} of what is left lies along one line, on which learning rates go from "
+        f"{rest.held_learning_rates.min():.3g} to {rest.held_learning_rates.max():.3g}.",
+    )
+
+
+def explained_by_leading(modes: Modes, most: int = 2, *, num_steps: int = 200) -> tuple[float, list[int]]:
+    """Return the share of the squared impulse response that the best few modes explain, and which modes they are.
+
+    A conjugate pair counts as one mode, which oscillates.
+    """
+    powers = modes.decays[:, None] ** np.arange(num_steps)
+    parts = -(modes.learning_rates[:, None] * powers).real
+    response = parts.sum(0)
+    response[0] -= modes.direct
+    leaders = np.flatnonzero(np.imag(modes.decays) >= 0)
+    units = [[int(j), int(j) + 1] if np.imag(modes.decays[j]) > 0 else [int(j)] for j in leaders]
+    size, best, chosen = max(float((response**2).sum()), _TINY), -np.inf, list[int]()
+    for number in range(1, most + 1):
+        for picked in itertools.combinations(units, number):
+            together = list(itertools.chain(*picked))
+            share = 1 - float(((response - parts[together].sum(0)) ** 2).sum()) / size
+            if share > best + 1e-12:
+                best, chosen = share, together
+    return best, chosen
+
+
+def _few_modes(study: Study, task: str) -> Measured:
+    modes = study.anatomies[task].modes
+    share, chosen = explained_by_leading(modes)
+    named = " and ".join(
+        f"β = {_complex(modes.decays[j])} (|α| = {abs(modes.learning_rates[j]):.3g})"
+        for j in chosen
+        if np.imag(modes.decays[j]) >= 0
+    )
+    return Measured(
+        (exact(share, "exact: of the linearized optimizer"),),
+        f"The best two modes, {named}, explain {share:.1%} of the squared response to a gradient.",
+    )
+
+
+def _many_modes(study: Study, task: str) -> Measured:
+    modes = study.anatomies[task].modes
+    sizes = np.abs(modes.learning_rates)
+    number = int((sizes >= 0.2 * sizes[0]).sum())
+    share, _ = explained_by_leading(modes)
+    return Measured(
+        (exact(number), exact(share, "exact: of the linearized optimizer")),
+        f"{number} modes have at least a fifth of the largest |α|; the best two explain {share:.1%} of the response.",
+    )
+
+
+def offset_share(shift: ModeShift, largest: float) -> float:
+    """Return the share of the change of the update function along a mode that is an offset, over gradients met."""
+    inside = np.abs(shift.gradients) <= largest
+    inside |= np.abs(shift.gradients) <= np.sort(np.abs(shift.gradients))[4]  # the middle five, at least
+    middle = len(shift.displacements) // 2
+    change = shift.updates[:, inside] - shift.updates[middle, inside]
+    bent = change - change.mean(1, keepdims=True)
+    return float(1 - (bent**2).sum() / max((change**2).sum(), _TINY))
+
+
+def _vertical_shift(study: Study, task: str) -> Measured:
+    anatomy = study.anatomies[task]
+    largest = float(np.quantile(np.abs(anatomy.visits.gradients), 0.95))
+    share = offset_share(anatomy.shift, largest)
+    shift = anatomy.shift
+    return Measured(
+        (exact(share, "exact, over gradients up to the 95% quantile of those met"),),
+        f"Along the leading mode {share:.1%} of the change of the update function is an offset, which goes from "
+        f"{shift.offsets[0]:.2g} to {shift.offsets[-1]:.2g}, while the slope stays within "
+        f"{shift.learning_rates.min():.3g} to {shift.learning_rates.max():.3g}.",
+    )
+
+
+def _linear_suffices(study: Study, task: str) -> Measured | None:
+    linear, evaluation = study.anatomies[task].linear, study.linearized.get(task)
+    late = linear.num_near
+    near = over_problems((linear.near_squared_errors, linear.squares[:, -late:]), _r_squared)
+    whole = over_problems((linear.squared_errors, linear.squares), _r_squared)
+    if evaluation is None:
+        return None
+    objectives = evaluation.objectives[evaluation.index("linearized")]
+    ratios = np.log(objectives / evaluation.objectives[0])
+    ratio = over_problems(ratios, lambda r: np.exp(np.median(r)))
+    diverged = int((~np.isfinite(objectives)).sum())
+    alone = f"its meta-objective is {ratio.value:.3g} times the learned one's (median of {len(ratios)} problems)"
+    if diverged:
+        alone = f"it diverges on {diverged} of {len(ratios)} problems"
+    return Measured(
+        (near, whole, ratio),
+        f"R² of the linearized optimizer's updates on the gradients met: {near.value:.4g} in the last {late} "
+        f"iterations, {whole.value:.3g} over whole runs. Run by itself, {alone}.",
+    )
+
+
+def _r_squared(errors: np.ndarray, squares: np.ndarray) -> float:
+    return float(1 - errors.sum() / max(squares.sum(), _TINY))
+
+
+def _aggregated(study: Study, task: str) -> Measured:
+    anatomy: Anatomy = study.anatomies[task]
+    linear: LinearUpdates = anatomy.linear
+    return Measured(
+        (exact(linear.mode_error, "exact: largest over all gradients met"),),
+        f"Momentum with the {len(anatomy.modes.decays)} timescales and learning rates of the modes gives the updates "
+        f"of the linearized optimizer to {linear.mode_error:.1e} of the largest one.",
+    )
+
+
+def _complex(value: complex) -> str:
+    return f"{value.real:.3g}" if abs(value.imag) < 1e-9 else f"{value.real:.3g}±{abs(value.imag):.3g}i"
+
+
+CLAIMS = (
+    Claim(
+        id="momentum.variance_vanishes",
+        section="5.1, A.1",
+        figure=8,
+        says="All runs converge to one state: the total variance of the states over test problems goes to zero.",
+        tasks=_THREE,
+        rules=(Rule("total variance at the end over the largest", 0.05, 0.25),),
+        measure=_variance,
+    ),
+    Claim(
+        id="momentum.variance_stays",
+        section="A.1",
+        figure=8,
+        says="On MNIST the total variance of the states stays up.",
+        tasks=("mnist",),
+        rules=(Rule("total variance at the end over the largest", 0.25, 0.05),),
+        measure=_variance,
+    ),
+    Claim(
+        id="momentum.single_fixed_point",
+        section="5.1, A.1",
+        figure=8,
+        says="Without a gradient there is a single fixed point, to which all states converge.",
+        tasks=_THREE,
+        rules=(
+            Rule("share of the starts that end at the most visited attractor", 0.99, 0.5),
+            Rule("number of attractors", 1.0, 1.0, at_most=True),
+        ),
+        measure=_single_point,
+    ),
+    Claim(
+        id="momentum.line_of_fixed_points",
+        section="A.1, A.4",
+        figure=13,
+        says="On MNIST runs end on a line of slow points instead of a single point.",
+        tasks=("mnist",),
+        rules=(
+            Rule("variance of states that is left after a run without a gradient", 0.05, 0.005),
+            Rule("share of it along one line", 0.9, 0.6),
+        ),
+        measure=_line,
+        beyond=("two_moons",),
+    ),
+    Claim(
+        id="momentum.few_modes",
+        section="5.1, A.1",
+        figure=8,
+        says="Near the fixed point one or two modes are responsible for the dynamics.",
+        tasks=_THREE,
+        rules=(Rule("share of the squared response that the best two modes explain", 0.9, 0.5),),
+        measure=_few_modes,
+    ),
+    Claim(
+        id="momentum.many_modes",
+        section="A.1",
+        figure=9,
+        says="On MNIST several modes have large learning rates: no single one dominates.",
+        tasks=("mnist",),
+        rules=(
+            Rule("modes with at least a fifth of the largest learning rate", 4, 3),
+            Rule("share of the squared response that the best two modes explain", 0.9, 0.98),
+        ),
+        measure=_many_modes,
+        beyond=("two_moons",),
+    ),
+    Claim(
+        id="momentum.vertical_shift",
+        section="5.1",
+        figure=8,
+        says="Moving the state along the leading mode shifts the update function up or down, as momentum does.",
+        tasks=_THREE,
+        rules=(Rule("share of the change that is an offset", 0.9, 0.5),),
+        measure=_vertical_shift,
+    ),
+    Claim(
+        id="momentum.linear_suffices",
+        section="5.1, A.1",
+        figure=8,
+        says="Near the fixed point linear dynamics describe the optimizer well.",
+        tasks=_THREE,
+        rules=(
+            Rule("R² of linear updates late in runs", 0.9, 0.3),
+            Rule("R² of linear updates over whole runs", 0.9, 0.3),
+            Rule("meta-objective of the linearized optimizer over the learned one's", 1.1, 2.0),
+        ),
+        measure=_linear_suffices,
+        command="optoscope claims {task}",
+    ),
+    Claim(
+        id="momentum.aggregated",
+        section="C",
+        figure=8,
+        says="The linearized optimizer is momentum with several timescales, one per mode.",
+        tasks=("linear_regression", "rosenbrock", "two_moons", "mnist"),
+        rules=(Rule("largest relative difference of their updates", 1e-9, 1e-6),),
+        measure=_aggregated,
+        command="optoscope claims {task}",
+    ),
+)
