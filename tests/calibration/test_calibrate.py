@@ -91,7 +91,8 @@ def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
     assert "reads the parameters" in outcomes["lamb", "learning_rate=0.1"]["text"]
     assert outcomes["lion", "learning_rate=0.1"]["outcome"] == "refused"  # it decays weights
     lion = outcomes["lion", "learning_rate=0.1, weight_decay=0.0"]
-    assert lion["verdicts"]["momentum"]["modes"][0]["beta"][0] == pytest.approx(0.99, abs=0.005)
+    decays = [mode["beta"][0] for mode in lion["verdicts"]["momentum"]["modes"]]
+    assert max(decays) == pytest.approx(0.99, abs=0.005)
     page = gallery.write(tmp_path).read_text()
     assert "| `lamb` |" in page and gallery.optax in page
     with pytest.raises(ValueError, match="unknown rule of optax 'admm'"):
@@ -101,7 +102,7 @@ def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
 def test_the_commands_write_pages(tmp_path, capsys):
     assert main(["calibrate", "--family", "gradient descent", "--out", str(tmp_path / "c"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["Mistakes"] == []
-    assert (tmp_path / "c" / "calibration.md").exists()
+    assert (tmp_path / "c" / "calibration_results.md").exists()
     assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g"), "--json"]) == 0
     assert (tmp_path / "g" / "optax_gallery.md").exists()
     assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g")]) == 2  # it is not empty

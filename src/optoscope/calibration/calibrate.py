@@ -70,13 +70,13 @@ class Calibration(Result):
         return _plain(dataclasses.asdict(self))
 
     def write(self, directory: str | Path) -> Path:
-        """Write `calibration.json` and `calibration.md` into a directory; returns the page."""
+        """Write `calibration.json` and `calibration_results.md` into a directory; returns the page."""
         from optoscope.calibration.page import calibration_page
 
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / "calibration.json", self.to_json())
-        page = directory / "calibration.md"
+        page = directory / "calibration_results.md"
         page.write_text(calibration_page(self))
         return page
 

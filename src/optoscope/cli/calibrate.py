@@ -16,7 +16,7 @@ class Calibrate(_Computes):
     """
 
     out: Path
-    """Directory for calibration.json, calibration.md and calibration.npz."""
+    """Directory for calibration.json, calibration_results.md and calibration.npz."""
     family: tuple[str, ...] = ()
     """Families of constructions; all of them, and networks, if none is named."""
     num_steps: int = 200
