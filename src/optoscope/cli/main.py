@@ -8,7 +8,13 @@ from typing import Annotated
 import tyro
 
 from optoscope.cli.ablate import Ablate
+from optoscope.cli.calibrate import Calibrate
+from optoscope.cli.claims import Claims
 from optoscope.cli.commands import Evaluate, Figure, List, Reproduce, Search, States, Train, Tune
+from optoscope.cli.costs import Costs
+from optoscope.cli.diagnose import Diagnose
+from optoscope.cli.distill import Distill
+from optoscope.cli.gallery import Gallery
 from optoscope.cli.generalize import Generalize
 from optoscope.cli.stability import Stability
 
@@ -31,7 +37,25 @@ def _command(kind: type) -> object:
 
 _COMMANDS = tuple(
     _command(kind)
-    for kind in (List, Train, Search, Tune, Evaluate, States, Figure, Reproduce, Ablate, Stability, Generalize)
+    for kind in (
+        List,
+        Train,
+        Search,
+        Tune,
+        Evaluate,
+        Costs,
+        States,
+        Figure,
+        Reproduce,
+        Diagnose,
+        Calibrate,
+        Gallery,
+        Claims,
+        Ablate,
+        Stability,
+        Generalize,
+        Distill,
+    )
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from optoscope._checks import check_count, check_number
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import Visits, gradient_range, visit
-from optoscope.dynamics import find_fixed_points
+from optoscope.dynamics import find_fixed_points, linearize
 from optoscope.mechanisms._onset import find_onset
 from optoscope.mechanisms._probe import Probe
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
@@ -30,6 +30,8 @@ _AGREEMENT, _STEADINESS, _ROUNDING = 0.02, 0.005, 4e-15
 _SETTLING_STEPS = 2000
 #: A fixed point where the learning rate has fallen below this share of the largest is where a schedule ends.
 _ENDED = 1e-3
+#: Eigenvalues up to this far above 1 do not repel: they are 1, to rounding, for what nothing changes.
+_NEUTRAL = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +126,7 @@ def gather(
     constant, opposite, alternating, calm, calm_updates = _drive(probe, scales, num_steps)
     sampled = np.geomspace(low * BELOW, high, round(SAMPLED_PER_DECADE * np.log10(high / low / BELOW)) + 1)
     rates, rate_probe = _learning_rates(probe, calm, sampled)
-    state, step, gradient, is_fixed = _operating_point(probe, calm, rates, rate_probe, scales, alternating)
+    state, step, gradient, is_fixed = _operating_point(probe, calm, rates, rate_probe, scales, constant, alternating)
     return Material(
         probe=probe,
         name=name or type(optimizer).__name__,
@@ -226,7 +228,7 @@ def _learning_rates(probe: Probe, calm: np.ndarray, sampled: np.ndarray) -> tupl
     return probe.gain(calm, np.full(len(calm), middle)), middle
 
 
-def _operating_point(probe, calm, rates, rate_probe, scales, alternating):
+def _operating_point(probe, calm, rates, rate_probe, scales, constant, alternating):
     """Where to linearize: a fixed point at g = 0, else where the run's learning rate is largest."""
     largest = np.abs(rates).max(initial=0.0)
     if rate_probe:
@@ -235,10 +237,16 @@ def _operating_point(probe, calm, rates, rate_probe, scales, alternating):
         step = end if abs(rates[end]) >= _ENDED * largest else max(2, int(np.argmax(np.abs(rates))) // 2 * 2)
         return alternating[middle, step], step, float(scales[middle]), False
     fixed = _settle(probe, calm[-1])
+    if fixed is not None and _repels(probe, fixed):
+        fixed = _settle(probe, constant[0, -1])  # where small gradients lead
     if fixed is not None and abs(float(probe.slope(fixed[None], np.zeros(1))[0])) >= _ENDED * largest:
         return fixed, None, 0.0, True
     step = int(np.argmax(np.abs(rates)))
     return calm[step], step, 0.0, False
+
+
+def _repels(probe: Probe, state: np.ndarray) -> bool:
+    return bool(np.abs(np.linalg.eigvals(linearize(probe.optimizer, state).A)).max(initial=0.0) > 1 + _NEUTRAL)
 
 
 def _settle(probe: Probe, state: np.ndarray) -> np.ndarray | None:

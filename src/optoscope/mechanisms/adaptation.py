@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.dynamics import linearize
+from optoscope.dynamics import continue_fixed_points, linearize
 from optoscope.mechanisms._material import Material
 from optoscope.mechanisms._verdict import Verdict, short
 
@@ -40,6 +40,8 @@ EVEN_DELAY = 1
 SPECTRAL_CHANGE = 0.02
 #: Change of the ratio of sensitivities to state and gradient, in units of gradients, that no saturation explains.
 CHANGED_RATIO = 0.05
+#: Largest number of points of each arm of the curve of fixed points.
+_NUM_POINTS = 300
 #: Logarithm of a ratio of gains beyond which nothing is left to compare, and how many magnitudes are compared.
 _GONE, _NUM_COMPARED = 7.0, 6
 
@@ -56,9 +58,12 @@ class AdaptationVerdict(Verdict):
         even_effects: logarithm of the ratio of gains without and after alternating gradients.
         constant_effects: the same after constant gradients.
         asymmetry: largest relative difference between the two arms' learning rates.
-        memory: decay per step of the adaptation, None if it was not measured.
+        steps_to_adapt: steps under gradients of the magnitude of the largest effect after which the learning rate has
+            gone all but 1/e of its way for good; None without adaptation.
         spectral_change: largest change of an eigenvalue of `dF/dh` over constant gradients; None where it has none.
-        num_folds: of the curve of fixed points; None where there is no curve.
+        num_folds: of the curve of fixed points over the range of gradients, found by continuation; None where the run
+            without a gradient does not come to rest, or nothing but a linear state is there.
+        attracting_share: share of this curve's points that attract; None where there is no curve.
         provenance: who made it.
     """
 
@@ -69,9 +74,10 @@ class AdaptationVerdict(Verdict):
     even_effects: Float[np.ndarray, " grid"]
     constant_effects: Float[np.ndarray, " grid"]
     asymmetry: float
-    memory: float | None
+    steps_to_adapt: int | None
     spectral_change: float | None
     num_folds: int | None
+    attracting_share: float | None
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -105,12 +111,14 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
     elif first is not None:
         kind = "nonlinear odd"
     word = "present" if kind != "none" else "absent" if effect < ABSENT else "undecided"
+    branch = _branch(material) if change is not None and change > SPECTRAL_CHANGE and material.is_fixed else None
+    opposite_effects = _effects(material, calm, material.opposite[:, -1])
     size = np.maximum(np.maximum(np.abs(rates), np.abs(opposite)), np.finfo(float).tiny)
     return AdaptationVerdict(
         mechanism="adaptation",
         verdict=word,
         effect=effect,
-        interval=[effect, effect],
+        interval=_over_arms(effect, kind, even, opposite_effects),
         summary=f"a gain driven by {'squared gradients' if kind == 'squared gradient' else 'a nonlinear odd state'}"
         if kind != "none"
         else "",
@@ -122,11 +130,46 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         even_effects=even,
         constant_effects=constant,
         asymmetry=float(np.max(np.abs(rates - opposite) / size)),
-        memory=None,
+        steps_to_adapt=None if kind == "none" else _steps_to_adapt(material, kind, even, driven),
         spectral_change=change,
-        num_folds=None,
+        num_folds=None if branch is None else len(branch.folds),
+        attracting_share=None if branch is None else float(branch.attracting.mean()),
         provenance=provenance(),
     )
+
+
+def _steps_to_adapt(material, kind, even, driven):
+    squared = kind == "squared gradient"
+    at = int(np.argmax(np.abs(even) if squared else driven))
+    # Every second state: alternating gradients leave the same sign behind.
+    states = (material.alternating if squared else material.constant)[at, 2::2]
+    if material.rate_probe or squared:
+        rates = material.probe.gain(states, np.full(len(states), material.scales[at]))
+    else:
+        rates = material.probe.slope(states, np.zeros(len(states)))
+    if not np.isfinite(rates).all():
+        return None
+    away = np.abs(rates - rates[-1]) > np.exp(-1) * np.abs(rates - rates[-1]).max()
+    return 2 + 2 * int(np.flatnonzero(away)[-1] + 1 if away.any() else 0)
+
+
+def _branch(material):
+    """The curve of fixed points over the range of gradients, both signs."""
+    ends = (-material.high, material.high)
+    try:
+        return continue_fixed_points(
+            material.optimizer, gradients=ends, start=material.operating_state, max_points=_NUM_POINTS
+        )
+    except ValueError:
+        return None
+
+
+def _over_arms(effect, kind, even, opposite):
+    """The effect and what the other kind of stimulus gives: -g instead of +g, constant instead of alternating."""
+    if kind == "none":
+        return [0.0, effect]
+    other = float(np.abs(opposite).max())
+    return [min(effect, other), max(effect, other)] if other > PRESENT else [effect, effect]
 
 
 def _first(effects):

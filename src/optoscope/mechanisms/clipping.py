@@ -15,6 +15,7 @@ gradients get there. A decay of squared gradients near 0 is a kind of clipping.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 
 #: Smallest magnitude, relative to the largest, that rounding leaves its accuracy beside a state of that size.
 _SMALLEST = 1e-7
+#: States of a task's runs at which the threshold is looked for.
+_NUM_VISITED = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,8 @@ class ClippingVerdict(Verdict):
         corner: |g| of the corner of a hard one.
         saturation: largest |dx| of the odd part in the range, at rest; None if it still grows.
         is_monotonic: whether the odd part never slopes back in the range.
-        thresholds: at the first and the last state without a gradient, and after alternating gradients of the
-            largest magnitude; None where there is none.
+        thresholds: there, at the first, the middle and the last state of the run without a gradient, and with a task
+            at eight states of its runs; None where the update does not depart from its tangent in the range.
         fraction_beyond: of the gradients met on the task; None without one.
         gradients: at which the update function was sampled.
         updates: its odd part at rest.
@@ -81,12 +84,17 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
         if adaptation.kind == "squared gradient":
             adapted = material.alternating[-1, -1]
             own = grid[grid >= _SMALLEST * material.high]
-            found = find_onset(lambda g: _normalized(material, adapted, g), own)
+            found = max(
+                (find_onset(partial(_normalized, material, adapted, centered), own) for centered in (False, True)),
+                key=lambda onset: np.inf if onset.threshold is None else onset.threshold,
+            )
         elif tangent:
-            found = find_onset(lambda g: probe.gain(state, g) / tangent, grid)
+            found = find_onset(partial(_relative_gain, material, state, tangent), grid)
         else:
             is_sign_like = True
             found = Onset(0.0, None, 1.0)
+    others = _elsewhere(material) if tangent and adaptation.kind != "squared gradient" else []
+    shortfalls = [found.shortfall, *(other.shortfall for other in others if other.threshold is not None)]
     threshold = found.threshold
     kind = "none" if threshold is None else "sign-like" if is_sign_like else "soft" if found.corner is None else "hard"
     updates = -grid * probe.gain(state, grid)
@@ -98,7 +106,7 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
         mechanism="clipping",
         verdict="absent" if threshold is None else "present",
         effect=found.shortfall,
-        interval=[found.shortfall, found.shortfall],
+        interval=[min(shortfalls), max(shortfalls)],
         summary=_summary(kind, threshold, found.corner),
         reason=_reason(threshold, material),
         threshold=threshold,
@@ -107,7 +115,7 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
         corner=found.corner,
         saturation=float(sizes.max()) if threshold is not None and sizes[-1] <= 1.01 * sizes[-8] else None,
         is_monotonic=bool(np.all(np.diff(sizes) >= -0.01 * sizes.max(initial=0.0))),
-        thresholds=[threshold],
+        thresholds=[threshold, *(other.threshold for other in others)],
         fraction_beyond=beyond,
         gradients=grid,
         updates=updates,
@@ -116,18 +124,39 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     )
 
 
-def _normalized(material: Material, state: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+def _elsewhere(material: Material) -> list[Onset]:
+    """The same at other states: along the run without a gradient, and on the task."""
+    states = list(material.calm[[0, len(material.calm) // 2, -1]])
+    if material.visits is not None:
+        visited = material.visits.states.reshape(-1, material.calm.shape[1]).astype(np.float64)
+        states += list(visited[np.linspace(0, len(visited) - 1, _NUM_VISITED).astype(int)])
+    found = []
+    for state in states:
+        slope = float(material.probe.slope(state[None], np.zeros(1))[0])
+        if np.isfinite(slope) and slope:
+            found.append(find_onset(partial(_relative_gain, material, state, slope), material.sampled))
+    return found
+
+
+def _relative_gain(material: Material, state: np.ndarray, slope: float, gradients: np.ndarray) -> np.ndarray:
+    return material.probe.gain(state, gradients) / slope
+
+
+def _normalized(material: Material, state: np.ndarray, centered: bool, gradients: np.ndarray) -> np.ndarray:
     """Gain at a state, relative to that of small gradients, with the gradient's effect on its own gain divided out.
 
-    The update of a gradient is divided by the learning rate that it leaves behind for a small one after it.
+    The update of a gradient is divided by the learning rate that it leaves behind for a small one after it: at g = 0,
+    where the gradient does not enter its own normalization, or at the gradient that cancels the update, where a
+    saturation behind a memory is at its center. Either may see a departure that is not clipping; the later one counts.
     """
     probe = material.probe
     smallest = _SMALLEST * material.high
     signed = np.concatenate([gradients, -gradients, [smallest, -smallest]])
     reached = probe.drive(signed[:, None], state)[0][:, 1]
-    centers = probe.centers(reached, 1e4 * material.high)
+    centers = probe.centers(reached, 1e4 * material.high) if centered else np.zeros(len(reached))
     rates = probe.slope(reached, np.where(np.isfinite(centers), centers, 0.0))
-    scaled = probe.update(state, signed) / rates
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = probe.update(state, signed) / rates
     ahead, behind = scaled[: len(gradients)], scaled[len(gradients) : -2]
     return ((ahead - behind) / gradients) / ((scaled[-2] - scaled[-1]) / smallest)
 

@@ -13,6 +13,7 @@ import optax
 from optoscope._files import write_json
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
+from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.mechanisms._material import Material, gather
 from optoscope.mechanisms._verdict import Verdict, plain
 from optoscope.mechanisms.adaptation import assess_adaptation
@@ -73,7 +74,7 @@ class MechanismReport:
 
 
 def diagnose(
-    optimizer: AbstractOptimizer | optax.GradientTransformation,
+    optimizer: AbstractOptimizer | optax.GradientTransformation | TrainedOptimizer | TunedOptimizer,
     *,
     task: AbstractTask | None = None,
     key: PRNGKeyArray | None = None,
@@ -85,7 +86,8 @@ def diagnose(
     """Find out which mechanisms an optimizer has, how strong they are, and with which numbers.
 
     Args:
-        optimizer: any component-wise rule; an optax transformation is taken through `from_optax`.
+        optimizer: any component-wise rule; an optax transformation is taken through `from_optax`, and an artifact
+            brings its network before meta-training with it.
         task: where it runs; without one nothing is said about gradients that really occur.
         key: draws the test problems; key 0 if None.
         gradients: the largest magnitude of gradients, or the smallest and the largest. If None that of the task;
@@ -104,6 +106,10 @@ def diagnose(
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
     'momentum with timescale 0.90; no clipping; no schedule; no adaptation'
     """
+    if isinstance(optimizer, TrainedOptimizer) and untrained is None and optimizer.snapshot_steps[0] == 0:
+        untrained = optimizer.snapshot(0)
+    if isinstance(optimizer, TrainedOptimizer | TunedOptimizer):
+        optimizer = optimizer.optimizer
     rule = optimizer if isinstance(optimizer, AbstractOptimizer) else from_optax(optimizer)
     material = gather(
         rule,

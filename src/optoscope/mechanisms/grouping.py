@@ -61,7 +61,12 @@ def assess_grouping(material: Material) -> GroupingVerdict:
     num = len(visits.groups)
     means = np.array([rates[visits.group == i].mean() for i in range(num)])
     sizes = np.array([np.median(np.abs(visits.gradients[visits.group == i])) for i in range(num)])
-    effect = float(np.log(np.abs(means).max() / np.abs(means).min())) if np.all(means) else 0.0
+    by_problem = visits.by_problem(rates.mean(1))
+    first = visits.group[: visits.num_components]
+    per_problem = np.stack([by_problem[:, first == i].mean(1) for i in range(num)], axis=1)
+    effect = float(_ratio(means))
+    drawn = np.random.default_rng(0).integers(len(per_problem), size=(1000, len(per_problem)))
+    interval = [float(q) for q in np.quantile(_ratio(per_problem[drawn].mean(1)), [0.025, 0.975])]
     word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"
     return _verdict(
         word,
@@ -70,10 +75,17 @@ def assess_grouping(material: Material) -> GroupingVerdict:
         visits.groups,
         means,
         sizes,
+        interval,
     )
 
 
-def _verdict(word, effect, reason, groups, rates, sizes):
+def _ratio(means: np.ndarray) -> np.ndarray:
+    """Logarithm of the ratio of the largest to the smallest of the last axis."""
+    sizes = np.maximum(np.abs(means), np.finfo(float).tiny)
+    return np.log(sizes.max(-1) / sizes.min(-1))
+
+
+def _verdict(word, effect, reason, groups, rates, sizes, interval=None):
     summary = ""
     if word == "present":
         summary = f"learning rates that differ between groups by a factor of {short(float(np.exp(effect)))}"
@@ -81,7 +93,7 @@ def _verdict(word, effect, reason, groups, rates, sizes):
         mechanism="grouping",
         verdict=word,
         effect=effect,
-        interval=[effect, effect],
+        interval=interval or [effect, effect],
         summary=summary,
         reason=reason,
         groups=list(groups),

@@ -27,7 +27,7 @@ from jaxtyping import Complex, Float
 
 from optoscope._provenance import provenance
 from optoscope.anatomy import linear_updates, mode_shift
-from optoscope.dynamics import linearize, modes
+from optoscope.dynamics import Linearization, linearize, modes
 from optoscope.mechanisms._material import Material
 from optoscope.mechanisms._verdict import Verdict, short
 
@@ -39,6 +39,8 @@ RESIDUAL = 0.01
 _MOST_TOLD = 4
 #: Length of the impulse response, in runs.
 _HORIZON = 10
+#: Growth of the impulse response after which it is cut off.
+_EXPLODED = 1e9
 #: Size of the Hankel matrix to which modes are fitted.
 _HANKEL = 200
 #: Change in one step, in units of the state's largest coordinate, below which a state stands still.
@@ -150,6 +152,7 @@ def _verdict(material, word, effect, *, reason, **found):
         **found,
     }
     effective = _effective(found["decays"], found["learning_rates"], found["impulse_response"])
+    found["impulse_response"] = found["impulse_response"][: material.num_steps]
     return MomentumVerdict(
         mechanism="momentum",
         verdict=word,
@@ -243,12 +246,14 @@ def _summary(decays):
     return f"momentum with {number} timescales, {', '.join(words[:-1])} and {words[-1]}"
 
 
-def impulse_response(linear, num_steps: int) -> np.ndarray:
-    """Return the updates that follow one unit gradient in a linear system."""
+def impulse_response(linear: Linearization, num_steps: int) -> Float[np.ndarray, " step"]:
+    """Return the updates that follow one unit gradient in a linear system, up to where an unstable one has exploded."""
     response, h = [linear.D], linear.B
     for _ in range(num_steps - 1):
         response.append(float(linear.C @ h))
         h = linear.A @ h
+        if abs(response[-1]) > _EXPLODED * max(abs(response[0]), abs(response[1])) > 0:
+            break
     return np.array(response)
 
 
