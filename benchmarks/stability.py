@@ -4,6 +4,7 @@ import jax
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope.figures.style import plain
 from optoscope.generalization import NUM_PROBLEMS
 from optoscope.stability_study import study_stability
 
@@ -27,7 +28,7 @@ def main() -> None:
         for row in rows[-len(study.edges()) :]:
             print(name, row["predicted"], row["measured"], flush=True)
     largest = max(abs(row["error"]) for row in rows)
-    record("stability", {"largest relative error": largest, "edges": rows, "refused": refused})
+    record("stability", plain({"largest relative error": largest, "edges": rows, "refused": refused}))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
     from optoscope.interventions import Ablation as Ablation
+    from optoscope.distillation import Distilled as Distilled
+    from optoscope.distillation import distill as distill
     from optoscope.interventions import ablate as ablate
     from optoscope.mechanisms import MechanismReport as MechanismReport
+    from optoscope.calibration import calibrate as calibrate
+    from optoscope.calibration import optax_gallery as optax_gallery
     from optoscope.mechanisms import diagnose as diagnose
+    from optoscope.generalization import generalize as generalize
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from optoscope.rollouts import rollout as rollout
     from optoscope.rollouts import rollout_batch as rollout_batch
     from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
+    from optoscope.stability_study import study_stability as study_stability
     from optoscope.training import MetaTrainConfig as MetaTrainConfig
     from optoscope.training import Purpose as Purpose
     from optoscope.training import evaluate as evaluate
@@ -50,11 +56,16 @@ _PUBLIC: dict[str, str | None] = {
     "Save": "optoscope.rollouts",
     "TrainedOptimizer": "optoscope.artifacts",
     "TunedOptimizer": "optoscope.artifacts",
+    "Distilled": "optoscope.distillation",
     "ablate": "optoscope.interventions",
+    "distill": "optoscope.distillation",
+    "calibrate": "optoscope.calibration",
     "diagnose": "optoscope.mechanisms",
+    "optax_gallery": "optoscope.calibration",
     "dissect": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.training",
+    "generalize": "optoscope.generalization",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
     "interventions": None,
@@ -68,6 +79,7 @@ _PUBLIC: dict[str, str | None] = {
     "rollout_batch": "optoscope.rollouts",
     "shipped": "optoscope._artifact_files",
     "tasks": None,
+    "study_stability": "optoscope.stability_study",
     "training": None,
     "tune": "optoscope.training",
 }

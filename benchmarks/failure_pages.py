@@ -1,0 +1,120 @@
+"""The tables of `docs/stability.md` and `docs/generalization.md`: `python -m benchmarks.failure_pages` writes them.
+
+`tests/test_failure_pages.py` fails when the pages and `benchmarks/results/` disagree.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks._report import RESULTS
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def _numbers(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())["numbers"]
+
+
+def _row(*cells) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def stability_table() -> str:
+    """One row per edge, and what the tasks' curvatures are."""
+    numbers = _numbers("stability")
+    lines = [
+        _row("optimizer", "stable", "predicted", "measured", "off by", "5% beyond", "2 x beyond",
+             "largest curvature met", "at the end of runs", "edge / largest", "edge / at the end"),
+        "|" + "---|" * 11,
+    ]  # fmt: skip
+    for row in numbers["edges"]:
+        beyond = [f"{end['outcome']}" + (f", period {end['period']:.3g}" if end["period"] is not None else "")
+                  for end in row["beyond"]]  # fmt: skip
+        lines.append(
+            _row(
+                row["optimizer"],
+                "below" if row["stable below"] else "above",
+                _short(row["predicted"]),
+                _short(row["measured"]),
+                f"{abs(row['error']):.1e}",
+                beyond[0],
+                beyond[-1],
+                _short(row["largest curvature of all runs"]),
+                _short(row["largest curvature at the end of runs, median"]),
+                _short(row["edge / largest"]),
+                _short(row["edge / largest at the end"]),
+            )
+        )
+    refused = ", ".join(numbers["refused"])
+    return "\n".join(
+        [
+            f"Largest difference of a predicted from a measured edge: {numbers['largest relative error']:.1e}. Refused",
+            f"as there is no linearization at their resting point: {refused}.",
+            "Curvatures are those of 200 steps of the optimizer itself on 64 test problems (2 of two moons); for",
+            "linear regression `edge / largest` takes 1, the bound by construction.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def generalization_table() -> str:
+    """How predictions agree with outcomes, and the median meta-objective of every cell at 200 steps."""
+    numbers = _numbers("generalization")
+    lines = [
+        "Cells, by what was predicted and what happened:",
+        "",
+        _row("prediction by", "optimizer", "sound, is", "sound, fails", "fails, is sound", "fails, fails", "right"),
+        "|" + "---|" * 7,
+    ]
+    groups = {"all": numbers["agreement"], **numbers["agreement by optimizer"]}
+    for name, rows in groups.items():
+        for one in rows:
+            counts = [one[key] for key in ("sound_sound", "sound_fails", "fails_sound", "fails_fails")]
+            lines.append(_row(one["predictor"], name, *counts, f"{one['accuracy']:.0%}"))
+    horizon = numbers["horizons"].index(200)
+    for j, task in enumerate(numbers["tasks"]):
+        lines += [
+            "",
+            f"Median meta-objective on {task.replace('_', ' ')} after 200 steps, with the gradient times ... (x: most "
+            "runs diverge or circle; o: predicted to by stability):",
+            "",
+            _row("optimizer", *(f"{scale:g}" for scale in numbers["scales"])),
+            "|" + "---|" * (1 + len(numbers["scales"])),
+        ]
+        for i, name in enumerate(numbers["optimizers"]):
+            cells = []
+            for k in range(len(numbers["scales"])):
+                median = numbers["medians"][i][j][k][horizon]
+                ends = numbers["stable_ends"][i][j][k]
+                fails = numbers["diverged"][i][j][k] + numbers["circled"][i][j][k] >= 0.5
+                marks = "x" * fails + "o" * (ends is not None and ends < 0.5)
+                cells.append(f"{'inf' if median is None else f'{median:.3g}'} {marks}".strip())
+            lines.append(_row(name, *cells))
+    return "\n".join(lines)
+
+
+def fill(name: str, text: str) -> str:
+    """Return a page with its table."""
+    table = {"stability": stability_table, "generalization": generalization_table}[name]()
+    filled, count = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", lambda m: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
+    )
+    if count != 1:
+        raise ValueError(f"docs/{name}.md needs one pair of markers for its table, found {count}.")
+    return filled
+
+
+def main() -> None:
+    for name in ("stability", "generalization"):
+        page = DOCS / f"{name}.md"
+        page.write_text(fill(name, page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
