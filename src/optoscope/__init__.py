@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
-    from optoscope.interventions import Ablation as Ablation
-    from optoscope.distillation import Distilled as Distilled
-    from optoscope.distillation import distill as distill
-    from optoscope.interventions import ablate as ablate
-    from optoscope.mechanisms import MechanismReport as MechanismReport
     from optoscope.calibration import calibrate as calibrate
     from optoscope.calibration import optax_gallery as optax_gallery
-    from optoscope.mechanisms import diagnose as diagnose
+    from optoscope.distillation import Distilled as Distilled
+    from optoscope.distillation import distill as distill
     from optoscope.generalization import generalize as generalize
+    from optoscope.interventions import Ablation as Ablation
+    from optoscope.interventions import ablate as ablate
+    from optoscope.mechanisms import MechanismReport as MechanismReport
+    from optoscope.mechanisms import diagnose as diagnose
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from optoscope.rollouts import Save as Save
     from optoscope.rollouts import rollout as rollout
     from optoscope.rollouts import rollout_batch as rollout_batch
-    from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
     from optoscope.stability_study import study_stability as study_stability
+    from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
     from optoscope.training import MetaTrainConfig as MetaTrainConfig
     from optoscope.training import Purpose as Purpose
     from optoscope.training import evaluate as evaluate
