@@ -1,0 +1,407 @@
+"""From a learned optimizer to one that can be read: a path of nested formulas, measured beside what they stand for."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from optoscope._checks import check_count
+from optoscope._provenance import provenance
+from optoscope._results import Result
+from optoscope._types import PRNGKeyArray
+from optoscope.artifacts import load, shipped
+from optoscope.distillation.fit import (
+    Scorer,
+    Trajectories,
+    draw_lanes,
+    fit_updates,
+    join,
+    r_squared,
+    record_trajectories,
+    tune_objective,
+)
+from optoscope.distillation.formula import Formula, formula_of
+from optoscope.distillation.readable import ReadableOptimizer, numbers_of
+from optoscope.distillation.search import evolve
+from optoscope.optimizers import AbstractOptimizer, lift
+from optoscope.rollouts import Save, rollout_batch
+from optoscope.tasks import AbstractTask, name_of
+from optoscope.tasks import get as get_task
+from optoscope.training import evaluate
+from optoscope.training.objective import Purpose, sample_problems
+
+#: What is added to momentum, step by step.
+PATH: tuple[tuple[str, ...], ...] = (
+    ("momentum",),
+    ("saturation", "power"),
+    ("gain",),
+    ("schedule",),
+    ("retention", "forgetting"),
+    ("complex mode",),
+    ("difference", "alignment"),
+    ("persistence", "limit"),
+    ("asymmetry",),
+)
+#: A larger optimizer is preferred only if its validation score is lower by this share.
+MARGIN = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """How hard a distillation tries.
+
+    Attributes:
+        path: groups of pieces in the order in which they are added.
+        max_numbers: constants that the chosen formula may have.
+        num_lanes: fits to updates beside each other, per size; half of them begin with the smaller size's numbers.
+        num_fits: steps of the fit to updates.
+        num_generations: of the search on the meta-objective, per size and number that the size has.
+        num_polishes: generations of a last search for the chosen size, in whole runs.
+        num_descents: descents on the meta-objective through whole runs, for the chosen size.
+        num_problems: problems per generation or descent.
+        num_validation: validation problems.
+        num_test: test problems.
+        num_steps: updates per run.
+        tuned_steps: updates per run in searches before the polish.
+        learning_rate: of descents, at their start.
+    """
+
+    path: tuple[tuple[str, ...], ...] = PATH
+    max_numbers: int = 30
+    num_lanes: int = 8
+    num_fits: int = 250
+    num_generations: int = 40
+    num_polishes: int = 1500
+    num_descents: int = 200
+    num_problems: int = 48
+    num_validation: int = 512
+    num_test: int = 512
+    num_steps: int = 200
+    tuned_steps: int = 80
+    learning_rate: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Distilled(Result):
+    """A readable optimizer that stands for another, and how well.
+
+    Sizes are nested: each has the pieces of the one before and more. All measures are on test problems, with numbers
+    rounded to the four significant digits that are printed.
+
+    Attributes:
+        task: the task's name.
+        source: what was distilled.
+        pieces: of each size, all of them.
+        numbers: of each size, by name.
+        num_numbers: how many constants each size's formula has.
+        chosen: index of the size that validation chose.
+        validations: mean meta-objective of each size on validation problems.
+        one_step_r2: of each size's updates, fed with the source's gradients.
+        running_r2: of each size's updates on its own runs, against the source's on the same problems.
+        names: whose meta-objectives are in `objectives`: `source`, `baseline`, then the sizes.
+        objectives: meta-objective of each run on the same test problems.
+        baseline: the best tuned baseline, or empty.
+        moments: iterations at which update functions are compared.
+        gradients: where they are.
+        update_functions: of the source and of the chosen one, at the states to which the first test component's
+            gradients led.
+        generalization: rows with `task`, `num_steps`, and medians and means of `source`, `distilled`, `baseline`.
+        provenance: who made it.
+    """
+
+    task: str
+    source: str
+    pieces: list[list[str]]
+    numbers: list[dict[str, float]]
+    num_numbers: Int[np.ndarray, " size"]
+    chosen: int
+    validations: Float[np.ndarray, " size"]
+    one_step_r2: Float[np.ndarray, " size"]
+    running_r2: Float[np.ndarray, " size"]
+    names: list[str]
+    objectives: Float[np.ndarray, "optimizer problem"]
+    baseline: str
+    moments: Int[np.ndarray, " moment"]
+    gradients: Float[np.ndarray, " grid"]
+    update_functions: Float[np.ndarray, "optimizer moment grid"]
+    generalization: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+    def size(self, index: int) -> ReadableOptimizer:
+        """Return the optimizer of a size."""
+        return ReadableOptimizer(tuple(self.pieces[index]), self.numbers[index])
+
+    @property
+    def optimizer(self) -> ReadableOptimizer:
+        """The chosen one."""
+        return self.size(self.chosen)
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """The chosen one as an optax transformation."""
+        return lift(self.optimizer)
+
+    def formula(self) -> Formula:
+        """Return the chosen one's step as sympy expressions, with `text()` and `latex()`."""
+        return formula_of(self.optimizer)
+
+    def advantage_kept(self, index: int | None = None) -> dict[str, float]:
+        """Return the share of the source's advantage over the baseline that a size keeps; the chosen one if None.
+
+        Returns:
+            `mean`: by mean meta-objectives; `median`: by medians; `log`: by means of logarithms. 1 is all of it.
+        """
+        row = 2 + (self.chosen if index is None else index)
+        shares = {}
+        with np.errstate(all="ignore"):
+            for name, value in (
+                ("mean", self.objectives.mean(1)),
+                ("median", np.median(self.objectives, 1)),
+                ("log", np.log(self.objectives).mean(1)),
+            ):
+                shares[name] = float((value[1] - value[row]) / (value[1] - value[0]))
+        return shares
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything but single problems, as JSON data."""
+        finite = lambda value: float(value) if np.isfinite(value) else None
+        return {
+            "task": self.task,
+            "source": self.source,
+            "baseline": self.baseline,
+            "source_mean": finite(self.objectives[0].mean()),
+            "baseline_mean": finite(self.objectives[1].mean()),
+            "sizes": [
+                {
+                    "pieces": self.pieces[i],
+                    "num_numbers": int(self.num_numbers[i]),
+                    "validation": finite(self.validations[i]),
+                    "mean": finite(self.objectives[2 + i].mean()),
+                    "median": finite(np.median(self.objectives[2 + i])),
+                    "one_step_r2": finite(self.one_step_r2[i]),
+                    "running_r2": finite(self.running_r2[i]),
+                    "advantage_kept": {k: finite(v) for k, v in self.advantage_kept(i).items()},
+                    "numbers": self.numbers[i],
+                }
+                for i in range(len(self.pieces))
+            ],
+            "chosen": self.chosen,
+            "formula": self.formula().text().splitlines(),
+            "latex": self.formula().latex(),
+            "generalization": self.generalization,
+            "provenance": self.provenance,
+        }
+
+
+def distill(
+    optimizer: AbstractOptimizer,
+    task: AbstractTask,
+    *,
+    key: PRNGKeyArray,
+    source: str = "",
+    config: DistillConfig | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Distilled:
+    """Distill an optimizer into a formula.
+
+    For each size of a nested path, numbers are fitted to the updates that the optimizer makes on training problems,
+    from the smaller size's numbers and from fresh ones, then tuned on the meta-objective with tuning problems by a
+    search without derivatives: runs of a half-tuned optimizer are chaotic. Validation problems say which start, which
+    moment of a search and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one
+    is searched again in whole runs, and at last descends on the meta-objective through whole runs.
+
+    Args:
+        optimizer: what to distill; component-wise.
+        task: where its problems come from.
+        key: draws problems and starts.
+        source: its name, for the record.
+        config: how hard to try.
+        report: called with what is being done, how much is done and how much there is.
+
+    Returns:
+        The sizes, the chosen one, and what they are worth on test problems.
+
+    Raises:
+        ValueError: if the optimizer diverges on the task, a number is out of range, or nothing fits `max_numbers`.
+    """
+    config = config or DistillConfig()
+    report = report or (lambda what, done, total: None)
+    check_count("num_lanes", config.num_lanes, minimum=2)
+    check_count("tuned_steps", config.tuned_steps)
+    trajectories = record_trajectories(
+        task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps),
+        purpose=Purpose.TRAIN, key=key,
+    )  # fmt: skip
+    scorer = Scorer(
+        task, num_problems=config.num_validation, num_steps=config.num_steps, purpose=Purpose.VALIDATE, key=key
+    )
+    sizes, scores = _search(task, trajectories, scorer, config, key, report)
+    chosen = choose_size(scores, [size.num_numbers for size in sizes], max_numbers=config.max_numbers)
+    polished, score = _polish(task, sizes[chosen], trajectories, scorer, config, key, report)
+    if score < scores[chosen]:
+        sizes[chosen], scores[chosen] = polished, score
+    return _measure(optimizer, task, sizes, np.array(scores), chosen, key, source, config, report)
+
+
+def choose_size(validations: Sequence[float], num_numbers: Sequence[int], *, max_numbers: int) -> int:
+    """Return the smallest size after which no larger one is better by `MARGIN`.
+
+    Raises:
+        ValueError: if no size has at most `max_numbers` numbers.
+
+    >>> choose_size([0.05, 0.04, 0.0399], [2, 4, 8], max_numbers=30)
+    1
+    """
+    chosen = None
+    for i in np.argsort(num_numbers, kind="stable"):
+        if num_numbers[i] <= max_numbers and (chosen is None or validations[i] < (1 - MARGIN) * validations[chosen]):
+            chosen = int(i)
+    if chosen is None:
+        raise ValueError(f"every size has more than {max_numbers} numbers; allow more, or begin with fewer pieces.")
+    return chosen
+
+
+def _search(task, trajectories: Trajectories, scorer, config, key, report):
+    sizes, scores = [], []
+    known: dict[str, float] = {}
+    paths = [sum(config.path[: i + 1], ()) for i in range(len(config.path))]
+    allowed = [pieces for pieces in paths if len(numbers_of(pieces)) <= config.max_numbers]
+    for index, pieces in enumerate(allowed):
+        one = jax.random.fold_in(Purpose.INITIALIZE.key(key), index)
+        half = config.num_lanes // 2
+        hot = draw_lanes(pieces, known, trajectories, num_lanes=half, key=jax.random.fold_in(one, 1))
+        lanes = join([hot, draw_lanes(pieces, {}, trajectories, num_lanes=config.num_lanes - half, key=one)])
+        fitted, _ = fit_updates(lanes, trajectories, num_steps=config.num_fits)
+        found = np.array([scorer.lanes(part) for part in (fitted, lanes)])
+        which, lane = np.unravel_index(int(np.argmin(found)), found.shape)
+        best, score = evolve(
+            task, (fitted, lanes)[int(which)].optimizer(int(lane)), trajectories, scorer.one,
+            key=jax.random.fold_in(key, index), num_generations=config.num_generations * len(numbers_of(pieces)),
+            num_problems=config.num_problems, num_steps=config.tuned_steps,
+        )  # fmt: skip
+        sizes.append(best)
+        scores.append(score)
+        known = {name: float(value) for name, value in best.numbers.items()}
+        report("sizes", index + 1, len(allowed))
+    return sizes, scores
+
+
+def _polish(task, size, trajectories, scorer, config, key, report):
+    """Search about the chosen numbers in whole runs, then descend on the meta-objective through whole runs."""
+    one = jax.random.fold_in(key, len(config.path))
+    best, score = evolve(
+        task, size, trajectories, scorer.one, key=one, num_generations=config.num_polishes,
+        num_problems=config.num_problems, num_steps=config.num_steps, sigma=0.05,
+        report=lambda done, total: report("polishing", done, total),
+    )  # fmt: skip
+    if not config.num_descents:
+        return best, score
+    known = {name: float(value) for name, value in best.numbers.items()}
+    lanes = draw_lanes(best.pieces, known, trajectories, num_lanes=3, key=one, jitter=0.01)
+    lanes, found = tune_objective(
+        task, lanes, scorer, key=jax.random.fold_in(one, 1), num_descents=config.num_descents,
+        num_problems=config.num_problems, num_steps=config.num_steps, learning_rate=config.learning_rate,
+        report=lambda done, total: report("descending", done, total),
+    )  # fmt: skip
+    winner = int(np.argmin(found))
+    return (lanes.optimizer(winner), float(found[winner])) if found[winner] < score else (best, score)
+
+
+def _measure(optimizer, task, sizes, scores, chosen, key, source, config, report) -> Distilled:
+    baselines = {
+        name: artifact.optimizer
+        for name in shipped()
+        if name.startswith(f"{name_of(task)}/")
+        for artifact in (load(name),)
+    }
+    contenders = {"source": optimizer, **baselines, **{f"size {i}": size.completed for i, size in enumerate(sizes)}}
+    found = evaluate(task, contenders, num_problems=config.num_test, num_steps=config.num_steps, key=key)
+    best = min(baselines, key=lambda name: found.means[found.index(name)], default="")
+    rows = ["source", best or "source", *(f"size {i}" for i in range(len(sizes)))]
+    report("measuring", 1, 2)
+    replayed = record_trajectories(
+        task,
+        optimizer,
+        num_problems=min(64, config.num_test),
+        num_steps=config.num_steps,
+        purpose=Purpose.TEST,
+        key=key,
+    )
+    moments = np.unique(np.minimum([0, 5, 20, 80], config.num_steps - 1))
+    largest = float(np.quantile(np.abs(replayed.gradients), 0.99))
+    grid = np.linspace(-largest, largest, 201)
+    running = _running_r2(task, optimizer, sizes, key, config)
+    general = _generalize(task, optimizer, sizes[chosen], baselines.get(best), key, config)
+    report("measuring", 2, 2)
+    return Distilled(
+        task=name_of(task),
+        source=source,
+        pieces=[list(size.pieces) for size in sizes],
+        numbers=[{name: float(value) for name, value in size.numbers.items()} for size in sizes],
+        num_numbers=np.array([size.num_numbers for size in sizes]),
+        chosen=chosen,
+        validations=scores,
+        one_step_r2=np.array([r_squared(size.completed, replayed) for size in sizes]),
+        running_r2=running,
+        names=["source", "baseline", *rows[2:]],
+        objectives=found.objectives[[found.index(row) for row in rows]],
+        baseline=best,
+        moments=moments,
+        gradients=grid,
+        update_functions=np.stack([_update_functions(o, replayed, moments, grid) for o in (optimizer, sizes[chosen])]),
+        generalization=general,
+        provenance=provenance(task=repr(task), source=source, config=dataclasses.asdict(config)),
+    )
+
+
+def _running_r2(task, optimizer, sizes, key, config):
+    problems, keys = sample_problems(task, Purpose.TEST.key(key), min(64, config.num_test))
+
+    @eqx.filter_jit
+    def updates(one):
+        run = rollout_batch(task, problems, one, num_steps=config.num_steps, keys=keys, save=Save(updates=True))
+        return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(run.updates)])
+
+    reference = np.asarray(updates(optimizer), np.float64)
+    with np.errstate(all="ignore"):
+        errors = [np.sum((np.asarray(updates(size.completed), np.float64) - reference) ** 2) for size in sizes]
+    return 1 - np.array(errors) / np.sum(reference**2)
+
+
+def _update_functions(optimizer, trajectories, moments, grid):
+    driven = jnp.asarray(trajectories.gradients[:, 0])
+
+    def advance(h, g):
+        return optimizer.step(h, g)[0], h
+
+    states = eqx.filter_jit(lambda g: jax.lax.scan(advance, optimizer.initial_state(), g)[1])(driven)[moments]
+    ask = jax.vmap(lambda h: jax.vmap(lambda g: optimizer.step(h, g)[1])(jnp.asarray(grid, jnp.float32)))
+    return np.asarray(eqx.filter_jit(ask)(states), np.float64)
+
+
+def _generalize(task, optimizer, chosen, baseline, key, config):
+    """Other horizons on the same task, and one other task."""
+    other = get_task("rosenbrock" if name_of(task) == "linear_regression" else "linear_regression")
+    rows = []
+    for where, num_steps in ((task, config.num_steps // 4), (task, config.num_steps * 5), (other, config.num_steps)):
+        contenders = {"source": optimizer, "distilled": chosen}
+        if baseline is not None:
+            contenders["baseline"] = baseline
+        found = evaluate(where, contenders, num_problems=64, num_steps=max(num_steps, 1), key=key)
+        finite = lambda value: float(value) if np.isfinite(value) else None
+        rows.append(
+            {
+                "task": name_of(where),
+                "num_steps": max(num_steps, 1),
+                "median": {name: finite(value) for name, value in zip(found.names, found.medians)},
+                "mean": {name: finite(value) for name, value in zip(found.names, found.means)},
+                "diverged": {name: int(value) for name, value in zip(found.names, found.num_diverged)},
+            }
+        )
+    return rows
