@@ -46,6 +46,10 @@ SAME = {
         Pipeline((Memory([B1], [1 - B1]), CORRECTION, Gain("adam corrected", B2, eps=1e-8)), 0.1),
         from_optax(optax.adam(0.1, b1=B1, b2=B2)),
     ),
+    "Adamax of optax": (
+        Pipeline((Memory([B1], [1 - B1]), CORRECTION, Gain("maximum", B2, eps=1e-12)), 0.1),
+        from_optax(optax.adamax(0.1, b1=B1, b2=B2, eps=1e-12)),
+    ),
     "AdaGrad of optax": (
         Pipeline((Gain("adagrad", eps=1e-12, start=0.1),), 0.1),
         from_optax(optax.adagrad(0.1, initial_accumulator_value=0.1, eps=1e-24)),

@@ -173,6 +173,11 @@ def _adagrad(rng, i):
     return Pipeline((Gain("adagrad", eps=1e-10, start=0.0 if i % 2 else 1e-12),), _rate(rng))
 
 
+def _adamax(rng, i):
+    b1, b2 = _decay(rng, 0.9), _decay(rng, 0.99)
+    return Pipeline((Memory([b1, 0.0], [1 - b1, 0.0]), Gain("maximum", b2, eps=1e-14)), _rate(rng))
+
+
 def _adam(rng, i):
     b1, b2 = _decay(rng, 0.9), _decay(rng, _pick([0.99, 0.999], i))
     return Pipeline((Memory([b1, 0.0], [1 - b1, 0.0]), Gain("adam", b2, eps=1e-12)), _rate(rng))
@@ -261,6 +266,7 @@ FAMILIES: dict[str, tuple[int, Builder]] = {
     "RMSProp": (4, _rmsprop),
     "AdaGrad": (2, _adagrad),
     "Adam": (4, _adam),
+    "Adamax": (2, _adamax),
     "Adam with bias correction": (4, _adam_corrected),
     "S-curve gain": (4, _odd_gain),
     "S-curve cell": (6, _cell),

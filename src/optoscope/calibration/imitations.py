@@ -32,11 +32,12 @@ ACCEPTED_ERROR = 0.03
 NUM_UNITS = 16
 _SHIPPED = Path(__file__).parent / "imitations.safetensors"
 _NUM_STEPS, _BATCH, _BLOCK = 96, 48, 100
-_KINDS = ("white noise", "constant", "alternating", "slow")
+_JUMPS = 0.05  # a step
+_KINDS = ("white noise", "constant", "alternating", "slow", "jumping")
 #: Inputs of this size keep a network near the linear middle of its units.
 _INPUT_SCALE, _OUTPUT_SCALE = 0.3, 3.0
 #: Sequences, and their length, on which one step of the second stage rests; new ones every few steps.
-_FEW, _SHORT, _RENEWED = 32, 64, 5
+_FEW, _SHORT, _RENEWED = 40, 64, 5
 #: Most rounds of it, while an imitation is not accepted.
 _ROUNDS = 3
 
@@ -240,15 +241,18 @@ def draw_sequences(key: PRNGKeyArray, number: int) -> tuple[Float[Array, "step r
     """Draw sequences of gradients of all magnitudes in `TRAINED_RANGE`, of several kinds in turn.
 
     Returns:
-        The sequences, and the kind of each: white noise, constant, alternating in sign, slowly changing.
+        The sequences, and the kind of each: white noise, constant, alternating in sign, slowly changing, and jumping
+        now and then from one constant to another.
     """
-    shape_key, size_key, sign_key = jax.random.split(key, 3)
+    shape_key, size_key, sign_key, jump_key = jax.random.split(key, 4)
     low, high = np.log10(TRAINED_RANGE)
     sizes = 10 ** jax.random.uniform(size_key, (number,), minval=low, maxval=high)
     noise = jax.random.uniform(shape_key, (_NUM_STEPS, number), minval=-1.0)
     turns = jnp.where(jnp.arange(_NUM_STEPS) % 2 == 0, 1.0, -1.0)[:, None]
     slow = jnp.sin(jnp.cumsum(jnp.abs(noise), axis=0) * 0.3)
-    forms = jnp.stack([noise, jnp.ones_like(noise), turns * jnp.ones_like(noise), slow])
+    levels = jnp.cumsum(jax.random.bernoulli(jump_key, _JUMPS, noise.shape), axis=0)
+    jumping = jnp.take_along_axis(noise, levels, axis=0)
+    forms = jnp.stack([noise, jnp.ones_like(noise), turns * jnp.ones_like(noise), slow, jumping])
     kinds = [i % len(_KINDS) for i in range(number)]
     signs = jnp.where(jax.random.bernoulli(sign_key, shape=(number,)), 1.0, -1.0)
     return forms[np.array(kinds), :, np.arange(number)].T * (sizes * signs), kinds

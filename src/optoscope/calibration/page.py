@@ -48,7 +48,7 @@ def calibration_page(calibration: "Calibration") -> str:
         "",
         "## Networks that imitate rules",
         "",
-        "Error of the worst of 256 sequences, root mean square over its steps relative to the rule's updates; at most "
+        "Error of the worst of 320 sequences, root mean square over its steps relative to the rule's updates; at most "
         f"{made['settings']['accepted_error']:.0%} is accepted:",
         "",
         _table(["rule", "error"], [[name, f"{fit:.2%}"] for name, fit in calibration.fits.items()]),

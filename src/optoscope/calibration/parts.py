@@ -16,7 +16,7 @@ from optoscope._types import Array, Complex, Float, Int, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 _CLIPS: tuple[str, ...] = ("hard", "soft", "algebraic")
-_GAINS: tuple[str, ...] = ("rmsprop", "adam", "adam corrected", "adagrad")
+_GAINS: tuple[str, ...] = ("rmsprop", "adam", "adam corrected", "adagrad", "maximum")
 
 
 class AbstractPart(eqx.Module):
@@ -179,7 +179,8 @@ class Gain(AbstractPart):
 
     `rmsprop`: `s / sqrt(m' + eps)`; `adam`: `s / (sqrt(m') + eps)`, `adam corrected` the same with
     `m' / (1 - decay^n')`; both with `m' = decay m + (1 - decay) g^2`. `adagrad`: `s / (sqrt(m') + eps)` with
-    `m' = m + g^2`. The root has no derivative at `m' = 0`; there the gain is that of `eps` alone.
+    `m' = m + g^2`. `maximum`: `s / (m' + eps)` with `m' = max(decay m, |g|)`, as Adamax has it. The root has no
+    derivative at `m' = 0`; there the gain is that of `eps` alone.
 
     Args:
         kind: which of them.
@@ -215,13 +216,15 @@ class Gain(AbstractPart):
         decay, eps = jnp.asarray(self.decay, z.dtype), jnp.asarray(self.eps, z.dtype)
         m, n = z[0], z[1] + 1
         mean = decay * m + (1 - decay) * g**2
-        m = _chosen(self.kind, (mean, mean, mean, m + g**2))
+        m = _chosen(self.kind, (mean, mean, mean, m + g**2, jnp.maximum(decay * m, jnp.abs(g))))
         corrected = jnp.where(self.kind == _GAINS.index("adam corrected"), m / (1 - decay**n), m)
         inside = jnp.sqrt(jnp.maximum(m, 0) + eps)
         positive = corrected > 0
         outside = jnp.where(positive, jnp.sqrt(jnp.where(positive, corrected, 1.0)), 0.0) + eps
         counts = self.kind == _GAINS.index("adam corrected")
-        return jnp.stack([m, jnp.where(counts, n, z[1])]), s / _chosen(self.kind, (inside, outside, outside, outside))
+        return jnp.stack([m, jnp.where(counts, n, z[1])]), s / _chosen(
+            self.kind, (inside, outside, outside, outside, m + eps)
+        )
 
 
 @final

@@ -185,18 +185,26 @@ def _log_ratio(before, after):
 
 
 def _effects(material, calm, states):
-    """Logarithm of the ratio of gains at each state's own magnitude: around 0 or the center, whichever changed less."""
+    """Logarithm of the ratio of gains: around 0 or the center, whichever changed less.
+
+    At each state's own magnitude or at a tenth of it, whichever changed more: after gradients of one magnitude, a
+    normalization by the largest of them does to this magnitude what it did before.
+    """
     scales, probe = material.scales, material.probe
-    around_zero = _log_ratio(probe.gain(calm, scales), probe.gain(states, scales))
     largest = 1e4 * material.high  # a memory holds many gradients
     centers = probe.centers(states, largest)
     resting = np.broadcast_to(probe.centers(material.calm[-1:], largest), centers.shape)
     found = np.isfinite(centers) & np.isfinite(resting)
     centers, resting = np.where(found, centers, 0.0), np.where(found, resting, 0.0)
-    around = _log_ratio(probe.gain(calm, scales, resting), probe.gain(states, scales, centers))
-    around = np.where(found, around, around_zero)
-    smaller = np.where(np.abs(around) < np.abs(around_zero), around, around_zero)
-    return np.where(np.sign(around) == np.sign(around_zero), smaller, 0.0)
+    effects = np.zeros(len(scales))
+    for magnitudes in (scales, 0.1 * scales):
+        around_zero = _log_ratio(probe.gain(calm, magnitudes), probe.gain(states, magnitudes))
+        around = _log_ratio(probe.gain(calm, magnitudes, resting), probe.gain(states, magnitudes, centers))
+        around = np.where(found, around, around_zero)
+        smaller = np.where(np.abs(around) < np.abs(around_zero), around, around_zero)
+        agreed = np.where(np.sign(around) == np.sign(around_zero), smaller, 0.0)
+        effects = np.where(np.abs(agreed) > np.abs(effects), agreed, effects)
+    return effects
 
 
 def _rates(material, states):
