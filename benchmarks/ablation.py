@@ -23,20 +23,22 @@ from optoscope.interventions import ablate
 from optoscope.tasks._network import AbstractNetworkTask
 
 PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
-NUM_PROBLEMS, NUM_NETWORK_PROBLEMS = 64, 8
+#: Sizes of an ablation, and of one of an optimizer for networks.
+SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
+NETWORK_SIZES = {"num_problems": 8, "num_tuning_problems": 2, "num_controls": 2}
 
 
 def measure(name: str, directory: Path | None) -> dict:
     """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
     trained = artifacts.load(name)
     task = tasks.get(trained.task)
-    num_problems = NUM_NETWORK_PROBLEMS if isinstance(task, AbstractNetworkTask) else NUM_PROBLEMS
+    sizes = NETWORK_SIZES if isinstance(task, AbstractNetworkTask) else SIZES
     start = time.perf_counter()
     found = ablate(
         trained.optimizer,
         task,
         key=jax.random.key(0),
-        num_problems=num_problems,
+        **sizes,
         report=lambda what, done, total: print(f"{name}: {what} {done}/{total}", flush=True),
     )
     if directory is not None:
@@ -60,7 +62,7 @@ def measure(name: str, directory: Path | None) -> dict:
         } | ({"notes": plain(found.notes[variant])} if variant in found.notes else {})
     return {
         "task": found.task,
-        "problems": num_problems,
+        "problems": sizes["num_problems"],
         "verdicts": found.verdicts,
         "best baseline": found.best_baseline,
         "controls that change nothing are identical": found.identical,

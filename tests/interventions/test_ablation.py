@@ -131,12 +131,20 @@ def _effect(name, low, high, *, mechanism="momentum", kind="removed", control_of
         ([_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.25, kind="control", control_of="a")], "undecided"),
         ([_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.15, kind="control", control_of="a")], "needed"),
         ([_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.25, kind="control", control_of="b")], "needed"),
+        (  # what costs no more than a control is set aside; the other removal decides
+            [_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.25, kind="control", control_of="a"), _effect("b", 0.1, 0.2)],
+            "needed",
+        ),
+        (
+            [_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.25, kind="control", control_of="a"), _effect("b", 0.0, 0.2)],
+            "undecided",
+        ),
         ([_effect("a", 0.2, 0.3), _effect("c", 0.1, 0.25, mechanism="", kind="control")], "undecided"),
         ([_effect("a", np.inf, np.inf)], "needed"),
         ([], "undecided"),
     ],
 )
-def test_a_mechanism_is_needed_if_every_removal_hurts_more_than_its_controls(effects, needed):
+def test_a_mechanism_is_needed_if_every_telling_removal_hurts(effects, needed):
     (judged,) = judge(effects, {}, mechanisms=["momentum"], margin=0.05)
     assert judged["needed"] == needed and judged["sufficient"] == ""
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from optoscope._files import write_whole
 from optoscope.figures.style import (
@@ -54,11 +55,8 @@ def rows_of(ablation: Ablation) -> list[tuple[str, int | None]]:
     for entry in ablation.verdicts:
         mechanism = entry["mechanism"]
         own = [i for i, other in enumerate(ablation.mechanisms) if other == mechanism]
-        verdict = ", ".join(
-            part
-            for part in (entry["needed"], entry["sufficient"] and f"alone: {entry['sufficient']}")
-            if part and entry["needed"] != "absent"
-        )
+        enough = entry["sufficient"] if not entry["needed"] else entry["sufficient"] and f"alone {entry['sufficient']}"
+        verdict = ", ".join(part for part in (entry["needed"], enough) if part)
         if not own:
             rows.append((f"{mechanism}: {entry['needed']}", None))
             continue
@@ -96,6 +94,7 @@ def draw_ablation(ablation: Ablation, axes: Axes) -> dict[str, Artist]:
     )
     artists["rescaled"] = axes.scatter(np.exp(ablation.rescaled_log_ratios[index]), y, s=14, color=colors, zorder=4)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [name if i is None else f"{name}   " for name, i in rows])
     for (_, i), label in zip(rows, axes.get_yticklabels()):
@@ -126,7 +125,7 @@ def ablation_figure(ablation: Ablation) -> tuple[Figure, dict[str, Any]]:
         dress(
             axes,
             title=f"Interventions on the optimizer of {in_sentence(ablation.task)}",
-            x="Meta-objective relative to the intact optimizer's (mean log ratio and 95% interval)",
+            x="Meta-objective, relative to the intact optimizer's",
         )
         kinds = [kind for kind in _KINDS if kind in ablation.kinds]
         handles = [Line2D([], [], color=_KINDS[k], marker="o", markersize=3.5, label=_WORDS[k]) for k in kinds]

@@ -122,6 +122,7 @@ def ablate(
     num_steps: int = 200,
     mechanisms: Sequence[str] = MECHANISMS,
     num_controls: int = 5,
+    num_tuning_problems: int | None = None,
     margin: float = 0.05,
     baselines: Mapping[str, AbstractOptimizer] | None = None,
     report: Report | None = None,
@@ -135,10 +136,11 @@ def ablate(
         optimizer: any component-wise optimizer.
         task: where problems come from.
         key: draws problems and controls.
-        num_problems: test problems, and as many tuning problems.
+        num_problems: test problems.
         num_steps: length of a run.
         mechanisms: which ones.
         num_controls: random draws beside the removal of modes.
+        num_tuning_problems: problems on which states are visited and scales chosen; as many as test problems if None.
         margin: smallest relative change of the meta-objective that counts.
         baselines: optimizers beside it, the best first; those that ship for the task if None.
         report: called with what is being done, how much is done and how much there is.
@@ -155,8 +157,13 @@ def ablate(
     for mechanism in mechanisms:
         check_choice("mechanism", mechanism, MECHANISMS)
     draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
-    sizes = {"num_problems": num_problems, "num_steps": num_steps}
-    visits = visit(optimizer, task, key=tune_key, **sizes)
+    num_tuning = (
+        num_problems
+        if num_tuning_problems is None
+        else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
+    )
+    tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
+    visits = visit(optimizer, task, **tuning)
     params = jax.eval_shape(task.sample, key).initial_params
     subject = Subject(optimizer, find_landmarks(optimizer), visits, [leaf.size for leaf in jax.tree.leaves(params)])
     variants, left_out = make_variants(subject, mechanisms=tuple(mechanisms), num_controls=num_controls, key=draw_key)
@@ -168,14 +175,14 @@ def ablate(
     scales = np.ones(len(variants))
     for i, one in enumerate(variants):
         if one.name not in fixed:
-            scales[i] = best_scale(one, task, key=tune_key, **sizes)
+            scales[i] = best_scale(one, task, **tuning)
         if report is not None:
             report("scaling", i + 1, len(variants))
     scales[[one.name in fixed and one.kind == "control" for one in variants]] = scales[0]
     optimizers = {f"{i} {kind}": one.rescaled(scale)
                   for i, one in enumerate(variants)
                   for kind, scale in (("as it is", 1.0), ("rescaled", scales[i]))}  # fmt: skip
-    result = evaluate(task, optimizers, key=key, report=report, **sizes)
+    result = evaluate(task, optimizers, num_problems=num_problems, num_steps=num_steps, key=key, report=report)
     return _summarize(result, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), key)
 
 

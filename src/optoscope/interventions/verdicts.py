@@ -33,10 +33,11 @@ def judge(
 
     With the margin `m` (the log of the smallest change that counts), an interval `[low, high]` of the mean log ratio:
 
-    - a removal *hurts* if `low > m`, and if `low` also exceeds the `high` of every control beside it (random
-      directions of equal variance, nothing removed); it is *harmless* if `high < m`; else it is *open*.
-    - a mechanism is *needed* if every way of removing it hurts; *not needed* if one of them is harmless, because then
-      the optimizer does without it; else *undecided*.
+    - a removal is *harmless* if `high < m`. It *hurts* if `low > m`, and if `low` also exceeds the `high` of every
+      control beside it (random directions of equal variance, nothing removed). One that costs more than `m`, but no
+      more than a control, says nothing about the mechanism and is *set aside*. Else it is *open*.
+    - a mechanism is *needed* if every way of removing it that is not set aside hurts, and there is one; *not needed*
+      if one is harmless, because then the optimizer does without it; else *undecided*.
     - it is *sufficient* if one way of having it alone has `high < m`; *not sufficient* if all have `low > m`; else
       *undecided*.
 
@@ -79,17 +80,19 @@ def _entry(mechanism, needed, why_needed, sufficient, why_sufficient):
 def _needed(removals, effects, margin):
     if not removals:
         return "undecided", "no removal was possible"
-    states = [_harm(one, effects, margin) for one in removals]
-    mildest = min(removals, key=lambda one: one.low + one.high)
-    harmless = [one for one, state in zip(removals, states) if state == "harmless"]
+    states = {one: _harm(one, effects, margin) for one in removals}
+    aside = [one for one in removals if states[one] == "set aside"]
+    telling = [one for one in removals if one not in aside]
+    note = "".join(f"; set aside: {one.name} ({_percent(one)}), a control costs as much" for one in aside)
+    if not telling:
+        return "undecided", note.removeprefix("; ")
+    mildest = min(telling, key=lambda one: one.low + one.high)
+    why = f"the mildest removal, {mildest.name}: {_percent(mildest)}{note}"
+    harmless = [one for one in telling if states[one] == "harmless"]
     if harmless:
-        return "not needed", f"{min(harmless, key=lambda one: one.high).name}: {_percent(mildest)}"
-    if all(state == "hurts" for state in states):
-        return "needed", f"the mildest removal, {mildest.name}: {_percent(mildest)}"
-    held = [one for one, state in zip(removals, states) if state == "as much as a control"]
-    if held:
-        return "undecided", f"{held[0].name}: {_percent(held[0])}, but a control hurts as much"
-    return "undecided", f"{mildest.name}: {_percent(mildest)}"
+        best = min(harmless, key=lambda one: one.high)
+        return "not needed", f"{best.name}: {_percent(best)}{note}"
+    return "needed" if all(states[one] == "hurts" for one in telling) else "undecided", why
 
 
 def _harm(one, effects, margin):
@@ -98,7 +101,7 @@ def _harm(one, effects, margin):
     if one.low <= margin:
         return "open"
     beside = [other.high for other in effects if other.kind == "control" and other.control_of in ("", one.name)]
-    return "hurts" if one.low > max(beside, default=-np.inf) else "as much as a control"
+    return "hurts" if one.low > max(beside, default=-np.inf) else "set aside"
 
 
 def _sufficient(alone, margin):
