@@ -99,12 +99,13 @@ def tables(numbers: dict) -> str:
 
 def _cell(one: dict, mechanism: str, verdict: str, kinds: tuple[str, ...]) -> str:
     found = [entry[verdict] for entry in one["verdicts"] if entry["mechanism"] == mechanism]
+    why = " ".join(entry["why_needed"] for entry in one["verdicts"] if entry["mechanism"] == mechanism)
     if not found or not found[0]:
         return "-"
     tried = {
         name: entry["interval"]
         for name, entry in one["variants"].items()
-        if entry["mechanism"] == mechanism and entry["kind"] in kinds
+        if entry["mechanism"] == mechanism and entry["kind"] in kinds and f"set aside: {name}" not in why
     }
     if not tried:
         return found[0]
