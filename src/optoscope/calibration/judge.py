@@ -97,7 +97,7 @@ def judge(planted: Planted, half: str, *, num_steps: int = 200) -> Case:
         found=found,
         sizes={name: float(report.verdicts[name].effect) for name in PLANTED},
         kind=getattr(report.verdicts["adaptation"], "kind", "none"),
-        errors=errors_of(report, truth),
+        errors=errors_of(report, truth, is_network=planted.family == "imitation"),
         summary=report.summary,
     )
 
@@ -106,15 +106,21 @@ def _expected(mechanism: str, size: float) -> Expected:
     return "present" if size >= PLANTED[mechanism] else "absent" if size <= NEGLIGIBLE else "faint"
 
 
-def errors_of(report: MechanismReport, truth: Truth) -> dict[str, float]:
-    """Return the largest error of each number that is both known and found; infinite where a mode has no partner."""
+def errors_of(report: MechanismReport, truth: Truth, *, is_network: bool = False) -> dict[str, float]:
+    """Return the largest error of each number that is both known and found; infinite where a mode has no partner.
+
+    Args:
+        report: what was found.
+        truth: what is there.
+        is_network: whether there may be more modes than the imitated rule has.
+    """
     errors: dict[str, float] = {}
     momentum, clipping, schedule = (report.verdicts[name] for name in ("momentum", "clipping", "schedule"))
     slow = [i for i, b in enumerate(truth.decays) if abs(b) > _IMMEDIATE]
     if momentum.verdict == "present" and slow and truth.momentum >= PLANTED["momentum"]:
         planted = np.array([truth.decays[i] for i in slow])
         decays = np.asarray(getattr(momentum, "decays", []))
-        partner, errors["decay"] = _partners(planted, decays[np.abs(decays) > _IMMEDIATE])
+        partner, errors["decay"] = _partners(planted, decays[np.abs(decays) > _IMMEDIATE], may_have_more=is_network)
         if truth.learning_rates is not None and np.isfinite(errors["decay"]):
             rates = np.array([truth.learning_rates[i] for i in slow])
             measured = np.asarray(getattr(momentum, "learning_rates", []))[np.abs(decays) > _IMMEDIATE][partner]
@@ -127,11 +133,11 @@ def errors_of(report: MechanismReport, truth: Truth) -> dict[str, float]:
     return errors
 
 
-def _partners(planted: np.ndarray, decays: np.ndarray) -> tuple[np.ndarray, float]:
+def _partners(planted: np.ndarray, decays: np.ndarray, *, may_have_more: bool) -> tuple[np.ndarray, float]:
     """The found decay that belongs to each planted one, each given once, and the largest distance; or infinity."""
     import scipy.optimize
 
-    if len(decays) != len(planted):
+    if len(decays) < len(planted) or (len(decays) > len(planted) and not may_have_more):
         return np.zeros(0, int), np.inf
     distances = np.abs(planted[:, None] - decays)
     rows, columns = scipy.optimize.linear_sum_assignment(distances)

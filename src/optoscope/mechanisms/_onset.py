@@ -26,12 +26,20 @@ def find_onset(ratio: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> O
 
     Args:
         ratio: the gain at several magnitudes over the tangent's slope.
-        grid: increasing magnitudes; the search starts at the first two neighbors where `ratio` is 1.
+        grid: increasing magnitudes; the search starts at the first two neighbors where `ratio` is 1; if there are none,
+            where it is its own median.
     """
-    values = ratio(grid)
+    values, unit = ratio(grid), 1.0
     away = np.abs(values - 1)
     near = away < _TANGENT
     start = np.flatnonzero(near[1:] & near[:-1])
+    if not len(start) and np.isfinite(np.median(values)) and np.median(values):
+        # Rounding has spoiled the tangent: what most gradients see stands for it.
+        unit = float(np.median(values))
+        values = values / unit
+        away = np.abs(values - 1)
+        near = away < _TANGENT
+        start = np.flatnonzero(near[1:] & near[:-1])
     shortfall = float(1 - values[-1]) if np.isfinite(values[-1]) else 1.0
     if not len(start):
         return Onset(None, None, shortfall)
@@ -42,12 +50,12 @@ def find_onset(ratio: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> O
     low, high = grid[i - 1], grid[i]
     for _ in range(3):
         fine = np.geomspace(low, high, 17)
-        inside = np.abs(ratio(fine[1:-1]) - 1)
+        inside = np.abs(ratio(fine[1:-1]) / unit - 1)
         outside = np.flatnonzero(~(inside <= DEPARTURE))
         j = int(outside[0]) + 1 if len(outside) else len(fine) - 1
         low, high = fine[j - 1], fine[j]
     threshold = float(np.sqrt(low * high))
     corner = threshold * (1 - DEPARTURE)
-    below = np.abs(ratio(corner * np.array([0.5, 0.97])) - 1)
+    below = np.abs(ratio(corner * np.array([0.5, 0.97])) / unit - 1)
     is_hard = bool(np.all(below < _STRAIGHT) and values[min(i + 1, len(values) - 1)] < 1)
     return Onset(threshold, corner if is_hard else None, shortfall)
