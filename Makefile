@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: reproduce test check format slow benchmark clean
+.PHONY: reproduce test check format slow benchmark docs clean
 
 reproduce: .venv/.runtime
 	$(BIN)/optoscope reproduce --out out/reproduce --force
@@ -22,6 +22,9 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/.docs
+	$(BIN)/sphinx-build -W --keep-going -q -d out/doctrees docs out/docs
+
 benchmark: .venv/.runtime
 	$(BIN)/python -m benchmarks
 
@@ -37,6 +40,10 @@ benchmark: .venv/.runtime
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ .venv/.runtime
+
+.venv/.docs: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
 
 clean:
 	rm -rf .venv out

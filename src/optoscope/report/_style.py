@@ -27,7 +27,7 @@ th { background: var(--tint); font-weight: 600; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 #results + p + .scroll td { white-space: nowrap; }
 details.claim { border-bottom: 1px solid var(--line); }
-details.claim > summary { display: grid; grid-template-columns: 6.6rem 1fr; gap: .2rem .8rem; padding: .55rem .2rem;
+details.claim > summary { display: grid; grid-template-columns: 7.2rem 1fr; gap: .2rem .8rem; padding: .55rem .2rem;
   cursor: pointer; list-style: none; }
 details.claim > summary::-webkit-details-marker { display: none; }
 details.claim > summary:hover { background: var(--tint); }
@@ -37,8 +37,13 @@ summary .what small { display: block; color: var(--soft); font-size: .84rem; lin
   border: 1px solid currentColor; font-size: .78rem; font-weight: 600; white-space: nowrap; }
 .reproduced { color: var(--reproduced); } .partly { color: var(--partly); } .not { color: var(--not); }
 .none { color: var(--none); }
-.inside { padding: .2rem .2rem 1.2rem 7.4rem; font-size: .9rem; }
+.inside { padding: .2rem .2rem 1.2rem 8rem; font-size: .9rem; }
 .inside p { margin: .5rem 0; }
+.picture { width: 100%; max-width: 46rem; margin: .6rem 0; border: 1px solid var(--line); border-radius: 6px;
+  background: white center / contain no-repeat; }
+.counts table { width: auto; }
+.counts th:not(:first-child) { text-align: right; }
+$pictures
 figure { margin: 1.6rem 0 2.4rem; }
 figure img { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 6px; background: white; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }
@@ -63,7 +68,7 @@ optimizer was made</a><a href="#provenance">Provenance</a></nav>
 <p>Each line is one claim of Maheswaranathan et al. (2021) in our words; it opens to its numbers, the rule by which it
 was judged, its figure and the command that shows it. A rule is the same for all tasks, and leaves room between support
 and contradiction: there the verdict is "partly".</p>
-<div class="scroll">$counts</div>
+<div class="scroll counts">$counts</div>
 $left_out
 $claims
 <h2 id="results">Results</h2>

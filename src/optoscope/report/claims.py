@@ -1,7 +1,7 @@
 """The ledger as a part of the page: one line per claim, which opens."""
 
 import html
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from optoscope.claims import ALL_TASKS, Finding, Ledger, Quantity
 
@@ -19,8 +19,14 @@ _THEMES = {
 }
 
 
-def claims_section(ledger: Ledger, figures: Collection[int]) -> str:
-    """Return the claims as HTML, theme by theme; claims whose figure is on the page link to it."""
+def claims_section(ledger: Ledger, figures: Mapping[int, tuple[str, float]]) -> str:
+    """Return the claims as HTML, theme by theme.
+
+    Args:
+        ledger: the claims.
+        figures: number -> title, and width over height, of the figures on the page. A claim shows its figure by the
+            class `picture-N` of the style sheet, which holds each picture once.
+    """
     parts, theme = [], ""
     for finding in ledger.findings:
         own = finding.claim.partition(".")[0]
@@ -47,7 +53,7 @@ def task_label(name: str) -> str:
     return "MNIST" if name == "mnist" else name.replace("_", " ").capitalize()
 
 
-def _claim(one: Finding, figures: Collection[int]) -> str:
+def _claim(one: Finding, figures: Mapping[int, tuple[str, float]]) -> str:
     where = f"{task_label(one.task)} · section {one.section}"
     if one.is_beyond:
         where += " · not a claim about this task, measured as well"
@@ -57,13 +63,20 @@ def _claim(one: Finding, figures: Collection[int]) -> str:
         for name, quantity in one.quantities.items()
     )
     table = f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>' if rows else ""
-    link = f'<a href="#figure-{one.figure}">Figure {one.figure}</a>. ' if one.figure in figures else ""
+    link = picture = ""
+    if one.figure in figures and one.verdict != "not measured":
+        title, ratio = figures[one.figure]
+        link = f'<a href="#figure-{one.figure}">Figure {one.figure}</a>. '
+        picture = (
+            f'<div class="picture picture-{one.figure}" role="img" style="aspect-ratio: {ratio:.4f}" '
+            f'aria-label="{html.escape(title, quote=True)}"></div>'
+        )
     return (
         f'<details class="claim" id="{html.escape(one.claim)}-{html.escape(one.task.replace(" ", "_"))}">'
         f'<summary><span class="verdict {_CLASSES[one.verdict]}">{one.verdict}</span>'
         f'<span class="what">{html.escape(one.says)}<small>{html.escape(where)}. {html.escape(one.sentence)}</small>'
         f'</span></summary><div class="inside">{table}<p>{html.escape(one.rule)}</p>'
-        f"<p>{link}<code>{html.escape(one.command)}</code></p></div></details>"
+        f"{picture}<p>{link}<code>{html.escape(one.command)}</code></p></div></details>"
     )
 
 
