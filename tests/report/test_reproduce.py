@@ -96,8 +96,8 @@ def test_a_phone_does_not_scroll_sideways(phone):
     phone.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert phone.evaluate("document.body.scrollHeight") > closed  # they opened
     assert phone.evaluate(width) <= 380
-    pictures = "[...document.querySelectorAll('.picture')].map(one => [one.offsetHeight, getComputedStyle(one).backgroundImage])"
-    shown = phone.evaluate(pictures)
+    look = "one => [one.offsetHeight, getComputedStyle(one).backgroundImage]"
+    shown = phone.evaluate(f"[...document.querySelectorAll('.picture')].map({look})")
     assert len(shown) > 10 and all(height > 50 and image.startswith('url("data:image') for height, image in shown)
 
 
