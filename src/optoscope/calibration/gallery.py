@@ -113,9 +113,9 @@ def gallery_page(gallery: Gallery) -> str:
         "",
         f"Made by `optoscope gallery` with optax {gallery.optax}; do not edit. {len(diagnosed)} rules of one component "
         f"are diagnosed, {len(refused)} are refused by `from_optax`, which names what it measured. All magnitudes of "
-        "gradients from 1e-8 to 1e8 were tried; thresholds are in units of the gradient. Where an argument has no "
-        "default, it is given in brackets; everything else is as optax has it. Rules that decay weights by default are "
-        "there twice.",
+        "gradients from 1e-8 to 1e8 were tried; thresholds are in units of the gradient. Arguments without a "
+        "default are those of the second column; all else is as optax has it. Rules that decay weights by default are "
+        "there twice, as they are and without.",
         "",
         "## Diagnosed",
         "",
