@@ -66,8 +66,11 @@ class Calibration(Result):
         return not self.mistakes["second"]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data; what is not finite is null."""
-        return _plain(dataclasses.asdict(self))
+        """Return it as JSON data; what is not finite is null, and schedules are told by their size alone."""
+        data = _plain(dataclasses.asdict(self))
+        for case in data["cases"]:
+            case["truth"].pop("factors")
+        return data
 
     def write(self, directory: str | Path) -> Path:
         """Write `calibration.json` and `calibration_results.md` into a directory; returns the page."""
