@@ -2,7 +2,7 @@
 
 Each run is an ordinary `optoscope train`; a run that is already there is read, one that was cut off goes on. The
 tuned baselines that ship are evaluated on the same test problems. The seed that ships is the best on 1024 problems of
-their own, which are neither test problems nor seen in any training.
+their own (64 of tasks that train a network), which are neither test problems nor seen in any training.
 """
 
 import argparse
@@ -16,8 +16,13 @@ import numpy as np
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope.tasks._network import AbstractNetworkTask
 from optoscope.training import Purpose, evaluate
 from optoscope.training.recipes import BASELINES
+
+#: Problems for choosing a seed, and sizes of the evaluations; tasks that train a network have fewer.
+CHOOSING, SIZES = 1024, (64, 512)
+NETWORK_CHOOSING, NETWORK_SIZES = 64, (64,)
 
 
 def _log(run: Path) -> list[dict]:
@@ -32,6 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     task_name, out = arguments.task, arguments.out / arguments.task
     task = tasks.get(task_name)
+    heavy = isinstance(task, AbstractNetworkTask)
+    choosing, sizes = (NETWORK_CHOOSING, NETWORK_SIZES) if heavy else (CHOOSING, SIZES)
     for seed in arguments.seeds:
         if not (out / str(seed) / f"{task_name}.json").exists():
             command = [sys.executable, "-m", "optoscope.cli.main", "train", task_name, "--preset", "fast"]
@@ -44,7 +51,7 @@ def main() -> None:
         log = _log(out / name.removeprefix("seed "))
         second_half = [entry["validation"] for entry in log if entry["step"] > one.config["num_meta_steps"] / 2]
         numbers[name] = {
-            "training s": one.metrics["seconds"],
+            "training s": one.metrics["seconds"] + one.metrics.get("seconds_of_start", 0.0),
             "best validation": one.metrics["best_validation"],
             "meta-steps skipped": one.metrics["num_skipped"],
             "meta-steps rolled back": one.metrics.get("num_rollbacks", 0),
@@ -53,22 +60,23 @@ def main() -> None:
     choice = evaluate(
         task,
         {name: one.optimizer for name, one in trained.items()},
-        num_problems=1024,
+        num_problems=choosing,
         key=Purpose.CHOOSE.key(jax.random.key(0)),
     )
     for name, mean in zip(choice.names, choice.means):
-        numbers[name]["mean on 1024 problems for choosing"] = float(np.round(mean, 5))
-    early = {}
-    for name, one in trained.items():
-        log = _log(out / name.removeprefix("seed "))
-        reached = np.interp(one.snapshot_steps, [0] + [e["step"] for e in log], [0.0] + [e["seconds"] for e in log])
-        index = int(np.flatnonzero(reached <= 30)[-1])
-        numbers[name]["seconds of the early snapshot"] = round(float(reached[index]), 1)
-        early[name] = one.snapshot(index)
-    result = evaluate(task, early, num_problems=512, key=jax.random.key(0))
-    for name, mean in zip(result.names, result.means):
-        numbers[name]["mean on 512 of the early snapshot"] = float(np.round(mean, 5))
-    for num_problems in (64, 512):
+        numbers[name][f"mean on {choosing} problems for choosing"] = float(np.round(mean, 5))
+    if not heavy:  # a network's run begins with another one
+        early = {}
+        for name, one in trained.items():
+            log = _log(out / name.removeprefix("seed "))
+            reached = np.interp(one.snapshot_steps, [0] + [e["step"] for e in log], [0.0] + [e["seconds"] for e in log])
+            index = int(np.flatnonzero(reached <= 30)[-1])
+            numbers[name]["seconds of the early snapshot"] = round(float(reached[index]), 1)
+            early[name] = one.snapshot(index)
+        result = evaluate(task, early, num_problems=sizes[-1], key=jax.random.key(0))
+        for name, mean in zip(result.names, result.means):
+            numbers[name][f"mean on {sizes[-1]} of the early snapshot"] = float(np.round(mean, 5))
+    for num_problems in sizes:
         everything = {**{name: one.optimizer for name, one in trained.items()}, **baselines}
         result = evaluate(task, everything, num_problems=num_problems, key=jax.random.key(0))
         for i, name in enumerate(result.names):
