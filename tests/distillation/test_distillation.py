@@ -170,7 +170,10 @@ def distilled(planted):
 def test_a_distillation_from_end_to_end(distilled, tmp_path):
     assert distilled.num_numbers.tolist() == [2, 5]
     assert distilled.objectives.shape == (4, 16)
-    assert distilled.one_step_r2[1] > distilled.one_step_r2[0]
+    # The planted one is slow: tuned on the objective, formulas leave its updates behind and do better than it does.
+    assert (distilled.objectives[2:].mean(1) < distilled.objectives[0].mean()).all()
+    assert (distilled.one_step_r2 <= 1).all() and np.isfinite(distilled.running_r2).all()
+    assert distilled.size(0).num_numbers == 2 and distilled.optimizer == distilled.size(distilled.chosen)
     assert distilled.advantage_kept().keys() == {"mean", "median", "log"}
     assert {row["num_steps"] for row in distilled.generalization} == {5, 100, 20}
     again = Distilled.load(distilled.save(tmp_path / "distilled.npz"))
@@ -182,6 +185,6 @@ def test_a_distillation_from_end_to_end(distilled, tmp_path):
 
 def test_its_figure_draws_its_numbers(distilled):
     figure, numbers = distillation_figure(distilled)
-    np.testing.assert_allclose(numbers["panels"]["b"]["one step"]["y"], distilled.one_step_r2)
+    np.testing.assert_allclose(numbers["panels"]["b"]["series"]["one step"]["y"], distilled.one_step_r2)
     assert len(figure.axes) == 3
     assert numbers["summary"]["formula"] == distilled.formula().text().splitlines()

@@ -129,7 +129,7 @@ class Distilled(Result):
     baseline: str
     moments: Int[np.ndarray, " moment"]
     gradients: Float[np.ndarray, " grid"]
-    update_functions: Float[np.ndarray, "optimizer moment grid"]
+    update_functions: Float[np.ndarray, "pair moment grid"]
     generalization: list[dict[str, Any]]
     provenance: dict[str, Any]
 
