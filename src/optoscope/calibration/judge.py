@@ -112,16 +112,16 @@ def errors_of(report: MechanismReport, truth: Truth, *, is_network: bool = False
     Args:
         report: what was found.
         truth: what is there.
-        is_network: whether there may be more modes than the imitated rule has.
+        is_network: then decays are the effective ones, because many eigenvalues of a network act as one.
     """
     errors: dict[str, float] = {}
     momentum, clipping, schedule = (report.verdicts[name] for name in ("momentum", "clipping", "schedule"))
     slow = [i for i, b in enumerate(truth.decays) if abs(b) > _IMMEDIATE]
     if momentum.verdict == "present" and slow and truth.momentum >= PLANTED["momentum"]:
         planted = np.array([truth.decays[i] for i in slow])
-        decays = np.asarray(getattr(momentum, "decays", []))
-        partner, errors["decay"] = _partners(planted, decays[np.abs(decays) > _IMMEDIATE], may_have_more=is_network)
-        if truth.learning_rates is not None and np.isfinite(errors["decay"]):
+        decays = np.asarray(getattr(momentum, "effective_decays" if is_network else "decays", []))
+        partner, errors["decay"] = _partners(planted, decays[np.abs(decays) > _IMMEDIATE])
+        if truth.learning_rates is not None and np.isfinite(errors["decay"]) and not is_network:
             rates = np.array([truth.learning_rates[i] for i in slow])
             measured = np.asarray(getattr(momentum, "learning_rates", []))[np.abs(decays) > _IMMEDIATE][partner]
             errors["learning rate"] = float(np.abs(measured / rates - 1).max())
@@ -133,11 +133,11 @@ def errors_of(report: MechanismReport, truth: Truth, *, is_network: bool = False
     return errors
 
 
-def _partners(planted: np.ndarray, decays: np.ndarray, *, may_have_more: bool) -> tuple[np.ndarray, float]:
+def _partners(planted: np.ndarray, decays: np.ndarray) -> tuple[np.ndarray, float]:
     """The found decay that belongs to each planted one, each given once, and the largest distance; or infinity."""
     import scipy.optimize
 
-    if len(decays) < len(planted) or (len(decays) > len(planted) and not may_have_more):
+    if len(decays) != len(planted):
         return np.zeros(0, int), np.inf
     distances = np.abs(planted[:, None] - decays)
     rows, columns = scipy.optimize.linear_sum_assignment(distances)

@@ -32,7 +32,7 @@ from optoscope.mechanisms._verdict import Verdict, short
 Kind = Literal["none", "squared gradient", "nonlinear odd"]
 
 #: Logarithm of a ratio of gains from which on there is adaptation, and below which there is none.
-PRESENT, ABSENT = 0.15, 0.05
+PRESENT, ABSENT = 0.19, 0.16
 #: Alternating gradients must act from the same magnitude on as constant ones, give or take so many half decades, for
 #: the kind to be even: in networks everything saturates in the end.
 EVEN_DELAY = 1
