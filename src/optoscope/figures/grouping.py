@@ -14,7 +14,6 @@ from optoscope.figures.style import (
     COLORS,
     INK,
     PAGE,
-    SOFT,
     Drawn,
     dress,
     in_sentence,
@@ -111,13 +110,12 @@ def figure_7(anatomy: Anatomy) -> Drawn:
     artists = draw_group_gradients(anatomy.visits, d)
     dress(d, letter="d", title="Gradients at the first iteration", x="Gradient magnitude |g|")
     numbers["d"] = numbers_of(d, artists)
-    handles = [
-        Line2D([], [], color=color, linestyle=_dashes(name), linewidth=1.6)
-        for name, color in zip(groups.groups, group_colors(groups.groups))
-    ]
+    colors = dict(zip(groups.groups, group_colors(groups.groups)))
+    ordered = sorted(groups.groups, key=lambda name: name.endswith("biases"))
+    handles = [Line2D([], [], color=colors[n], linestyle=_dashes(n), linewidth=1.6) for n in ordered]
     handles += [Line2D([], [], marker=marker, color=INK, linestyle="") for marker in "so"]
-    names = [*groups.groups, "fixed point at g = 0", "initial state"]
-    figure.legend(handles, names, loc="outside upper center", ncols=4, labelcolor=INK, edgecolor=SOFT)
+    names = [*ordered, "fixed point at g = 0", "initial state"]
+    figure.legend(handles, names, loc="outside upper center", ncols=4)
     means = groups.problem_learning_rates.mean(0)
     summary = {
         "mean learning rate": dict(zip(groups.groups, means.tolist())),

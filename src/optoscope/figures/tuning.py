@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 
@@ -90,9 +91,10 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
         slot = unused[0].inset_axes((0.05, 0.62, 0.9, 0.08))
         bar = figure.colorbar(colors, cax=slot, orientation="horizontal", extend="max", label=label)
         bar.outline.set_linewidth(0.5)
+        _few_ticks(bar, norm)
         unused[0].legend(*_key(), loc="lower center", bbox_to_anchor=(0.5, 0.0))
     else:
-        add_colorbar(colors, list(grid.ravel()), label, extend="max")
+        _few_ticks(add_colorbar(colors, list(grid.ravel()), label, extend="max"), norm)
     summary = {
         rule: {
             **dict(zip(one.names, one.samples[one.winner].tolist())),
@@ -115,6 +117,14 @@ def tuning_figure(number: int, task: str, tuned: Mapping[str, TunedOptimizer]) -
         "Every setting tried, colored by its mean meta-objective (one scale for all rules; gray crosses diverged), "
         f"and the winner (red ring), chosen on fresh problems: {sentences}.",
     )
+
+
+def _few_ticks(bar: Colorbar, norm: Normalize) -> None:
+    """Ticks at the ends and in the middle: on a logarithmic axis of less than a decade more of them overlap."""
+    assert norm.vmin is not None and norm.vmax is not None
+    ticks = np.geomspace(norm.vmin, norm.vmax, 3)
+    bar.set_ticks(ticks.tolist(), labels=[f"{tick:.2g}" for tick in ticks])
+    bar.minorticks_off()
 
 
 def _key() -> tuple[list[Line2D], list[str]]:
