@@ -78,7 +78,7 @@ def zoo(tmp_path_factory):
 @pytest.fixture(scope="session")
 def study(zoo):
     names = ["linear_regression", "rosenbrock"]
-    return make_study(names, key=jax.random.key(0), num_problems=4, source=zoo, claims=True)
+    return make_study(names, key=jax.random.key(0), num_problems=4, source=zoo)
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,9 @@ def _vertical_shift(study: Study, task: str) -> Measured:
 def _linear_suffices(study: Study, task: str) -> Measured | None:
     linear, evaluation = study.anatomies[task].linear, study.linearized.get(task)
     late = linear.num_near
-    near = over_problems((linear.near_squared_errors, linear.squares[:, -late:]), _r_squared)
+    # A late run's updates are small: pooled over problems, a few that are not near would decide.
+    own = 1 - linear.near_squared_errors.sum(1) / np.maximum(linear.squares[:, -late:].sum(1), _TINY)
+    near = over_problems(own, np.median)
     whole = over_problems((linear.squared_errors, linear.squares), _r_squared)
     if evaluation is None:
         return None
@@ -149,7 +151,7 @@ def _linear_suffices(study: Study, task: str) -> Measured | None:
     return Measured(
         (near, whole, ratio),
         f"R² of the linearized optimizer's updates on the gradients met: {near.value:.4g} in the last {late} "
-        f"iterations, {whole.value:.3g} over whole runs. Run by itself, {alone}.",
+        f"iterations (median over problems), {whole.value:.3g} over whole runs. Run by itself, {alone}.",
     )
 
 
@@ -253,7 +255,7 @@ CLAIMS = (
         says="Near the fixed point linear dynamics describe the optimizer well.",
         tasks=_THREE,
         rules=(
-            Rule("R² of linear updates late in runs", 0.9, 0.3),
+            Rule("R² of linear updates late in runs, median over problems", 0.9, 0.3),
             Rule("R² of linear updates over whole runs", 0.9, 0.3),
             Rule("meta-objective of the linearized optimizer over the learned one's", 1.1, 2.0),
         ),
