@@ -64,7 +64,7 @@ def _claim(one: Finding, figures: Mapping[int, tuple[str, float]]) -> str:
     )
     table = f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>' if rows else ""
     link = picture = ""
-    if one.figure in figures and one.verdict != "not measured":
+    if one.figure is not None and one.figure in figures and one.verdict != "not measured":
         title, ratio = figures[one.figure]
         link = f'<a href="#figure-{one.figure}">Figure {one.figure}</a>. '
         picture = (
