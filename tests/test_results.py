@@ -130,3 +130,8 @@ def test_a_class_with_other_fields_is_refused(tmp_path):
 def test_the_name_of_the_file_says_what_it_is(tmp_path):
     with pytest.raises(ValueError, match=r"name it result\.npz"):
         MADE["Modes"]().save(tmp_path / "result.json")
+
+
+def test_a_result_is_saved_into_a_directory_that_is_not_there_yet(tmp_path):
+    path = dynamics.update_function(OPTIMIZER, [1.0], [0.0, 1.0]).save(tmp_path / "new" / "one.npz")
+    assert dynamics.UpdateFunction.load(path).updates.shape == (1, 2)

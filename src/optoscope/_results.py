@@ -36,6 +36,7 @@ class Result:
         path = Path(path)
         if path.suffix != ".npz":
             raise ValueError(f"a result is saved as .npz, got {path.name!r}; name it {path.stem}.npz.")
+        path.parent.mkdir(parents=True, exist_ok=True)
         arrays, rest = {}, {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -474,8 +474,12 @@ def _plainly(settings: dict[str, Any]) -> str:
 
 
 def _check_file(path: Path | None, force: bool) -> None:
-    if path is not None and path.exists() and not force:
+    """Before any work: that the file may be written, and that there is a place for it."""
+    if path is None:
+        return
+    if path.exists() and not force:
         raise FileExistsError(f"{path} exists; choose another --out, or pass --force to overwrite it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _describe(name: str, artifact) -> list:
