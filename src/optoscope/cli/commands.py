@@ -393,15 +393,16 @@ class Figure(_Computes):
     def run(self) -> int:
         """Draw and save."""
         prepare(self.mnist_dir)
-        from optoscope._choices import check_choice
-        from optoscope.report.reproduce import FIGURE_NUMBERS, draw_figures
+        from optoscope.report.reproduce import FIGURE_NUMBERS, check_figure, draw_figures
 
-        check_choice("figure", self.number, ["all", *map(str, FIGURE_NUMBERS)])
-        numbers = FIGURE_NUMBERS if self.number == "all" else [int(self.number)]
+        numbers = FIGURE_NUMBERS if self.number == "all" else [self.number]
         for number in numbers:
+            check_figure(number)
             _check_file(self.out / f"figure_{number}.png", self.force)
         with make_reporter("figures") as report:
-            written = draw_figures(numbers, self.out, seed=self.seed, source=self.source, report=report.stage)
+            written = draw_figures(
+                [int(number) for number in numbers], self.out, seed=self.seed, source=self.source, report=report.stage
+            )
         out = Output(json=self.json)
         out.table("Figures", ["number", "file"], [[n, str(path)] for n, path in written.items()])
         return out.finish()

@@ -9,6 +9,7 @@ from optoscope import tasks
 from optoscope._choices import check_choice
 from optoscope.claims import judge
 from optoscope.figure_data import (
+    FIGURES,
     PAPER_TASKS,
     bounded_problems,
     figures_for,
@@ -41,6 +42,19 @@ def check_tasks(task_names: Sequence[str]) -> tuple[str, ...]:
     for name in task_names:
         check_choice("task", name, TASK_NAMES)
     return tuple(name for name in TASK_NAMES if not task_names or name in task_names)
+
+
+def check_figure(number: int | str) -> None:
+    """Check that a figure of this number can be drawn from what ships.
+
+    Raises:
+        ValueError: if it cannot; the message says what is missing, or which figures there are.
+    """
+    needs = FIGURES.get(int(number)) if str(number).isdigit() else None
+    if needs is not None and int(number) not in FIGURE_NUMBERS:
+        missing = " or ".join(needs.tasks or needs.any_of)
+        raise ValueError(f"figure {number} is about {missing}, for which no optimizer ships yet; train or tune one.")
+    check_choice("figure", str(number), ["all", *map(str, FIGURE_NUMBERS)])
 
 
 def reproduce(
@@ -110,7 +124,7 @@ def draw_figures(
         ValueError: for an unknown number.
     """
     for number in numbers:
-        check_choice("figure", str(number), map(str, FIGURE_NUMBERS))
+        check_figure(number)
     study = make_study(
         TASK_NAMES,
         key=jax.random.key(seed),

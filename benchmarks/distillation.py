@@ -1,0 +1,72 @@
+"""Distill what ships and keep what came out: `python -m benchmarks.distillation [NAME ...] --out DIR`.
+
+Runs `optoscope distill NAME --task NAME --out DIR/NAME` unless its result is there, records the summary in
+`benchmarks/results/distilled_NAME.json`, and fills the tables of `docs/distillation.md`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks._report import RESULTS, record
+from optoscope.distillation import Distilled
+
+PAGE = Path(__file__).parent.parent / "docs" / "distillation.md"
+START, END = "<!-- distilled -->", "<!-- end of distilled -->"
+
+
+def tables() -> str:
+    """Sizes, measures and the chosen formula of every distillation that is recorded."""
+    parts = []
+    for path in sorted(RESULTS.glob("distilled_*.json")):
+        found = json.loads(path.read_text())["numbers"]
+        kept = found["sizes"][found["chosen"]]["advantage_kept"]
+        rival = f"{found['baseline']}) {found['baseline_mean']:.4f}"
+        parts += [
+            f"### `{found['source']}` on {found['task'].replace('_', ' ')}",
+            "",
+            f"Meta-objective of the learned optimizer {found['source_mean']:.4f}, of the best tuned baseline "
+            f"({rival}. The chosen formula (bold) keeps {kept['mean']:.0%} of the advantage "
+            f" in the mean, {kept['median']:.0%} in the median, {kept['log']:.0%} in the mean logarithm.",
+            "",
+            "| added pieces | numbers | R2, one step | R2, running | mean | median | advantage kept |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        before: list[str] = []
+        for i, size in enumerate(found["sizes"]):
+            added = ", ".join(piece for piece in size["pieces"] if piece not in before)
+            before = size["pieces"]
+            mark = "**" if i == found["chosen"] else ""
+            fidelity = f"{size['one_step_r2']:.3f} | {size['running_r2']:.3f}"
+            parts.append(
+                f"| {mark}{added}{mark} | {size['num_numbers']} | {fidelity} | "
+                f"{size['mean']:.4f} | {size['median']:.4f} | {size['advantage_kept']['mean']:.0%} |"
+            )
+        parts += ["", "```text", *found["formula"], "```", ""]
+    return "\n".join(parts)
+
+
+def fill(text: str) -> str:
+    """Put the tables between their marks."""
+    before, _, rest = text.partition(START)
+    return f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=["linear_regression", "rosenbrock"])
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        path = arguments.out / name / "distilled.npz"
+        if not path.exists():
+            command = [sys.executable, "-m", "optoscope.cli.main", "distill", name, "--task", name]
+            subprocess.run([*command, "--out", str(path.parent)], check=True)
+        record(f"distilled_{name}", Distilled.load(path).summary())
+    PAGE.write_text(fill(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
