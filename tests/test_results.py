@@ -11,20 +11,23 @@ from optoscope._results import Result
 from optoscope.optimizers import Momentum
 
 OPTIMIZER = Momentum(0.1, 0.5)
+CURVATURES = np.array([1.0, 40.0])
 MADE = {
     "AutonomousTrajectory": lambda: dynamics.autonomous_trajectory(OPTIMIZER, num_steps=3, h=[1.0]),
     "Branch": lambda: dynamics.continue_fixed_points(OPTIMIZER, gradients=(-1.0, 1.0)),
     "FixedPoints": lambda: dynamics.find_fixed_points(OPTIMIZER, gradient=[0.0, 1.0], seeds=[[0.0], [1.0]]),
     "Linearization": lambda: dynamics.linearize(OPTIMIZER, [0.0]),
     "Modes": lambda: dynamics.modes(dynamics.linearize(OPTIMIZER, [0.0])),
+    "EdgeMeasurement": lambda: dynamics.measure_edge(OPTIMIZER, curvatures=CURVATURES),
     "PrincipalComponents": lambda: dynamics.principal_components(np.eye(3)),
+    "StabilityMap": lambda: dynamics.stability_map(OPTIMIZER, CURVATURES),
     "UpdateFunction": lambda: dynamics.update_function(OPTIMIZER, [0.0], [0.0, 1.0]),
 }
 
 
 def same(one, other):
     if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other)
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
     return type(one) is type(other) and one == other
 
 

@@ -36,7 +36,8 @@ def shipped_for(task: str) -> tuple[str, ...]:
     >>> shipped_for("rosenbrock")
     ('rosenbrock', 'rosenbrock/adam', 'rosenbrock/momentum', 'rosenbrock/rmsprop')
     """
-    return tuple(name for name in shipped() if name == task or name.startswith(f"{task}/"))
+    found = [name for name in shipped() if name == task or name.startswith(f"{task}/")]
+    return tuple(sorted(found, key=lambda name: (name != task, name)))  # the learned one first
 
 
 def find(name_or_path: str | Path) -> Path:

@@ -86,8 +86,8 @@ def match_modes(before: Modes, after: Modes) -> tuple[Int[np.ndarray, " mode"], 
     `1 - |<r, r'>|` of unit vectors.
 
     >>> from optoscope.optimizers import AggregatedMomentum
-    >>> of = lambda decays: modes(linearize(AggregatedMomentum([1.0, 2.0], decays), np.zeros(2)))
-    >>> one, other = of([0.9, 0.5]), of([0.5, 0.89])
+    >>> of = lambda rates, decays: modes(linearize(AggregatedMomentum(rates, decays), np.zeros(2)))
+    >>> one, other = of([1.0, 2.0], [0.9, 0.5]), of([3.0, 2.0], [0.89, 0.5])
     >>> one.decays.real.tolist(), other.decays.real[match_modes(one, other)[0]].tolist()
     ([0.5, 0.9], [0.5, 0.89])
     """

@@ -23,7 +23,7 @@ class Rescaled(AbstractOptimizer):
         ValueError: if a scale is not positive.
 
     >>> from optoscope.optimizers import GradientDescent
-    >>> h, dx = Rescaled(GradientDescent(0.5), input_scale=10.0, output_scale=2.0).step(np.zeros(0), 1.0)
+    >>> h, dx = Rescaled(GradientDescent(0.5), input_scale=10.0, output_scale=2.0).step(jnp.zeros(0), 1.0)
     >>> float(dx)
     -10.0
     """
