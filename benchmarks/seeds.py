@@ -51,7 +51,7 @@ def main() -> None:
         log = _log(out / name.removeprefix("seed "))
         second_half = [entry["validation"] for entry in log if entry["step"] > one.config["num_meta_steps"] / 2]
         numbers[name] = {
-            "training s": one.metrics["seconds"] + one.metrics.get("seconds_of_start", 0.0),
+            "training s": round(one.metrics["seconds"] + one.metrics.get("seconds_of_start", 0.0), 1),
             "best validation": one.metrics["best_validation"],
             "meta-steps skipped": one.metrics["num_skipped"],
             "meta-steps rolled back": one.metrics.get("num_rollbacks", 0),
