@@ -420,7 +420,7 @@ class Reproduce(_Computes):
     out: Path = Path("reproduction")
     """Directory for the page, the figures and the numbers."""
     from_scratch: bool = False
-    """Meta-train and tune everything anew instead of using what ships (ten to fifteen minutes on 2 cores); goes on
+    """Meta-train and tune everything anew instead of using what ships (minutes; two moons takes an hour); goes on
     where an earlier call in the same directory stopped."""
     seed: int = 0
     """Draws the test problems."""

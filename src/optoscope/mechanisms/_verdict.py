@@ -18,8 +18,8 @@ class Verdict(Result):
         mechanism: its name.
         verdict: "present", "absent" or "undecided".
         effect: size of the effect; each mechanism documents its unit.
-        interval: 95% interval of the effect: over test problems where there is a task, else over the operating points
-            at which it was measured.
+        interval: of the effect: for grouping its 95% bootstrap interval over test problems, else the range over
+            the operating points at which it was measured.
         summary: a clause in plain words, empty if the mechanism is absent.
         reason: what decided, or why nothing could be decided.
         untrained_effect: the same effect before meta-training, with a random readout; None if it was not given.
