@@ -179,6 +179,19 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             memory_gigabytes=3.0,
             validate_every=20,
         ),
+        # Minibatches make these gradients noisy, as MNIST's are.
+        "digits": dataclasses.replace(
+            _NETWORK,
+            warm_start="two_moons",
+            input_scale=30.0,
+            output_scale=1 / 1200,
+            batch_size=16,
+            num_meta_steps=300,
+            learning_rate=1e-3,
+            num_validation_problems=32,
+            memory_gigabytes=3.0,
+            validate_every=20,
+        ),
     },
     "paper": {
         "linear_regression": _PAPER,

@@ -56,6 +56,7 @@ RECIPES: tuple[Recipe, ...] = (
         for rule in BASELINES
     ),
     *(Recipe(f"two_moons/{rule}", "two_moons", "tune", rule, num_rechecked=50) for rule in BASELINES),
+    *(Recipe(f"mnist/{rule}", "mnist", "tune", rule, num_rechecked=20) for rule in BASELINES),
 )
 
 

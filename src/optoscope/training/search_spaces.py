@@ -75,7 +75,7 @@ WHOLE_RUNS = (Stage(64, 200, 32), Stage(1024, 200, 1))
 #: task -> stages of a search, for heavy tasks, which drop the hopeless early.
 STAGES: dict[str, tuple[Stage, ...]] = {
     "two_moons": (Stage(1, 40, 600), Stage(2, 200, 60), Stage(16, 200, 8), Stage(64, 200, 1)),
-    "mnist": (Stage(1, 10, 600), Stage(1, 40, 120), Stage(1, 200, 20), Stage(8, 200, 1)),
+    "mnist": (Stage(1, 8, 400), Stage(1, 30, 60), Stage(1, 200, 8), Stage(8, 200, 1)),
     "digits": (Stage(1, 40, 600), Stage(4, 200, 60), Stage(32, 200, 8), Stage(128, 200, 1)),
 }
 
