@@ -127,7 +127,44 @@ def against_plain(num_units: int = 32, num_problems: int = 8, num_steps: int = 2
     }
 
 
-def _in_a_process(argument: str) -> dict[str, float] | None:
+#: what is varied: task, problems and steps of three points each
+LINEAR = {
+    "parameters": [(f"two_moons(widths=({width}, {width}, {width}))", 4, 20) for width in (45, 64, 91)],
+    "steps": [("two_moons", 4, steps) for steps in (10, 20, 40)],
+    "problems": [("two_moons", problems, 20) for problems in (2, 4, 8)],
+}
+
+
+def linear(num_units: int = 32) -> dict[str, list[dict[str, float]]]:
+    """Seconds of a meta-gradient at three sizes each of parameters, steps and problems."""
+    import equinox as eqx
+    import jax
+
+    from optoscope import tasks
+    from optoscope.cli.devices import use_all_cores
+    from optoscope.optimizers import GRUOptimizer
+    from optoscope.tasks._network import num_params_of
+    from optoscope.training import MetaTrainConfig
+    from optoscope.training.meta_step import make_objective_and_gradient
+
+    use_all_cores()
+    optimizer = GRUOptimizer.create(num_units, key=jax.random.key(0), input_scale=30.0, output_scale=0.01)
+    optimizer = jax.tree.map(lambda leaf: leaf + 1e-3, optimizer)
+    points, functions = {}, {}
+    for name, problems, steps in {point for points in LINEAR.values() for point in points}:
+        task = tasks.get(name)
+        config = MetaTrainConfig(num_units=num_units, batch_size=problems, num_steps=steps, l2=0.0)
+        function = eqx.filter_jit(make_objective_and_gradient(config, jax.local_devices()))
+        functions[name, problems, steps] = lambda function=function, task=task: jax.block_until_ready(
+            function(task, optimizer, jax.random.key(1))
+        )
+        count = num_params_of(jax.eval_shape(task.sample, jax.random.key(0)).initial_params)
+        points[name, problems, steps] = {"parameters": count, "problems": problems, "steps": steps}
+    median = in_turn(functions, repeats=3, calls=1)
+    return {varied: [points[one] | {"s": round(median[one], 3)} for one in ones] for varied, ones in LINEAR.items()}
+
+
+def _in_a_process(argument: str) -> dict | None:
     done = subprocess.run([sys.executable, "-m", "benchmarks.networks", argument], capture_output=True, text=True)
     if done.returncode:
         print(f"left out: {argument}: {done.stderr.strip().splitlines()[-1]}")
@@ -137,11 +174,14 @@ def _in_a_process(argument: str) -> dict[str, float] | None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        print(json.dumps(against_plain() if sys.argv[1] == "plain" else measure(sys.argv[1])))
+        others = {"plain": against_plain, "linear": linear}
+        print(json.dumps(others[sys.argv[1]]() if sys.argv[1] in others else measure(sys.argv[1])))
         return
     numbers = {name: found for name in CASES if (found := _in_a_process(name)) is not None}
-    plain = _in_a_process("plain")
-    record("networks", numbers | ({} if plain is None else {"two moons, 20 steps, against plain": plain}))
+    for argument, name in (("plain", "two moons, 20 steps, against plain"), ("linear", "cost of a meta-gradient")):
+        if (found := _in_a_process(argument)) is not None:
+            numbers[name] = found
+    record("networks", numbers)
 
 
 if __name__ == "__main__":
