@@ -1,7 +1,7 @@
 """Ways to get there on less compute: how long each takes to a validation score, with and without.
 
 `python -m benchmarks.ways --out DIR` meta-trains on Rosenbrock and on digits, from nothing and from another optimizer,
-with short unrolls first, and with a smaller cell; interrupted, the same command goes on.
+with short unrolls first, a smaller cell, and products in bfloat16; interrupted, the same command goes on.
 """
 
 import argparse
@@ -16,6 +16,7 @@ WAYS = {
     "curriculum": {"curriculum": ((50, 1 / 4), (100, 1 / 4))},
     "warm start": {},
     "smaller cell": {"num_units": 16},
+    "bfloat16": {"bfloat16": True},
 }
 #: task -> preset, optimizer to start warm from, meta-steps, meta-steps between validations
 TASKS = {

@@ -91,13 +91,26 @@ def test_the_reverse_pass_is_that_of_the_formula(num_inputs):
         seed = np.random.default_rng(4).standard_normal((3, UNITS))
         formula = jax.vmap(gru_cell, in_axes=(None, None, None, None, 0, 0))
         derive = lambda cell: jax.grad(lambda *args: jnp.sum(seed * cell(*args)), argnums=tuple(range(6)))
-        for fast, plain in zip(jax.jit(derive(gru_cell_components))(*arguments), jax.jit(derive(formula))(*arguments)):
+        cell = functools.partial(gru_cell_components, False)
+        for fast, plain in zip(jax.jit(derive(cell))(*arguments), jax.jit(derive(formula))(*arguments)):
             np.testing.assert_allclose(fast, plain, rtol=1e-10, atol=1e-13)
 
 
 def test_the_reverse_pass_agrees_with_finite_differences():
     with jax.enable_x64(True):
-        check_grads(jax.jit(gru_cell_components), cell_arguments(2), order=1, modes=["rev"], eps=1e-5)
+        cell = jax.jit(functools.partial(gru_cell_components, False))
+        check_grads(cell, cell_arguments(2), order=1, modes=["rev"], eps=1e-5)
+
+
+def test_half_precision_is_that_of_the_cell_to_its_own_rounding():
+    arguments = [argument.astype(jnp.float32) for argument in cell_arguments(1)]
+    derive = lambda half: jax.grad(
+        lambda *args: jnp.sum(gru_cell_components(half, *args) ** 2), argnums=tuple(range(6))
+    )
+    for half, whole in zip(jax.jit(derive(True))(*arguments), jax.jit(derive(False))(*arguments)):
+        assert half.dtype == whole.dtype
+        difference = np.linalg.norm(half - whole) / np.linalg.norm(whole)
+        assert 1e-5 < difference < 0.02  # 8 bits: different, and not by much
 
 
 def test_scales_are_settings_not_weights():

@@ -30,7 +30,8 @@ class GRUOptimizer(AbstractOptimizer):
 
     `s` is `input_scale * g`, or the pair `(log1p |input_scale * g|, sign g)` with `input_kind="log_sign"`.
     Gates are stored side by side in the order u, r, c. Scales and the kind of input are settings, not
-    weights: they are not trained.
+    weights: they are not trained. With `bfloat16` many components at once are computed with products of that
+    precision; it is meant for meta-training.
 
     Attributes:
         input_weights: `A`, shape [num_inputs, 3 * num_units].
@@ -58,6 +59,7 @@ class GRUOptimizer(AbstractOptimizer):
     input_scale: float = eqx.field(static=True, default=1.0)
     output_scale: float = eqx.field(static=True, default=1.0)
     input_kind: InputKind = eqx.field(static=True, default="gradient")
+    bfloat16: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         check_number("input_scale", self.input_scale, low=0, open_low=True, hint="1 passes the gradient on")
@@ -72,6 +74,7 @@ class GRUOptimizer(AbstractOptimizer):
         input_scale: float = 1.0,
         output_scale: float = 1.0,
         input_kind: InputKind = "gradient",
+        bfloat16: bool = False,
     ) -> "GRUOptimizer":
         """Draw an untrained network: weights normal with standard deviation `1/sqrt(num_units)`, all else 0.
 
@@ -81,6 +84,7 @@ class GRUOptimizer(AbstractOptimizer):
             input_scale: multiplies the gradient; choose it so that the gradients met are of order 1.
             output_scale: multiplies the update; choose it near a tuned baseline's typical update.
             input_kind: what the cell reads.
+            bfloat16: whether products have this precision where many components are computed at once.
 
         Raises:
             ValueError: if a setting lies outside its range.
@@ -101,6 +105,7 @@ class GRUOptimizer(AbstractOptimizer):
             input_scale=input_scale,
             output_scale=output_scale,
             input_kind=input_kind,
+            bfloat16=bfloat16,
         )
 
     def embedded_in(self, other: "GRUOptimizer") -> "GRUOptimizer":
@@ -141,6 +146,7 @@ class GRUOptimizer(AbstractOptimizer):
             input_scale=other.input_scale,
             output_scale=other.output_scale,
             input_kind=other.input_kind,
+            bfloat16=other.bfloat16,
         )
 
     @property
@@ -173,5 +179,5 @@ class GRUOptimizer(AbstractOptimizer):
 
     def _step_block(self, h, g):
         s = self._cell_input(g)
-        h = gru_cell_components(*self._cell_weights, h, s)
+        h = gru_cell_components(self.bfloat16, *self._cell_weights, h, s)
         return h, self.output_scale * (h @ self.readout_weights + self.readout_bias)

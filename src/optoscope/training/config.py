@@ -18,6 +18,9 @@ class MetaTrainConfig:
     """Multiplies the update that the network writes."""
     input_kind: Literal["gradient", "log_sign"] = "gradient"
     """What the network reads: the gradient, or the pair (log1p |g|, sign g)."""
+    bfloat16: bool = False
+    """Whether the cell's products, and the activations kept for the reverse pass, have this precision in training: less
+    memory, and less time where the hardware has it. What comes out is run in float32."""
     num_steps: int = 200
     """Length of the unroll."""
     batch_size: int = 64

@@ -58,6 +58,7 @@ def untrained(config: MetaTrainConfig, key: PRNGKeyArray) -> GRUOptimizer:
         input_scale=config.input_scale,
         output_scale=config.output_scale,
         input_kind=config.input_kind,
+        bfloat16=config.bfloat16,
     )
 
 

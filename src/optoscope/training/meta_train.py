@@ -278,7 +278,7 @@ class _Run:
     def finish(self, task, config, preset, seed, phases: _Phases, seconds_of_start: float) -> TrainedOptimizer:
         steps, objectives, validations = np.array(self.curve).T
         return TrainedOptimizer(
-            optimizer=self.best,
+            optimizer=dataclasses.replace(self.best, bfloat16=False),
             task=tasks.name_of(task),
             preset=preset,
             seed=seed,
@@ -296,7 +296,7 @@ class _Run:
             },
             curve={"steps": steps, "objectives": objectives, "validations": validations},
             snapshot_steps=self.snapshot_steps,
-            snapshots=self.snapshots,
+            snapshots=dataclasses.replace(self.snapshots, bfloat16=False),
             provenance=provenance(task=repr(task), seed=seed, preset=preset),
         )
 

@@ -1,0 +1,102 @@
+"""How many optimizers show a mechanism, when all that differs is the seed of their meta-training.
+
+`python -m benchmarks.prevalence --out DIR` meta-trains ten seeds each on linear regression and Rosenbrock, diagnoses
+each on its task, and fills the table of `docs/claims.md`; of tasks that train a network the seeds that are in DIR.
+Each run is an ordinary `optoscope train` into DIR/TASK/SEED; one that is there is read, one that was cut off goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from scipy.stats import binomtest
+
+from benchmarks._report import RESULTS, record
+
+PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
+START, END = "<!-- prevalence -->", "<!-- end of prevalence -->"
+SEEDS = {"linear_regression": 10, "rosenbrock": 10}
+MECHANISMS = ("momentum", "clipping", "schedule", "adaptation", "grouping")
+
+
+def diagnoses(task_name: str, folders: list[Path]) -> dict:
+    """Diagnose every seed's optimizer, and its network before meta-training, on its task."""
+    import jax
+
+    import optoscope
+    from optoscope.mechanisms.diagnose import with_readout
+
+    task, rows = optoscope.tasks.get(task_name), {}
+    for folder in folders:
+        trained = optoscope.load(folder / task_name)
+        entry = {"validation": trained.metrics["best_validation"], "s": round(trained.metrics["seconds"], 1)}
+        for name, optimizer in (("trained", trained), ("untrained", with_readout(trained.snapshot(0)))):
+            report = optoscope.diagnose(optimizer, task=task, key=jax.random.key(0))
+            entry[name] = {
+                "summary": report.summary,
+                "kind of adaptation": report.to_json()["verdicts"]["adaptation"]["kind"],
+                **{mechanism: report.verdicts[mechanism].verdict for mechanism in MECHANISMS},
+            }
+        rows[folder.name] = entry
+        print(task_name, folder.name, entry["trained"]["summary"], flush=True)
+    return rows
+
+
+def counts(rows: dict, which: str) -> dict[str, dict]:
+    """Count verdicts over seeds; the interval is the exact 95% one of Clopper and Pearson (1934)."""
+    found = {}
+    for mechanism in MECHANISMS:
+        tally = Counter(row[which][mechanism] for row in rows.values())
+        interval = binomtest(tally["present"], len(rows)).proportion_ci()
+        found[mechanism] = {**tally, "interval": [round(float(end), 3) for end in interval]}
+    return found
+
+
+def table() -> str:
+    """One row per task and mechanism."""
+    numbers = json.loads((RESULTS / "prevalence.json").read_text())["numbers"]
+    lines = ["| task | mechanism | present | 95% interval | undecided | absent | present before meta-training |"]
+    lines.append("|" + "---|" * 7)
+    for task, found in numbers.items():
+        for mechanism, tally in found["trained"].items():
+            kinds = Counter(row["trained"]["kind of adaptation"] for row in found["seeds"].values())
+            kind = f" ({', '.join(f'{k} {n}' for k, n in kinds.items())})" if mechanism == "adaptation" else ""
+            low, high = tally["interval"]
+            before = found["untrained"][mechanism].get("present", 0)
+            lines.append(
+                f"| {task.replace('_', ' ')} | {mechanism}{kind} | {tally.get('present', 0)} of {len(found['seeds'])} | "
+                f"{low:.0%} to {high:.0%} | {tally.get('undecided', 0)} | {tally.get('absent', 0)} | {before} |"
+            )
+    return "\n".join(lines)
+
+
+def fill(text: str) -> str:
+    """Put the table between its marks."""
+    before, _, rest = text.partition(START)
+    return f"{before}{START}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", default=list(SEEDS))
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    numbers = {}
+    for task in arguments.tasks:
+        for seed in range(SEEDS.get(task, 0)):
+            folder = arguments.out / task / str(seed)
+            if not (folder / f"{task}.json").exists():
+                command = [sys.executable, "-m", "optoscope.cli.main", "train", task, "--seed", str(seed)]
+                subprocess.run([*command, "--out", str(folder), "--resume"], check=True)
+        folders = sorted((p.parent for p in (arguments.out / task).glob(f"*/{task}.json")), key=lambda p: int(p.name))
+        rows = diagnoses(task, folders)
+        numbers[task] = {"seeds": rows, **{which: counts(rows, which) for which in ("trained", "untrained")}}
+    record("prevalence", numbers)
+    PAGE.write_text(fill(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
