@@ -8,14 +8,12 @@ import pytest
 from optoscope.distillation import DistillConfig, Distilled, ReadableOptimizer, distill, formula_of
 from optoscope.distillation.distill import choose_size
 from optoscope.distillation.fit import (
-    Scorer,
     Trajectories,
     draw_lanes,
     fit_updates,
     r_squared,
     record_trajectories,
     replay,
-    tune_objective,
 )
 from optoscope.distillation.readable import PIECES, complete, from_free, numbers_of, states_of, to_free
 from optoscope.figures.distillation import distillation_figure
@@ -134,22 +132,6 @@ def test_r_squared_is_one_for_itself_and_zero_for_one_that_stands_still(planted)
     assert still.gradient_scale == seen.gradient_scale
 
 
-def test_descent_lowers_the_objective_and_leaves_inactive_numbers_alone(planted):
-    _, seen = planted
-    key = jax.random.key(0)
-    scorer = Scorer(TASK, num_problems=16, num_steps=20, purpose=Purpose.VALIDATE, key=key)
-    lanes = draw_lanes(("momentum",), {"alpha": 0.2, "beta": 0.5}, seen, num_lanes=2, key=key)
-    before = scorer.lanes(lanes)
-    tuned, after = tune_objective(
-        TASK, lanes, scorer, key=key, num_descents=40, num_problems=8, num_steps=20, learning_rate=0.05, num_checks=2
-    )
-    assert (after < 0.9 * before).all()
-    assert scorer.one(tuned.optimizer(0)) == pytest.approx(after[0], rel=1e-5)
-    for name in tuned.free:
-        if name not in ("alpha", "beta"):
-            np.testing.assert_array_equal(tuned.free[name], lanes.free[name])
-
-
 def test_the_smallest_size_within_the_margin_is_chosen():
     assert choose_size([0.05, 0.04, 0.0399, 0.03], [2, 4, 8, 40], max_numbers=30) == 1
     assert choose_size([0.05, 0.04, 0.03], [2, 4, 8], max_numbers=30) == 2
@@ -162,7 +144,7 @@ def test_the_smallest_size_within_the_margin_is_chosen():
 def distilled(planted):
     config = DistillConfig(
         path=(("momentum",), ("saturation", "gain")), num_lanes=4, num_fits=60, num_generations=5, num_polishes=5,
-        num_descents=8, num_problems=8, num_validation=16, num_test=16, num_steps=20, tuned_steps=20,
+        num_problems=8, num_validation=16, num_test=16, num_steps=20,
     )  # fmt: skip
     return distill(planted[0], TASK, key=jax.random.key(0), source="planted", config=config)
 

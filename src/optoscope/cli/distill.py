@@ -55,10 +55,8 @@ class Distill(_Computes):
             max_numbers=self.max_numbers,
             num_generations=max(1, round(usual.num_generations * self.effort)),
             num_polishes=max(1, round(usual.num_polishes * self.effort)),
-            num_descents=round(usual.num_descents * self.effort),
             num_test=self.num_test,
             num_steps=self.num_steps,
-            tuned_steps=min(usual.tuned_steps, self.num_steps),
         )
         with make_reporter(f"distill {self.optimizer} on {self.task}") as report:
             result = distill(

@@ -24,7 +24,6 @@ from optoscope.distillation.fit import (
     join,
     r_squared,
     record_trajectories,
-    tune_objective,
 )
 from optoscope.distillation.formula import Formula, formula_of
 from optoscope.distillation.readable import ReadableOptimizer, numbers_of
@@ -42,11 +41,10 @@ PATH: tuple[tuple[str, ...], ...] = (
     ("saturation", "power"),
     ("gain",),
     ("schedule",),
-    ("retention", "forgetting"),
+    ("forgetting", "persistence"),
+    ("agreement", "alignment"),
     ("complex mode",),
-    ("difference", "alignment"),
-    ("persistence", "limit"),
-    ("asymmetry",),
+    ("retention", "asymmetry"),
 )
 #: A larger optimizer is preferred only if its validation score is lower by this share.
 MARGIN = 0.01
@@ -59,32 +57,26 @@ class DistillConfig:
     Attributes:
         path: groups of pieces in the order in which they are added.
         max_numbers: constants that the chosen formula may have.
-        num_lanes: fits to updates beside each other, per size; half of them begin with the smaller size's numbers.
+        num_lanes: fits to updates beside each other, per size.
         num_fits: steps of the fit to updates.
-        num_generations: of the search on the meta-objective, per size and number that the size has.
-        num_polishes: generations of a last search for the chosen size, in whole runs.
-        num_descents: descents on the meta-objective through whole runs, for the chosen size.
-        num_problems: problems per generation or descent.
+        num_generations: of each search on the meta-objective, per number that the size has.
+        num_polishes: generations of a last search for the chosen size.
+        num_problems: problems per generation.
         num_validation: validation problems.
         num_test: test problems.
         num_steps: updates per run.
-        tuned_steps: updates per run in searches before the polish.
-        learning_rate: of descents, at their start.
     """
 
     path: tuple[tuple[str, ...], ...] = PATH
     max_numbers: int = 30
     num_lanes: int = 8
     num_fits: int = 250
-    num_generations: int = 40
+    num_generations: int = 30
     num_polishes: int = 1500
-    num_descents: int = 200
     num_problems: int = 48
     num_validation: int = 512
     num_test: int = 512
     num_steps: int = 200
-    tuned_steps: int = 80
-    learning_rate: float = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,10 +203,11 @@ def distill(
     """Distill an optimizer into a formula.
 
     For each size of a nested path, numbers are fitted to the updates that the optimizer makes on training problems,
-    from the smaller size's numbers and from fresh ones, then tuned on the meta-objective with tuning problems by a
-    search without derivatives: runs of a half-tuned optimizer are chaotic. Validation problems say which start, which
-    moment of a search and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one
-    is searched again in whole runs, and at last descends on the meta-objective through whole runs.
+    then tuned on the meta-objective with tuning problems by a search without derivatives: runs of a half-tuned
+    optimizer are chaotic. There are two searches per size, from the smaller size's numbers and from fresh ones: what
+    is best with few pieces may be a dead end with more. Validation problems say which start, which moment of a search
+    and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one is searched once
+    more.
 
     Args:
         optimizer: what to distill; component-wise.
@@ -233,7 +226,6 @@ def distill(
     config = config or DistillConfig()
     report = report or (lambda what, done, total: None)
     check_count("num_lanes", config.num_lanes, minimum=2)
-    check_count("tuned_steps", config.tuned_steps)
     trajectories = record_trajectories(
         task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps),
         purpose=Purpose.TRAIN, key=key,
@@ -268,23 +260,28 @@ def choose_size(validations: Sequence[float], num_numbers: Sequence[int], *, max
 
 
 def _search(task, trajectories: Trajectories, scorer, config, key, report):
-    sizes, scores = [], []
+    sizes: list[ReadableOptimizer] = []
+    scores: list[float] = []
     known: dict[str, float] = {}
     paths = [sum(config.path[: i + 1], ()) for i in range(len(config.path))]
     allowed = [pieces for pieces in paths if len(numbers_of(pieces)) <= config.max_numbers]
     for index, pieces in enumerate(allowed):
         one = jax.random.fold_in(Purpose.INITIALIZE.key(key), index)
-        half = config.num_lanes // 2
-        hot = draw_lanes(pieces, known, trajectories, num_lanes=half, key=jax.random.fold_in(one, 1))
-        lanes = join([hot, draw_lanes(pieces, {}, trajectories, num_lanes=config.num_lanes - half, key=one)])
-        fitted, _ = fit_updates(lanes, trajectories, num_steps=config.num_fits)
-        found = np.array([scorer.lanes(part) for part in (fitted, lanes)])
-        which, lane = np.unravel_index(int(np.argmin(found)), found.shape)
-        best, score = evolve(
-            task, (fitted, lanes)[int(which)].optimizer(int(lane)), trajectories, scorer.one,
-            key=jax.random.fold_in(key, index), num_generations=config.num_generations * len(numbers_of(pieces)),
-            num_problems=config.num_problems, num_steps=config.tuned_steps,
-        )  # fmt: skip
+        fresh = draw_lanes(pieces, {}, trajectories, num_lanes=config.num_lanes, key=one)
+        fitted, _ = fit_updates(fresh, trajectories, num_steps=config.num_fits)
+        lanes = join([fitted, fresh])
+        starts = [lanes.optimizer(int(np.argmin(scorer.lanes(lanes))))]
+        if known:
+            starts.append(draw_lanes(pieces, known, trajectories, num_lanes=1, key=one).optimizer(0))
+        found = [
+            evolve(
+                task, start, trajectories, scorer.one, key=jax.random.fold_in(one, i),
+                num_generations=config.num_generations * len(numbers_of(pieces)), num_problems=config.num_problems,
+                num_steps=config.num_steps,
+            )
+            for i, start in enumerate(starts)
+        ]  # fmt: skip
+        best, score = min(found, key=lambda pair: pair[1])
         sizes.append(best)
         scores.append(score)
         known = {name: float(value) for name, value in best.numbers.items()}
@@ -293,24 +290,12 @@ def _search(task, trajectories: Trajectories, scorer, config, key, report):
 
 
 def _polish(task, size, trajectories, scorer, config, key, report):
-    """Search about the chosen numbers in whole runs, then descend on the meta-objective through whole runs."""
-    one = jax.random.fold_in(key, len(config.path))
-    best, score = evolve(
-        task, size, trajectories, scorer.one, key=one, num_generations=config.num_polishes,
-        num_problems=config.num_problems, num_steps=config.num_steps, sigma=0.05,
+    """Search once more about the chosen numbers."""
+    return evolve(
+        task, size, trajectories, scorer.one, key=jax.random.fold_in(key, len(config.path)),
+        num_generations=config.num_polishes, num_problems=config.num_problems, num_steps=config.num_steps, sigma=0.1,
         report=lambda done, total: report("polishing", done, total),
     )  # fmt: skip
-    if not config.num_descents:
-        return best, score
-    known = {name: float(value) for name, value in best.numbers.items()}
-    lanes = draw_lanes(best.pieces, known, trajectories, num_lanes=3, key=one, jitter=0.01)
-    lanes, found = tune_objective(
-        task, lanes, scorer, key=jax.random.fold_in(one, 1), num_descents=config.num_descents,
-        num_problems=config.num_problems, num_steps=config.num_steps, learning_rate=config.learning_rate,
-        report=lambda done, total: report("descending", done, total),
-    )  # fmt: skip
-    winner = int(np.argmin(found))
-    return (lanes.optimizer(winner), float(found[winner])) if found[winner] < score else (best, score)
 
 
 def _measure(optimizer, task, sizes, scores, chosen, key, source, config, report) -> Distilled:

@@ -1,7 +1,7 @@
-"""Finding the numbers of a readable optimizer: first from another's updates, then by descent on the meta-objective."""
+"""Finding the numbers of a readable optimizer that makes the updates of another one."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -252,69 +252,6 @@ def _printable(lanes: Lanes, index: int) -> dict[str, Any]:
         ):
             numbers = {**numbers, number.name: number.neutral}
     return numbers
-
-
-def tune_objective(
-    task: AbstractTask,
-    lanes: Lanes,
-    scorer: Scorer,
-    *,
-    key: PRNGKeyArray,
-    num_descents: int,
-    num_problems: int,
-    num_steps: int,
-    learning_rate: float,
-    num_checks: int = 8,
-    report: Callable[[int, int], Any] | None = None,
-) -> tuple[Lanes, np.ndarray]:
-    """Tune numbers by descent on the meta-objective, in every lane at once, and keep each lane's best by validation.
-
-    Each descent differentiates through whole rollouts on fresh problems of the tuning stream. At each check the
-    numbers are rounded to what is printed and scored on validation problems.
-
-    Returns:
-        Each lane where it was best, and its validation score there.
-    """
-    length = max(1, num_descents // num_checks)
-    stream = Purpose.TUNE.key(key)
-    free: Any = lanes.free
-    state = _adam(learning_rate, num_descents).init(free)
-    best: dict[str, Any] = lanes.free
-    best_scores = np.full(len(lanes), np.inf)
-    for done in range(0, num_descents + 1, length):
-        scores = scorer.lanes(lanes.at(free))
-        better = jnp.asarray(scores < best_scores)
-        best = {name: jnp.where(better, free[name], best[name]) for name in best}
-        best_scores = np.minimum(scores, best_scores)
-        if report is not None:
-            report(min(done, num_descents), num_descents)
-        if done + length <= num_descents:
-            first = jnp.asarray(done)
-            free, state = _descend_objective(
-                free, state, lanes.active, task, stream, first, length, num_descents, num_problems, num_steps,
-                learning_rate,
-            )  # fmt: skip
-    return lanes.at(best), best_scores
-
-
-@eqx.filter_jit
-def _descend_objective(
-    free, state, active, task, stream, first, length, num_descents, num_problems, num_steps, learning_rate
-):
-    transformation = _adam(learning_rate, num_descents)
-
-    def loss(free, problems, keys):
-        run = rollout_batch(task, problems, from_free(free), num_steps=num_steps, keys=keys)
-        return jnp.mean(meta_objective(run.losses))
-
-    def step(carry, k):
-        free, state = carry
-        problems, keys = sample_problems(task, jax.random.fold_in(stream, k), num_problems)
-        value, gradient = jax.vmap(jax.value_and_grad(loss), in_axes=(0, None, None))(free, problems, keys)
-        change, state = transformation.update(_clipped(gradient, value, active), state, free)
-        return (optax.apply_updates(free, _scaled(change, free, active)), state), None
-
-    return jax.lax.scan(step, (free, state), first + jnp.arange(length))[0]
 
 
 def _adam(learning_rate, num_steps):

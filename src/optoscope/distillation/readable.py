@@ -49,6 +49,7 @@ class Piece(NamedTuple):
 
 
 _FAR = 1e12
+_TINY = 1e-12  # keeps the agreement of gradients that were all zero at zero
 
 #: Every piece by name. `momentum` is in every optimizer; the order of state variables is the order here.
 PIECES: dict[str, Piece] = {
@@ -143,6 +144,16 @@ PIECES: dict[str, Piece] = {
         "l' = gamma_l l + (1 - gamma_l) s, w = 1 - 1 / (1 + (l' / l_half)^2), r = ... (1 + lam w), "
         "decay (1 - w) beta + w beta_l",
     ),
+    "agreement": Piece(
+        (
+            Number("gamma_a", "decay", "decay of the two means that are compared", "", 0.85, 0.5, 0.5),
+            Number("kappa_a", "real", "how much faster where recent gradients agree in sign", "", 0.3, 0.4, 0.0),
+            Number("delta_a", "real", "share of all decays that is lost where they do not", "", 0.1, 0.2, 0.0),
+        ),
+        ("l_a", "v_a"),
+        "l_a' = gamma_a l_a + (1 - gamma_a) s, v_a' the same of |s|, A = (l_a' / v_a')^2, "
+        "r = ... exp(kappa_a (2 A - 1)), all decays times 1 - delta_a (1 - A)",
+    ),
     "forgetting": Piece(
         (
             Number("g_reset", "positive", "gradient that halves the memory of all modes", "gradient", 1.0, 1.5, _FAR),
@@ -234,8 +245,15 @@ def equations(
     if has("alignment"):
         rate = define("r_a", rate * xp.exp(n["kappa"] * xp.tanh(h["m"] * s / n["a_half"])))
     kept = 1
+    if has("agreement"):
+        new["l_a"] = define("l_a'", n["gamma_a"] * h["l_a"] + (1 - n["gamma_a"]) * s)
+        new["v_a"] = define("v_a'", n["gamma_a"] * h["v_a"] + (1 - n["gamma_a"]) * xp.abs(s))
+        ratio = new["l_a"] / (new["v_a"] + _TINY)
+        agreement = define("A", ratio * ratio)
+        rate = define("r_A", rate * xp.exp(n["kappa_a"] * (2 * agreement - 1)))
+        kept = define("f_A", 1 - n["delta_a"] * (1 - agreement))
     if has("forgetting"):
-        kept = define("f", 1 / (1 + _power(xp.abs(g) / n["g_reset"], n["n"], xp)))
+        kept = define("f", kept / (1 + _power(xp.abs(g) / n["g_reset"], n["n"], xp)))
     new["m"] = define("m'", kept * decay * h["m"] + rate * n["alpha"] * s)
     total = new["m"]
     if has("second mode"):
