@@ -58,9 +58,10 @@ class DistillConfig:
         path: groups of pieces in the order in which they are added.
         max_numbers: constants that the chosen formula may have.
         num_lanes: fits to updates beside each other, per size.
+        num_starts: of those, how many are searched from; one more search begins with the smaller size's numbers.
         num_fits: steps of the fit to updates.
         num_generations: of each search on the meta-objective, per number that the size has.
-        num_polishes: generations of a last search for the chosen size.
+        num_polishes: generations of a last search for the chosen size, larger ones on twice the problems.
         num_problems: problems per generation.
         num_validation: validation problems.
         num_test: test problems.
@@ -70,6 +71,7 @@ class DistillConfig:
     path: tuple[tuple[str, ...], ...] = PATH
     max_numbers: int = 30
     num_lanes: int = 8
+    num_starts: int = 2
     num_fits: int = 250
     num_generations: int = 30
     num_polishes: int = 1500
@@ -204,10 +206,10 @@ def distill(
 
     For each size of a nested path, numbers are fitted to the updates that the optimizer makes on training problems,
     then tuned on the meta-objective with tuning problems by a search without derivatives: runs of a half-tuned
-    optimizer are chaotic. There are two searches per size, from the smaller size's numbers and from fresh ones: what
-    is best with few pieces may be a dead end with more. Validation problems say which start, which moment of a search
-    and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one is searched once
-    more.
+    optimizer are chaotic. There are several searches per size, from the smaller size's numbers and from fresh ones:
+    what is best with few pieces may be a dead end with more. Validation problems say which start, which moment of a
+    search and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one is searched
+    once more.
 
     Args:
         optimizer: what to distill; component-wise.
@@ -225,7 +227,8 @@ def distill(
     """
     config = config or DistillConfig()
     report = report or (lambda what, done, total: None)
-    check_count("num_lanes", config.num_lanes, minimum=2)
+    check_count("num_starts", config.num_starts)
+    check_count("num_lanes", config.num_lanes, minimum=config.num_starts)
     trajectories = record_trajectories(
         task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps),
         purpose=Purpose.TRAIN, key=key,
@@ -270,7 +273,8 @@ def _search(task, trajectories: Trajectories, scorer, config, key, report):
         fresh = draw_lanes(pieces, {}, trajectories, num_lanes=config.num_lanes, key=one)
         fitted, _ = fit_updates(fresh, trajectories, num_steps=config.num_fits)
         lanes = join([fitted, fresh])
-        starts = [lanes.optimizer(int(np.argmin(scorer.lanes(lanes))))]
+        order = np.argsort(scorer.lanes(lanes), kind="stable")
+        starts = [lanes.optimizer(int(lane)) for lane in order[: config.num_starts]]
         if known:
             starts.append(draw_lanes(pieces, known, trajectories, num_lanes=1, key=one).optimizer(0))
         found = [
@@ -293,8 +297,8 @@ def _polish(task, size, trajectories, scorer, config, key, report):
     """Search once more about the chosen numbers."""
     return evolve(
         task, size, trajectories, scorer.one, key=jax.random.fold_in(key, len(config.path)),
-        num_generations=config.num_polishes, num_problems=config.num_problems, num_steps=config.num_steps, sigma=0.1,
-        report=lambda done, total: report("polishing", done, total),
+        num_generations=config.num_polishes, num_problems=2 * config.num_problems, num_steps=config.num_steps,
+        sigma=0.1, population=32, report=lambda done, total: report("polishing", done, total),
     )  # fmt: skip
 
 
