@@ -168,6 +168,20 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             num_validation_problems=16,
             memory_gigabytes=3.0,
         ),
+        # What was learned on two moons, and on minibatches of digits, carries over; the scales do the rest.
+        "mnist": dataclasses.replace(
+            _NETWORK,
+            warm_start="rehearsal:digits",
+            input_scale=300.0,
+            output_scale=1 / 6000,
+            batch_size=2,
+            num_meta_steps=12,
+            learning_rate=1e-4,
+            warmup_steps=2,
+            validate_every=6,
+            num_validation_problems=4,
+            memory_gigabytes=5.0,
+        ),
     },
     "rehearsal": {
         "two_moons": dataclasses.replace(
