@@ -20,19 +20,21 @@ from optoscope.artifacts import TrainedOptimizer
 from optoscope.figures.ablation import save_ablation_figure
 from optoscope.figures.style import plain
 from optoscope.interventions import ablate
-from optoscope.tasks._network import AbstractNetworkTask
 
 PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
-#: Sizes of an ablation, and of one of an optimizer for networks.
-SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
-NETWORK_SIZES = {"num_problems": 8, "num_tuning_problems": 2, "num_controls": 2}
+#: Sizes of an ablation, by task; networks are heavy.
+SIZES = {
+    "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
+    "mnist": {"num_problems": 8, "num_tuning_problems": 2, "num_controls": 1},
+}
+USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
 
 
 def measure(name: str, directory: Path | None) -> dict:
     """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
     trained = artifacts.load(name)
     task = tasks.get(trained.task)
-    sizes = NETWORK_SIZES if isinstance(task, AbstractNetworkTask) else SIZES
+    sizes = SIZES.get(trained.task, USUAL_SIZES)
     start = time.perf_counter()
     found = ablate(
         trained.optimizer,
