@@ -66,8 +66,9 @@ def table() -> str:
             kind = f" ({', '.join(f'{k} {n}' for k, n in kinds.items())})" if mechanism == "adaptation" else ""
             low, high = tally["interval"]
             before = found["untrained"][mechanism].get("present", 0)
+            present = f"{tally.get('present', 0)} of {len(found['seeds'])}"
             lines.append(
-                f"| {task.replace('_', ' ')} | {mechanism}{kind} | {tally.get('present', 0)} of {len(found['seeds'])} | "
+                f"| {task.replace('_', ' ')} | {mechanism}{kind} | {present} | "
                 f"{low:.0%} to {high:.0%} | {tally.get('undecided', 0)} | {tally.get('absent', 0)} | {before} |"
             )
     return "\n".join(lines)
