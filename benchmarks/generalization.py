@@ -52,7 +52,6 @@ def main() -> None:
         optimizers,
         arguments.tasks,
         homes=homes,
-        references={"two_moons": "two_moons/momentum"},
         key=jax.random.key(0),
         directory=arguments.out / "cells",
         report=lambda what, done, total: print(f"{what} {done}/{total}", flush=True),
