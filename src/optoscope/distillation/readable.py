@@ -49,7 +49,6 @@ class Piece(NamedTuple):
 
 
 _FAR = 1e12
-_TINY = 1e-12  # keeps the agreement of gradients that were all zero at zero
 
 #: Every piece by name. `momentum` is in every optimizer; the order of state variables is the order here.
 PIECES: dict[str, Piece] = {
@@ -248,7 +247,7 @@ def equations(
     if has("agreement"):
         new["l_a"] = define("l_a'", n["gamma_a"] * h["l_a"] + (1 - n["gamma_a"]) * s)
         new["v_a"] = define("v_a'", n["gamma_a"] * h["v_a"] + (1 - n["gamma_a"]) * xp.abs(s))
-        ratio = new["l_a"] / (new["v_a"] + _TINY)
+        ratio = _ratio(new["l_a"], new["v_a"], xp)
         agreement = define("A", ratio * ratio)
         rate = define("r_A", rate * xp.exp(n["kappa_a"] * (2 * agreement - 1)))
         kept = define("f_A", 1 - n["delta_a"] * (1 - agreement))
@@ -283,6 +282,13 @@ def _power(base, exponent, xp):
         return base**exponent
     tiny = jnp.finfo(jnp.result_type(base)).tiny
     return jnp.exp(exponent * jnp.log(jnp.maximum(base, tiny)))
+
+
+def _ratio(a, b, xp):
+    """`a / b` for `|a| <= b`; 0 where both are 0."""
+    if xp is not _JAX:
+        return a / b
+    return a / jnp.maximum(b, jnp.finfo(jnp.result_type(b)).tiny)
 
 
 class _JAX:
