@@ -1,19 +1,32 @@
 """Distill what ships and keep what came out: `python -m benchmarks.distillation [NAME ...] --out DIR`.
 
-Runs `optoscope distill NAME --task NAME --out DIR/NAME` unless its result is there, records the summary in
-`benchmarks/results/distilled_NAME.json`, and fills the tables of `docs/distillation.md`.
+Distills into DIR/NAME unless a result is there, records the summary in `benchmarks/results/distilled_NAME.json`, and
+fills the tables of `docs/distillation.md`. `optoscope distill NAME --task TASK --effort E` does the same.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks._report import RESULTS, record
-from optoscope.distillation import Distilled
+from optoscope.distillation import DistillConfig, Distilled, distill
+from optoscope.figures.distillation import save_distillation_figure
 
 PAGE = Path(__file__).parent.parent / "docs" / "distillation.md"
+#: A network's runs are heavy: fewer pieces, problems and generations.
+CONFIGS = {
+    "linear_regression": DistillConfig().with_effort(2),
+    "rosenbrock": DistillConfig().with_effort(5),
+    "two_moons": DistillConfig(
+        path=(("momentum",), ("saturation", "power", "gain"), ("schedule",)),
+        num_starts=1,
+        num_generations=4,
+        num_polishes=20,
+        num_problems=1,
+        num_validation=8,
+        num_test=64,
+    ),
+}
 START, END = "<!-- distilled -->", "<!-- end of distilled -->"
 
 
@@ -54,6 +67,26 @@ def fill(text: str) -> str:
     return f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
 
 
+def measure(name: str, folder: Path) -> None:
+    """Distill one shipped optimizer and write what was found."""
+    import jax
+
+    from optoscope import artifacts, tasks
+
+    trained = artifacts.load(name)
+    config = CONFIGS.get(name, DistillConfig())
+    found = distill(
+        trained.optimizer,
+        tasks.get(trained.task),
+        key=jax.random.key(0),
+        source=name,
+        config=config,
+        report=lambda what, done, total: print(f"{name}: {what} {done}/{total}", flush=True),
+    )
+    found.save(folder / "distilled.npz")
+    save_distillation_figure(found, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["linear_regression", "rosenbrock"])
@@ -62,8 +95,7 @@ def main() -> None:
     for name in arguments.names:
         path = arguments.out / name / "distilled.npz"
         if not path.exists():
-            command = [sys.executable, "-m", "optoscope.cli.main", "distill", name, "--task", name]
-            subprocess.run([*command, "--out", str(path.parent)], check=True)
+            measure(name, path.parent)
         record(f"distilled_{name}", Distilled.load(path).summary())
     PAGE.write_text(fill(PAGE.read_text()))
 

@@ -50,21 +50,14 @@ class Distill(_Computes):
         task = tasks.get(self.task)
         if self.out is not None:
             _check_file(self.out / "distilled.npz", self.force)
-        usual = DistillConfig()
-        config = DistillConfig(
-            max_numbers=self.max_numbers,
-            num_generations=max(1, round(usual.num_generations * self.effort)),
-            num_polishes=max(1, round(usual.num_polishes * self.effort)),
-            num_test=self.num_test,
-            num_steps=self.num_steps,
-        )
+        config = DistillConfig(max_numbers=self.max_numbers, num_test=self.num_test, num_steps=self.num_steps)
         with make_reporter(f"distill {self.optimizer} on {self.task}") as report:
             result = distill(
                 parse_component_wise(self.optimizer),
                 task,
                 key=jax.random.key(self.seed),
                 source=self.optimizer,
-                config=config,
+                config=config.with_effort(self.effort),
                 report=report.stage,
             )
         out = Output(json=self.json)

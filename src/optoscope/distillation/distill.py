@@ -80,6 +80,13 @@ class DistillConfig:
     num_test: int = 512
     num_steps: int = 200
 
+    def with_effort(self, effort: float) -> "DistillConfig":
+        """Return the same with the lengths of all searches multiplied."""
+        times = lambda length: max(1, round(length * effort))
+        return dataclasses.replace(
+            self, num_generations=times(self.num_generations), num_polishes=times(self.num_polishes)
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Distilled(Result):
@@ -382,7 +389,7 @@ def _generalize(task, optimizer, chosen, baseline, key, config):
         contenders = {"source": optimizer, "distilled": chosen}
         if baseline is not None:
             contenders["baseline"] = baseline
-        found = evaluate(where, contenders, num_problems=64, num_steps=max(num_steps, 1), key=key)
+        found = evaluate(where, contenders, num_problems=min(64, config.num_test), num_steps=max(num_steps, 1), key=key)
         finite = lambda value: float(value) if np.isfinite(value) else None
         rows.append(
             {
