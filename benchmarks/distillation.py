@@ -24,7 +24,7 @@ CONFIGS = {
         num_polishes=20,
         num_problems=1,
         num_validation=8,
-        num_test=64,
+        num_test=32,
     ),
 }
 START, END = "<!-- distilled -->", "<!-- end of distilled -->"
