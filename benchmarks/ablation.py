@@ -2,7 +2,8 @@
 
 Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
 `benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
-on fewer problems. With `--out`, the whole results and their figures are written as well, one directory each.
+on fewer problems. With `--out`, the whole results and their figures are written as well, one directory each;
+interrupted, the same command goes on.
 """
 
 import argparse
@@ -41,6 +42,8 @@ def measure(name: str, directory: Path | None) -> dict:
         task,
         key=jax.random.key(0),
         **sizes,
+        directory=None if directory is None else directory / name,
+        resume=True,
         report=lambda what, done, total: print(f"{name}: {what} {done}/{total}", flush=True),
     )
     if directory is not None:

@@ -53,6 +53,30 @@ def clipped():
     return ablate(ClipGradient(Momentum(0.02, 0.5), 1.0), Parabolas(), mechanisms=("clipping",), baselines={}, **SMALL)
 
 
+def test_an_ablation_that_was_interrupted_goes_on_to_the_same_numbers(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(what, done, total):
+        if what == "evaluating" and done == 2:
+            raise Interrupted
+
+    given = {"mechanisms": ("clipping",), "baselines": {}, "num_problems": 4, "num_steps": 20, "key": jax.random.key(0)}
+    rule, task = ClipGradient(Momentum(0.02, 0.5), 1.0), Parabolas()
+    with pytest.raises(Interrupted):
+        ablate(rule, task, directory=tmp_path, report=interrupt, **given)
+    log = (tmp_path / "log.jsonl").read_text()
+    again = ablate(rule, task, directory=tmp_path, resume=True, **given)
+    assert (tmp_path / "log.jsonl").read_text().startswith(log)  # nothing was computed twice
+    at_once = ablate(rule, task, **given)
+    np.testing.assert_array_equal(again.objectives, at_once.objectives)
+    np.testing.assert_array_equal(again.scales, at_once.scales)
+    with pytest.raises(FileExistsError, match="--resume"):
+        ablate(rule, task, directory=tmp_path, **given)
+    with pytest.raises(ValueError, match="another optimizer"):
+        ablate(Momentum(0.02, 0.5), task, directory=tmp_path, resume=True, **given)
+
+
 def test_a_heavy_ball_needs_its_momentum_which_is_enough(heavy_ball):
     found = heavy_ball.verdict("momentum")
     assert (found["needed"], found["sufficient"]) == ("needed", "sufficient")
@@ -198,7 +222,8 @@ def test_the_command_prints_and_writes(capsys, tmp_path):
     assert Ablation.load(tmp_path / "ablation.npz").task == "linear_regression"
     written = json.loads((tmp_path / "ablation.json").read_text())
     assert written["verdicts"] == printed["Verdicts"] and len(written["rows"]) == len(printed[next(iter(printed))]) - 1
-    assert {path.name for path in tmp_path.iterdir()} == {f"ablation.{end}" for end in ("npz", "png", "svg", "json")}
+    results = {f"ablation.{end}" for end in ("npz", "png", "svg", "json")}
+    assert {path.name for path in tmp_path.iterdir()} == {*results, "run.json", "log.jsonl"}
     assert main(call) == 2 and "pass --force" in capsys.readouterr().err
 
 

@@ -25,7 +25,7 @@ class Ablate(_Computes):
     task: str
     """Name of a task."""
     out: Path | None = None
-    """Directory for the whole result (.npz), the figure (PNG, SVG) and its numbers (JSON)."""
+    """Directory for the whole result (.npz), the figure (PNG, SVG), its numbers (JSON), and what is known meanwhile."""
     mechanisms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """Mechanisms: momentum, clipping, schedule, adaptation, non-monotonicity, grouping; all if none is named."""
     num_problems: int = 64
@@ -38,6 +38,8 @@ class Ablate(_Computes):
     """Draws problems and controls."""
     json: bool = False
     """Print JSON instead of tables."""
+    resume: bool = False
+    """Go on with the ablation in --out."""
     force: bool = False
     """Overwrite what --out holds."""
 
@@ -50,10 +52,13 @@ class Ablate(_Computes):
         from optoscope import tasks
         from optoscope.cli.optimizer_spec import parse_component_wise
         from optoscope.interventions import MECHANISMS, ablate
+        from optoscope.training.run_directory import discard_run
 
         task = tasks.get(self.task)
         if self.out is not None:
             _check_file(self.out / "ablation.npz", self.force)
+            if self.force and not self.resume:
+                discard_run(self.out)
         with make_reporter(f"ablate {self.optimizer} on {self.task}") as report:
             result = ablate(
                 parse_component_wise(self.optimizer),
@@ -63,6 +68,8 @@ class Ablate(_Computes):
                 num_steps=self.num_steps,
                 mechanisms=self.mechanisms or MECHANISMS,
                 num_controls=self.num_controls,
+                directory=self.out,
+                resume=self.resume,
                 report=report.stage,
             )
         out = Output(json=self.json)

@@ -1,9 +1,12 @@
 """Which mechanisms does an optimizer need on a task, and which are enough? Each removed, each alone, with controls."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +24,7 @@ from optoscope.optimizers import AbstractOptimizer
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training import Purpose, evaluate
 from optoscope.training.evaluate import Evaluation
+from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
 
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
@@ -125,6 +129,8 @@ def ablate(
     num_tuning_problems: int | None = None,
     margin: float = 0.05,
     baselines: Mapping[str, AbstractOptimizer] | None = None,
+    directory: str | Path | None = None,
+    resume: bool = False,
     report: Report | None = None,
 ) -> Ablation:
     """Remove each mechanism of an optimizer, and try each alone, on the same test problems.
@@ -143,13 +149,17 @@ def ablate(
         num_tuning_problems: problems on which states are visited and scales chosen; as many as test problems if None.
         margin: smallest relative change of the meta-objective that counts.
         baselines: optimizers beside it, the best first; those that ship for the task if None.
+        directory: where each variant's scale and runs are logged as they come; nothing is written if None.
+        resume: go on with the ablation in `directory`.
         report: called with what is being done, how much is done and how much there is.
 
     Returns:
         Effects with intervals and verdicts; what could not be tried is in the verdicts, with the reason.
 
     Raises:
-        ValueError: if a number is out of range, a mechanism unknown, or every run of the optimizer diverges.
+        ValueError: if a number is out of range, a mechanism unknown, every run of the optimizer diverges, or
+            `directory` holds another ablation.
+        FileExistsError: if `directory` holds an ablation and `resume` is false.
     """
     check_count("num_problems", num_problems, minimum=2, hint="the paper uses 64")
     check_count("num_controls", num_controls, minimum=0)
@@ -161,6 +171,10 @@ def ablate(
         num_problems
         if num_tuning_problems is None
         else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
+    )
+    sizes = {"num_problems": num_problems, "num_tuning_problems": num_tuning, "num_steps": num_steps}
+    log = _Log(
+        directory, resume, optimizer, task, key, {**sizes, "mechanisms": [*mechanisms], "controls": num_controls}
     )
     tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
     visits = visit(optimizer, task, **tuning)
@@ -175,15 +189,53 @@ def ablate(
     scales = np.ones(len(variants))
     for i, one in enumerate(variants):
         if one.name not in fixed:
-            scales[i] = best_scale(one, task, **tuning)
+            scales[i] = log.known_or(f"scale of {one.name}", lambda one=one: best_scale(one, task, **tuning))
         if report is not None:
             report("scaling", i + 1, len(variants))
     scales[[one.name in fixed and one.kind == "control" for one in variants]] = scales[0]
-    optimizers = {f"{i} {kind}": one.rescaled(scale)
-                  for i, one in enumerate(variants)
-                  for kind, scale in (("as it is", 1.0), ("rescaled", scales[i]))}  # fmt: skip
-    result = evaluate(task, optimizers, num_problems=num_problems, num_steps=num_steps, key=key, report=report)
-    return _summarize(result, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), key)
+
+    def objectives(one: Variant, scale: float) -> list[float]:
+        run = {"": one.rescaled(scale)}
+        return evaluate(task, run, num_problems=num_problems, num_steps=num_steps, key=key).objectives[0].tolist()
+
+    found = np.empty((len(variants), 2, num_problems))
+    for i, one in enumerate(variants):
+        for column, scale in enumerate((1.0, float(scales[i]))):
+            name = f"objectives of {one.name}, updates times {scale:g}"
+            found[i, column] = log.known_or(name, lambda one=one, scale=scale: objectives(one, scale))
+        if report is not None:
+            report("evaluating", i + 1, len(variants))
+    settings = provenance(
+        optimizer=type(optimizer).__name__, task=repr(task), num_problems=num_problems, num_steps=num_steps,
+        key=np.asarray(jax.random.key_data(key)).tolist(),
+    )  # fmt: skip
+    return _summarize(
+        name_of(task), found, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), settings
+    )
+
+
+class _Log:
+    """What is known of an ablation already, kept in a directory if there is one."""
+
+    def __init__(self, directory, resume: bool, optimizer, task, key, settings: dict[str, Any]):
+        self.folder, self.known = None if directory is None else Path(directory), {}
+        if self.folder is None:
+            return
+        weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(eqx.filter(optimizer, eqx.is_array)))
+        subject = {"optimizer": repr(optimizer), "its weights": hashlib.sha256(weights).hexdigest()}
+        key = np.asarray(jax.random.key_data(key)).tolist()
+        open_run(self.folder, {"task": repr(task), "key": key, **subject, **settings}, resume=resume)
+        records = read_records(self.folder)
+        rewrite_records(self.folder, records)
+        self.known = {record["name"]: record["value"] for record in records}
+
+    def known_or(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return what is known under a name, or compute it and keep it."""
+        if name not in self.known:
+            self.known[name] = compute()
+            if self.folder is not None:
+                append_record(self.folder, {"name": name, "value": self.known[name]})
+        return self.known[name]
 
 
 def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_problems: int, num_steps: int) -> float:
@@ -220,8 +272,7 @@ def _shipped_baselines(task) -> dict[str, AbstractOptimizer]:
     return {f"tuned {name}": tuned[name].optimizer for name in sorted(tuned, key=lambda name: tuned[name].score)}
 
 
-def _summarize(result, variants, left_out, scales, mechanisms, margin, best_baseline, key):
-    objectives = result.objectives.reshape(len(variants), 2, -1)
+def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin, best_baseline, settings):
     names = [one.name for one in variants]
     arrays = {"scales": scales, "objectives": objectives[:, 0], "rescaled_objectives": objectives[:, 1]}
     for column, prefix in enumerate(("", "rescaled_")):
@@ -237,7 +288,7 @@ def _summarize(result, variants, left_out, scales, mechanisms, margin, best_base
     ]
     nothing = [i for i, one in enumerate(variants) if one.kind == "control" and not one.control_of]
     return Ablation(
-        task=result.task,
+        task=task,
         names=names,
         mechanisms=[one.mechanism for one in variants],
         kinds=[one.kind for one in variants],
@@ -252,13 +303,7 @@ def _summarize(result, variants, left_out, scales, mechanisms, margin, best_base
         identical=all(np.array_equal(objectives[i, 0], objectives[0, 0]) for i in nothing),
         margin=float(np.log1p(margin)),
         cap=CAP,
-        provenance=provenance(
-            optimizer=type(variants[0].optimizer).__name__,
-            task=result.provenance["settings"]["task"],
-            num_problems=objectives.shape[2],
-            num_steps=result.losses.shape[2] - 1,
-            key=np.asarray(jax.random.key_data(key)).tolist(),
-        ),
+        provenance=settings,
     )
 
 
