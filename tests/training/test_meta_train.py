@@ -122,6 +122,13 @@ def test_a_curriculum_trains_on_short_unrolls_first_and_resumes_to_the_same_bits
     assert same(whole.optimizer, cut.optimizer)
 
 
+def test_what_is_trained_in_half_precision_is_run_in_float32(key):
+    half = meta_train(LinearRegression(), config=dataclasses.replace(TINY, bfloat16=True), key=key)
+    whole = meta_train(LinearRegression(), config=TINY, key=key)
+    assert not half.optimizer.bfloat16 and not half.snapshot(-1).bfloat16
+    assert 0 < abs(half.metrics["best_validation"] / whole.metrics["best_validation"] - 1) < 0.05
+
+
 def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path):
     trained = meta_train(LinearRegression(), config=TINY, key=key)
     path = trained.save(tmp_path / "start")

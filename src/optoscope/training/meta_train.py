@@ -278,7 +278,7 @@ class _Run:
     def finish(self, task, config, preset, seed, phases: _Phases, seconds_of_start: float) -> TrainedOptimizer:
         steps, objectives, validations = np.array(self.curve).T
         return TrainedOptimizer(
-            optimizer=dataclasses.replace(self.best, bfloat16=False),
+            optimizer=_in_float32(self.best, config),
             task=tasks.name_of(task),
             preset=preset,
             seed=seed,
@@ -296,9 +296,15 @@ class _Run:
             },
             curve={"steps": steps, "objectives": objectives, "validations": validations},
             snapshot_steps=self.snapshot_steps,
-            snapshots=dataclasses.replace(self.snapshots, bfloat16=False),
+            snapshots=_in_float32(self.snapshots, config),
             provenance=provenance(task=repr(task), seed=seed, preset=preset),
         )
+
+
+def _in_float32(optimizer: GRUOptimizer, config: MetaTrainConfig) -> GRUOptimizer:
+    """The same weights, to be run in float32 whatever they were trained in."""
+    plain = jax.eval_shape(lambda: untrained(dataclasses.replace(config, bfloat16=False), jax.random.key(0)))
+    return jax.tree.unflatten(jax.tree.structure(plain), jax.tree.leaves(optimizer))
 
 
 def _check(config: MetaTrainConfig) -> None:
