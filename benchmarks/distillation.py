@@ -42,7 +42,7 @@ def tables() -> str:
             "",
             f"Meta-objective of the learned optimizer {found['source_mean']:.4f}, of the best tuned baseline "
             f"({rival}. The chosen formula (bold) keeps {kept['mean']:.0%} of the advantage "
-            f" in the mean, {kept['median']:.0%} in the median, {kept['log']:.0%} in the mean logarithm.",
+            f"in the mean, {kept['median']:.0%} in the median, {kept['log']:.0%} in the mean logarithm.",
             "",
             "| added pieces | numbers | R2, one step | R2, running | mean | median | advantage kept |",
             "|---|---|---|---|---|---|---|",
@@ -89,7 +89,7 @@ def measure(name: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=["linear_regression", "rosenbrock"])
+    parser.add_argument("names", nargs="*", default=list(CONFIGS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     for name in arguments.names:
