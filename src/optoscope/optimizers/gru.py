@@ -1,6 +1,6 @@
 """The learned optimizer: a gated recurrent unit that reads one gradient and writes one update."""
 
-from typing import Literal, final
+from typing import Literal, cast, final
 
 import equinox as eqx
 import jax
@@ -177,7 +177,7 @@ class GRUOptimizer(AbstractOptimizer):
     ) -> tuple[Float[Array, "component state"], Float[Array, " component"]]:
         return step_in_blocks(GRUOptimizer._step_block, self, h, g)
 
-    def _step_block(self, h, g):
+    def _step_block(self, h: Array, g: Array) -> tuple[Array, Array]:
         s = self._cell_input(g)
-        h = gru_cell_components(self.bfloat16, *self._cell_weights, h, s)
+        h = cast("Array", gru_cell_components(self.bfloat16, *self._cell_weights, h, s))
         return h, self.output_scale * (h @ self.readout_weights + self.readout_bias)
