@@ -8,7 +8,6 @@ interrupted, the same command goes on.
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import jax
@@ -36,7 +35,6 @@ def measure(name: str, directory: Path | None) -> dict:
     trained = artifacts.load(name)
     task = tasks.get(trained.task)
     sizes = SIZES.get(trained.task, USUAL_SIZES)
-    start = time.perf_counter()
     found = ablate(
         trained.optimizer,
         task,
@@ -71,7 +69,6 @@ def measure(name: str, directory: Path | None) -> dict:
         "verdicts": found.verdicts,
         "best baseline": found.best_baseline,
         "controls that change nothing are identical": found.identical,
-        "seconds": round(time.perf_counter() - start, 1),
         "variants": variants,
         "provenance": found.provenance,
     }

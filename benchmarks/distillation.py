@@ -1,7 +1,7 @@
 """Distill what ships and keep what came out: `python -m benchmarks.distillation [NAME ...] --out DIR`.
 
 Distills into DIR/NAME unless a result is there, records the summary in `benchmarks/results/distilled_NAME.json`, and
-fills the tables of `docs/distillation.md`. `optoscope distill NAME --task TASK --effort E` does the same.
+fills the tables of `docs/distillation.md`.
 """
 
 import argparse

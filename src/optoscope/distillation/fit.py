@@ -25,7 +25,7 @@ from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
 
-_CLIP = 0.1  # largest norm of a gradient; rollouts through a chaotic start have huge ones
+_CLIP = 0.1  # largest norm of a gradient; that of a start far from the updates is huge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +99,6 @@ class Lanes(eqx.Module):
     def __len__(self):
         return len(self.pieces)
 
-    def pick(self, indices: Sequence[int]) -> "Lanes":
-        """Return some of the lanes."""
-        rows = jnp.asarray(np.asarray(indices, int))
-        take = lambda tree: jax.tree.map(lambda leaf: leaf[rows], tree)
-        return Lanes(tuple(self.pieces[i] for i in indices), take(self.free), take(self.active))
-
     def at(self, free: dict[str, jax.Array]) -> "Lanes":
         """Return the same lanes elsewhere."""
         return Lanes(self.pieces, free, self.active)
@@ -133,17 +127,15 @@ def draw_lanes(
     *,
     num_lanes: int,
     key: PRNGKeyArray,
-    jitter: float = 0.1,
 ) -> Lanes:
-    """Draw starts of a search: what is known with a little noise, and new numbers about their usual values.
+    """Draw starts of a search: what is known as it is, and new numbers about their usual values.
 
     Args:
         pieces: of the optimizer that is searched.
         known: numbers that a smaller optimizer has.
         scales: say how large gradients and rates are.
-        num_lanes: how many; the first has what is known without noise.
+        num_lanes: how many.
         key: draws.
-        jitter: standard deviation of the noise on what is known, in what is tuned.
     """
     g, rate = scales.gradient_scale, scales.rate_scale
     units = {"gradient": g, "rate": rate, "update": g * rate, "update gradient": g * g * rate, "": 1.0}
@@ -153,12 +145,9 @@ def draw_lanes(
     free = {name: jnp.full(num_lanes, value, jnp.float32) for name, value in center.items()}
     active = {name: jnp.full(num_lanes, float(name in values)) for name in free}
     for number, one in zip(own, jax.random.split(key, len(own))):
-        unit = units[number.unit] if number.kind == "real" else 1.0
-        size = jitter if number.name in known else number.spread
-        if number.kind == "real" and number.name in known:
-            unit = max(abs(known[number.name]), 0.1 * unit)
-        noise = unit * size * jax.random.normal(one, (num_lanes,))
-        free[number.name] += noise.at[0].set(0.0) if number.name in known else noise
+        if number.name not in known:
+            unit = units[number.unit] if number.kind == "real" else 1.0
+            free[number.name] += unit * number.spread * jax.random.normal(one, (num_lanes,))
     return Lanes((pieces,) * num_lanes, free, active)
 
 

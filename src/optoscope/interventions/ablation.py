@@ -24,7 +24,7 @@ from optoscope.optimizers import AbstractOptimizer
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training import Purpose, evaluate
 from optoscope.training.evaluate import Evaluation
-from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
+from optoscope.training.run_directory import append_record, open_run, recovered_records
 
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
@@ -173,15 +173,14 @@ def ablate(
         else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
     )
     sizes = {"num_problems": num_problems, "num_tuning_problems": num_tuning, "num_steps": num_steps}
-    log = _Log(
-        directory, resume, optimizer, task, key, {**sizes, "mechanisms": [*mechanisms], "controls": num_controls}
-    )
+    beside = _shipped_baselines(task) if baselines is None else baselines
+    settings = {**sizes, "mechanisms": [*mechanisms], "controls": num_controls}
+    log = _Log(directory, resume, {"optimizer": optimizer, **beside}, task, key, settings)
     tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
     visits = visit(optimizer, task, **tuning)
     params = jax.eval_shape(task.sample, key).initial_params
     subject = Subject(optimizer, find_landmarks(optimizer), visits, [leaf.size for leaf in jax.tree.leaves(params)])
     variants, left_out = make_variants(subject, mechanisms=tuple(mechanisms), num_controls=num_controls, key=draw_key)
-    beside = _shipped_baselines(task) if baselines is None else baselines
     variants += [Variant(name, "", "baseline", one) for name, one in beside.items()]
 
     # Baselines are tuned already, and what changes nothing has the optimizer's own scale.
@@ -205,29 +204,28 @@ def ablate(
             found[i, column] = log.known_or(name, lambda one=one, scale=scale: objectives(one, scale))
         if report is not None:
             report("evaluating", i + 1, len(variants))
-    settings = provenance(
+    made = provenance(
         optimizer=type(optimizer).__name__, task=repr(task), num_problems=num_problems, num_steps=num_steps,
         key=np.asarray(jax.random.key_data(key)).tolist(),
     )  # fmt: skip
     return _summarize(
-        name_of(task), found, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), settings
+        name_of(task), found, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), made
     )
 
 
 class _Log:
     """What is known of an ablation already, kept in a directory if there is one."""
 
-    def __init__(self, directory, resume: bool, optimizer, task, key, settings: dict[str, Any]):
+    def __init__(self, directory, resume: bool, optimizers, task, key, settings: dict[str, Any]):
         self.folder, self.known = None if directory is None else Path(directory), {}
         if self.folder is None:
             return
-        weights = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(eqx.filter(optimizer, eqx.is_array)))
-        subject = {"optimizer": repr(optimizer), "its weights": hashlib.sha256(weights).hexdigest()}
+        arrays = jax.tree.leaves(eqx.filter(dict(optimizers), eqx.is_array))
+        weights = hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
+        subjects = {"optimizers": {name: repr(one) for name, one in optimizers.items()}, "weights": weights}
         key = np.asarray(jax.random.key_data(key)).tolist()
-        open_run(self.folder, {"task": repr(task), "key": key, **subject, **settings}, resume=resume)
-        records = read_records(self.folder)
-        rewrite_records(self.folder, records)
-        self.known = {record["name"]: record["value"] for record in records}
+        open_run(self.folder, {"task": repr(task), "key": key, **subjects, **settings}, resume=resume)
+        self.known = {record["name"]: record["value"] for record in recovered_records(self.folder)}
 
     def known_or(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return what is known under a name, or compute it and keep it."""
@@ -272,7 +270,7 @@ def _shipped_baselines(task) -> dict[str, AbstractOptimizer]:
     return {f"tuned {name}": tuned[name].optimizer for name in sorted(tuned, key=lambda name: tuned[name].score)}
 
 
-def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin, best_baseline, settings):
+def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin, best_baseline, made):
     names = [one.name for one in variants]
     arrays = {"scales": scales, "objectives": objectives[:, 0], "rescaled_objectives": objectives[:, 1]}
     for column, prefix in enumerate(("", "rescaled_")):
@@ -303,7 +301,7 @@ def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin,
         identical=all(np.array_equal(objectives[i, 0], objectives[0, 0]) for i in nothing),
         margin=float(np.log1p(margin)),
         cap=CAP,
-        provenance=settings,
+        provenance=made,
     )
 
 

@@ -59,6 +59,13 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
+def recovered_records(folder: Path) -> list[dict[str, Any]]:
+    """Read the log of a run that goes on, and drop a last line that was cut off from it."""
+    records = read_records(folder)
+    rewrite_records(folder, records)
+    return records
+
+
 def rewrite_records(folder: Path, records: list[dict[str, Any]]) -> None:
     """Replace the run's log, so that what is appended next follows a whole line."""
     write_whole(folder / _LOG, "".join(json.dumps(record) + "\n" for record in records).encode())

@@ -16,7 +16,7 @@ from optoscope.artifacts import TrainedOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import MetaTrainConfig
 from optoscope.training.meta_train import meta_train
-from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
+from optoscope.training.run_directory import append_record, open_run, recovered_records
 
 #: Settings that are searched, each evenly in its logarithm between these multiples of the configuration's value.
 FACTORS: dict[str, tuple[float, float]] = {
@@ -91,8 +91,7 @@ def search(
     described = {"config": dataclasses.asdict(config), "num_samples": num_samples, "widths": list(widths)}
     described |= {"shares": list(shares), "kept": kept, "key": np.asarray(jax.random.key_data(key)).tolist()}
     open_run(folder, {"task": repr(task), **described}, resume=resume)
-    records = read_records(folder)
-    rewrite_records(folder, records)
+    records = recovered_records(folder)
     known = {(record["sample"], record["num_meta_steps"]): Searched(**record) for record in records}
     drawn = _settings(config, num_samples, widths, key)
     left, latest = list(range(num_samples)), {}

@@ -18,7 +18,7 @@ from optoscope.optimizers import get as get_optimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, Problem, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
-from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
+from optoscope.training.run_directory import append_record, open_run, recovered_records
 from optoscope.training.search_spaces import Range, Stage, search_space, search_stages
 from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, replicate
 
@@ -146,9 +146,7 @@ class _Scorer:
         ]
         self.known: dict[tuple, list[float]] = {}
         if folder is not None:
-            records = read_records(folder)
-            rewrite_records(folder, records)
-            self.known = {tuple(record["chunk"]): record["scores"] for record in records}
+            self.known = {tuple(record["chunk"]): record["scores"] for record in recovered_records(folder)}
 
     def scores(self, samples: np.ndarray, names: list[str], stage: int, label: tuple, what: str) -> np.ndarray:
         """Score settings [sample, hyperparameter] on a stage's problems; `label` tells this set of settings apart."""
