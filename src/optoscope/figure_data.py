@@ -43,7 +43,7 @@ PAPER_TASKS = ("linear_regression", "rosenbrock", "two_moons", "mnist")
 NETWORKS = ("mnist", "two_moons")
 #: Test problems of tasks with more parameters than the first number are at most as many as the second: a problem of
 #: MNIST takes as long as 10,000 of linear regression.
-BOUNDS = ((1_000, 32), (20_000, 16))
+BOUNDS = ((1_000, 32), (20_000, 8))
 #: The optimizer that recovers momentum, and its task (App. B).
 MOMENTUM_LIKE = ("momentum_like", "linear_regression")
 
@@ -146,6 +146,11 @@ def tasks_with_optimizers(source: str | Path | None = None) -> tuple[str, ...]:
     """
     there = _artifact_names(source)
     return tuple(name for name in PAPER_TASKS if {name, *(f"{name}/{rule}" for rule in BASELINES)} <= set(there))
+
+
+def tasks_at_hand(source: str | Path | None = None) -> tuple[str, ...]:
+    """Return those of `tasks_with_optimizers` whose data need no download."""
+    return tuple(name for name in tasks_with_optimizers(source) if tasks.is_at_hand(name))
 
 
 def figures_for(task_names: Collection[str], tuned_names: Collection[str] = ()) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from optoscope import tasks
 from optoscope._choices import check_choice
 from optoscope._files import write_json
 from optoscope._provenance import provenance
@@ -23,7 +24,14 @@ from optoscope.claims import (
     tuning,
 )
 from optoscope.claims._claim import ALL_TASKS, Claim, Finding, Quantity
-from optoscope.figure_data import PAPER_TASKS, Study, make_study, tasks_with_baselines, tasks_with_optimizers
+from optoscope.figure_data import (
+    PAPER_TASKS,
+    Study,
+    make_study,
+    tasks_at_hand,
+    tasks_with_baselines,
+    tasks_with_optimizers,
+)
 from optoscope.training.recipes import BASELINES
 
 #: Every claim, in the order of the paper.
@@ -99,7 +107,8 @@ def make_ledger(
     """Judge all claims on the optimizers that ship, or on artifacts of one's own.
 
     Args:
-        task_names: the paper's tasks; all of them if empty.
+        task_names: the paper's tasks; if empty, all of them, but those whose data would have to be downloaded are
+            left out.
         seed: draws the test problems.
         num_problems: test problems per task; network tasks have fewer.
         source: directory with artifacts in the layout of the shipped ones.
@@ -114,7 +123,8 @@ def make_ledger(
     for name in task_names:
         check_choice("task of the paper", name, PAPER_TASKS)
     asked = [name for name in PAPER_TASKS if not task_names or name in task_names]
-    there = [name for name in asked if name in tasks_with_optimizers(source)]
+    possible = tasks_with_optimizers(source) if task_names else tasks_at_hand(source)
+    there = [name for name in asked if name in possible]
     if not there:
         raise ValueError(f"no learned optimizer ships for {', '.join(asked)}; see `optoscope list`.")
     study = make_study(
@@ -182,6 +192,8 @@ def _finding(claim: Claim, study: Study, task: str, is_beyond: bool, seed: int) 
 
 def _absence(study: Study, task: str) -> str:
     name = {"mnist": "MNIST", "rosenbrock": "Rosenbrock"}.get(task, task.replace("_", " ").capitalize())
+    if not tasks.is_at_hand(task):
+        return f"{name}: its data are not at hand; pass --mnist-dir or set OPTOSCOPE_MNIST to have it measured."
     missing = [] if task in study.tuned else [f"no tuned baselines ({', '.join(BASELINES)})"]
     return f"{name}: no learned optimizer ships yet" + "".join(f", and {what}" for what in missing) + "."
 

@@ -43,7 +43,7 @@ class List:
     def run(self) -> int:
         """Print what there is."""
         from optoscope import artifacts
-        from optoscope.report.reproduce import FIGURE_NUMBERS
+        from optoscope.report.reproduce import figure_numbers
         from optoscope.tasks import TASKS
         from optoscope.training.config import PRESETS
         from optoscope.training.search_spaces import SEARCH_SPACES
@@ -55,7 +55,7 @@ class List:
         out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
         spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
         out.table("Rules that can be tuned", ["task", "rules"], spaces)
-        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in FIGURE_NUMBERS)]])
+        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in figure_numbers())]])
         return out.finish()
 
 
@@ -393,9 +393,9 @@ class Figure(_Computes):
     def run(self) -> int:
         """Draw and save."""
         prepare(self.mnist_dir)
-        from optoscope.report.reproduce import FIGURE_NUMBERS, check_figure, draw_figures
+        from optoscope.report.reproduce import check_figure, draw_figures, figure_numbers
 
-        numbers = FIGURE_NUMBERS if self.number == "all" else [self.number]
+        numbers = figure_numbers() if self.number == "all" else [self.number]
         for number in numbers:
             check_figure(number)
             _check_file(self.out / f"figure_{number}.png", self.force)
@@ -416,7 +416,7 @@ class Reproduce(_Computes):
     """
 
     task: _Tasks = ()
-    """Tasks; all of them if none is named."""
+    """Tasks; if none is named all of them, MNIST where it is at hand."""
     out: Path = Path("reproduction")
     """Directory for the page, the figures and the numbers."""
     from_scratch: bool = False

@@ -14,6 +14,7 @@ from optoscope.figure_data import (
     bounded_problems,
     figures_for,
     make_study,
+    tasks_at_hand,
     tasks_with_baselines,
     tasks_with_optimizers,
 )
@@ -23,25 +24,25 @@ from optoscope.report.page import write_page
 from optoscope.training import evaluate
 from optoscope.training.recipes import RECIPES, make
 
-#: The tasks that can be reproduced, in the paper's order: those for which a learned optimizer ships.
-TASK_NAMES = tasks_with_optimizers()
-
-#: The figures that can be drawn from what ships.
-FIGURE_NUMBERS = figures_for(TASK_NAMES, tasks_with_baselines())
-
 #: Test problems of the second, larger evaluation of small tasks; the first has the paper's 64.
 NUM_MANY_PROBLEMS = 512
 
 
 def check_tasks(task_names: Sequence[str]) -> tuple[str, ...]:
-    """Return the tasks to reproduce; all of them if none is named.
+    """Return the tasks to reproduce; if none is named, all of them whose data need no download.
 
     Raises:
         ValueError: for an unknown task.
     """
+    there = tasks_with_optimizers()
     for name in task_names:
-        check_choice("task", name, TASK_NAMES)
-    return tuple(name for name in TASK_NAMES if not task_names or name in task_names)
+        check_choice("task", name, there)
+    return tuple(name for name in there if name in task_names) if task_names else tasks_at_hand()
+
+
+def figure_numbers() -> list[int]:
+    """Return the numbers of the figures that can be drawn from what ships."""
+    return figures_for(tasks_at_hand(), tasks_with_baselines())
 
 
 def check_figure(number: int | str) -> None:
@@ -51,10 +52,10 @@ def check_figure(number: int | str) -> None:
         ValueError: if it cannot; the message says what is missing, or which figures there are.
     """
     needs = FIGURES.get(int(number)) if str(number).isdigit() else None
-    if needs is not None and int(number) not in FIGURE_NUMBERS:
+    if needs is not None and int(number) not in figure_numbers():
         missing = " or ".join(needs.tasks or needs.any_of)
         raise ValueError(f"figure {number} is about {missing}, for which no optimizer ships yet; train or tune one.")
-    check_choice("figure", str(number), ["all", *map(str, FIGURE_NUMBERS)])
+    check_choice("figure", str(number), ["all", *map(str, figure_numbers())])
 
 
 def reproduce(
@@ -68,7 +69,8 @@ def reproduce(
     """Reproduce the paper's results for some tasks.
 
     Args:
-        task_names: names of tasks; all if empty.
+        task_names: names of tasks; if empty, all of them, but those whose data would have to be downloaded are left
+            out.
         directory: where `index.html`, `figures/` and, from scratch, `artifacts/` go.
         from_scratch: meta-train and tune instead of using what ships; resumable.
         seed: draws the test problems.
@@ -126,7 +128,7 @@ def draw_figures(
     for number in numbers:
         check_figure(number)
     study = make_study(
-        TASK_NAMES,
+        tasks_at_hand(),
         key=jax.random.key(seed),
         source=source,
         figures=numbers,

@@ -7,6 +7,7 @@ from optoscope._literals import parse_call as _parse_call
 from optoscope.tasks._base import AbstractTask as AbstractTask
 from optoscope.tasks._base import Problem as Problem
 from optoscope.tasks._data import DataError as DataError
+from optoscope.tasks._data import mnist_is_at_hand as _mnist_is_at_hand
 from optoscope.tasks._images import ImageProblem as ImageProblem
 from optoscope.tasks.digits import Digits as Digits
 from optoscope.tasks.linear_regression import LinearRegression as LinearRegression
@@ -49,6 +50,15 @@ def get(name: str) -> AbstractTask:
     except TypeError as error:
         raise ValueError(f"{name}: {error}; {call.name} takes {_inspect.signature(kind)}.") from None
     return kind(*call.args, **call.kwargs)
+
+
+def is_at_hand(name: str) -> bool:
+    """Return whether a task can be made without a download.
+
+    >>> is_at_hand("digits")
+    True
+    """
+    return name.partition("(")[0] != "mnist" or _mnist_is_at_hand()
 
 
 def name_of(task: AbstractTask) -> str:

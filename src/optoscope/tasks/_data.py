@@ -48,6 +48,13 @@ def load_mnist(directory: str | Path | None = None) -> tuple[np.ndarray, np.ndar
     return images.reshape(-1, 28, 28), labels
 
 
+def mnist_is_at_hand() -> bool:
+    """Return whether MNIST can be read without a download; whether its files are whole is not looked at."""
+    chosen = os.environ.get(VARIABLE)
+    folder = Path(chosen).expanduser() if chosen else _cache()
+    return all((folder / name).is_file() for name in FILES)
+
+
 def _in_folder(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():

@@ -49,6 +49,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("linear_regression", "linear_regression", "train", "fast", seed=3),
     Recipe("rosenbrock", "rosenbrock", "train", "fast", seed=0),
     Recipe("two_moons", "two_moons", "train", "fast", seed=0),
+    Recipe("mnist", "mnist", "train", "fast", seed=0),
     Recipe("momentum_like", "linear_regression", "train", "momentum"),
     *(
         Recipe(f"{task}/{rule}", task, "tune", rule)
