@@ -240,7 +240,16 @@ def test_the_edge_of_a_range():
         assert tuning.edge_distances(tuned) == pytest.approx({"learning_rate": distance, "decay": distance})
 
 
-def test_a_ledger_without_learned_optimizers_says_what_is_missing():
+def test_a_ledger_without_data_says_how_to_give_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTOSCOPE_MNIST", str(tmp_path))
+    ledger = judge(study_of(tasks=("rosenbrock",), tuned={}), asked=["mnist"])
+    assert ledger.left_out == {
+        "mnist": "MNIST: its data are not at hand; pass --mnist-dir or set OPTOSCOPE_MNIST to have it measured."
+    }
+
+
+def test_a_ledger_without_learned_optimizers_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr("optoscope.tasks.is_at_hand", lambda name: True)
     ledger = judge(study_of(tasks=("rosenbrock",), tuned={}), asked=["mnist"])
     assert ledger.left_out == {
         "mnist": "MNIST: no learned optimizer ships yet, and no tuned baselines (momentum, rmsprop, adam)."

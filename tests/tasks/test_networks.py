@@ -145,6 +145,16 @@ def test_mnist_is_read_from_a_directory_or_the_variable(tiny_mnist, monkeypatch)
     np.testing.assert_array_equal(_data.load_mnist()[0], images)
 
 
+def test_mnist_is_at_hand_if_no_file_would_have_to_be_fetched(tiny_mnist, monkeypatch):
+    monkeypatch.setattr(_data, "_cache", lambda: tiny_mnist)
+    assert tasks.is_at_hand("mnist") and tasks.is_at_hand("mnist(batch_size=10)")
+    monkeypatch.setenv(_data.VARIABLE, str(tiny_mnist / "elsewhere"))
+    assert not tasks.is_at_hand("mnist") and tasks.is_at_hand("digits")
+    monkeypatch.delenv(_data.VARIABLE)
+    (tiny_mnist / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert not tasks.is_at_hand("mnist")
+
+
 def test_a_missing_or_damaged_file_is_refused_with_what_to_do(tiny_mnist):
     path = tiny_mnist / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-3])
