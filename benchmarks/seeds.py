@@ -1,11 +1,13 @@
 """Meta-train several seeds of a preset and report every one: `python -m benchmarks.seeds TASK [SEED ...] --out DIR`.
 
-Each run is an ordinary `optoscope train`; a run that is already there is read, one that was cut off goes on. The
-tuned baselines that ship are evaluated on the same test problems. The seed that ships is the best on 1024 problems of
-their own (64 of tasks that train a network), which are neither test problems nor seen in any training.
+Each run is an ordinary `optoscope train`; a run that is already there is read, one that was cut off goes on, and so it
+is with evaluations. The tuned baselines that ship are evaluated on the same test problems. The seed that ships is the
+best on 1024 problems of their own (64 of tasks that train a network), which are neither test problems nor seen in any
+training.
 """
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import numpy as np
 from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.tasks._network import AbstractNetworkTask
-from optoscope.training import Purpose, evaluate
+from optoscope.training import Evaluation, Purpose, evaluate
 from optoscope.training.recipes import BASELINES
 
 #: Problems for choosing a seed, and sizes of the evaluations; tasks that train a network have fewer.
@@ -27,6 +29,23 @@ NETWORK_CHOOSING, NETWORK_SIZES = 64, (64,)
 
 def _log(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def _evaluate(task, rules: dict, folder: Path, **settings) -> Evaluation:
+    """Evaluate optimizers one by one, and keep each result in a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for name, rule in rules.items():
+        path = folder / f"{name.replace(' ', '_')}.npz"
+        if not path.exists():
+            evaluate(task, {name: rule}, **settings).save(path)
+        parts.append(Evaluation.load(path))
+    return dataclasses.replace(
+        parts[0],
+        names=list(rules),
+        losses=np.concatenate([part.losses for part in parts]),
+        objectives=np.concatenate([part.objectives for part in parts]),
+    )
 
 
 def main() -> None:
@@ -57,14 +76,12 @@ def main() -> None:
             "meta-steps rolled back": one.metrics.get("num_rollbacks", 0),
             "largest validation in the second half": max(second_half),
         }
-    choice = evaluate(
-        task,
-        {name: one.optimizer for name, one in trained.items()},
-        num_problems=choosing,
-        key=Purpose.CHOOSE.key(jax.random.key(0)),
-    )
-    for name, mean in zip(choice.names, choice.means):
-        numbers[name][f"mean on {choosing} problems for choosing"] = float(np.round(mean, 5))
+    rules = {name: one.optimizer for name, one in trained.items()}
+    if len(trained) > 1:
+        key = Purpose.CHOOSE.key(jax.random.key(0))
+        choice = _evaluate(task, rules, out / "choosing", num_problems=choosing, key=key)
+        for name, mean in zip(choice.names, choice.means):
+            numbers[name][f"mean on {choosing} problems for choosing"] = float(np.round(mean, 5))
     if not heavy:  # a network's run begins with another one
         early = {}
         for name, one in trained.items():
@@ -77,8 +94,8 @@ def main() -> None:
         for name, mean in zip(result.names, result.means):
             numbers[name][f"mean on {sizes[-1]} of the early snapshot"] = float(np.round(mean, 5))
     for num_problems in sizes:
-        everything = {**{name: one.optimizer for name, one in trained.items()}, **baselines}
-        result = evaluate(task, everything, num_problems=num_problems, key=jax.random.key(0))
+        folder = out / f"test_{num_problems}"
+        result = _evaluate(task, {**baselines, **rules}, folder, num_problems=num_problems, key=jax.random.key(0))
         for i, name in enumerate(result.names):
             entry = numbers.setdefault(name, {})
             entry[f"mean on {num_problems}"] = float(np.round(result.means[i], 5))

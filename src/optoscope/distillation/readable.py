@@ -80,6 +80,14 @@ PIECES: dict[str, Piece] = {
         ("k",),
         "eta = 1 + a exp(-k / tau_a) - b exp(-k / tau_b)",
     ),
+    "decay schedule": Piece(
+        (
+            Number("d", "real", "share by which the first mode's decay starts lower", "", 0.1, 0.2, 0.0),
+            Number("tau_d", "positive", "iterations after which that has faded", "", 30.0, 0.5),
+        ),
+        ("k",),
+        "decay beta (1 - d exp(-k / tau_d))",
+    ),
     "gain": Piece(
         (
             Number("gamma", "decay", "decay of the recent gradient's size", "", 0.85, 0.5, 0.5),
@@ -233,9 +241,11 @@ def equations(
         new["v"] = define("v'", n["gamma"] * h["v"] + (1 - n["gamma"]) * xp.abs(s))
         rate = define("r", rate / (1 + new["v"] / n["c"]))
     decay = n["beta"]
+    if has("decay schedule"):
+        decay = define("B_k", decay * (1 - n["d"] * xp.exp(-h["k"] / n["tau_d"])))
     if has("retention"):
         q = define("q", (h["m"] / n["m_half"]) * (h["m"] / n["m_half"]))
-        decay = define("B", (n["beta"] + n["beta_large"] * q) / (1 + q))
+        decay = define("B", (decay + n["beta_large"] * q) / (1 + q))
     if has("persistence"):
         new["l"] = define("l'", n["gamma_l"] * h["l"] + (1 - n["gamma_l"]) * s)
         w = define("w", 1 - 1 / (1 + (new["l"] / n["l_half"]) * (new["l"] / n["l_half"])))
