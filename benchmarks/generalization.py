@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from benchmarks._report import record
-from optoscope.generalization import Agreement, GeneralizationMatrix, generalize, shipped_optimizers
+from optoscope.prediction.generalization import Agreement, GeneralizationMatrix, generalize, shipped_optimizers
 
 
 def compact(array):

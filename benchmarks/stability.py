@@ -5,8 +5,8 @@ import jax
 from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.figures.style import plain
-from optoscope.generalization import NUM_PROBLEMS
-from optoscope.stability_study import study_stability
+from optoscope.prediction.generalization import NUM_PROBLEMS
+from optoscope.prediction.stability import study_stability
 
 
 def main() -> None:

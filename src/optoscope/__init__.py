@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from optoscope.calibration import optax_gallery as optax_gallery
     from optoscope.distillation import Distilled as Distilled
     from optoscope.distillation import distill as distill
-    from optoscope.generalization import generalize as generalize
     from optoscope.interventions import Ablation as Ablation
     from optoscope.interventions import ablate as ablate
     from optoscope.mechanisms import MechanismReport as MechanismReport
@@ -31,11 +30,12 @@ if TYPE_CHECKING:
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
+    from optoscope.prediction import generalize as generalize
+    from optoscope.prediction import study_stability as study_stability
     from optoscope.rollouts import Rollout as Rollout
     from optoscope.rollouts import Save as Save
     from optoscope.rollouts import rollout as rollout
     from optoscope.rollouts import rollout_batch as rollout_batch
-    from optoscope.stability_study import study_stability as study_stability
     from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
     from optoscope.training import MetaTrainConfig as MetaTrainConfig
     from optoscope.training import Purpose as Purpose
@@ -46,42 +46,42 @@ if TYPE_CHECKING:
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
+    "ablate": "optoscope.interventions",
     "Ablation": "optoscope.interventions",
     "Anatomy": "optoscope.anatomy",
-    "MechanismReport": "optoscope.mechanisms",
-    "LearnedOptimizer": "optoscope.torch_optimizer",
-    "MetaTrainConfig": "optoscope.training",
-    "Purpose": "optoscope.training",
-    "Rollout": "optoscope.rollouts",
-    "Save": "optoscope.rollouts",
-    "TrainedOptimizer": "optoscope.artifacts",
-    "TunedOptimizer": "optoscope.artifacts",
-    "Distilled": "optoscope.distillation",
-    "ablate": "optoscope.interventions",
-    "distill": "optoscope.distillation",
     "calibrate": "optoscope.calibration",
     "diagnose": "optoscope.mechanisms",
-    "optax_gallery": "optoscope.calibration",
     "dissect": "optoscope.anatomy",
+    "distill": "optoscope.distillation",
+    "Distilled": "optoscope.distillation",
     "dynamics": None,
     "evaluate": "optoscope.training",
-    "generalize": "optoscope.generalization",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
+    "generalize": "optoscope.prediction",
     "interventions": None,
+    "LearnedOptimizer": "optoscope.torch_optimizer",
     "lift": "optoscope.optimizers",
     "load": "optoscope.artifacts",
+    "MechanismReport": "optoscope.mechanisms",
     "mechanisms": None,
     "meta_train": "optoscope.training",
+    "MetaTrainConfig": "optoscope.training",
+    "optax_gallery": "optoscope.calibration",
     "optimizers": None,
     "preset": "optoscope.training",
+    "Purpose": "optoscope.training",
+    "Rollout": "optoscope.rollouts",
     "rollout": "optoscope.rollouts",
     "rollout_batch": "optoscope.rollouts",
+    "Save": "optoscope.rollouts",
     "shipped": "optoscope._artifact_files",
+    "study_stability": "optoscope.prediction",
     "tasks": None,
-    "study_stability": "optoscope.stability_study",
+    "TrainedOptimizer": "optoscope.artifacts",
     "training": None,
     "tune": "optoscope.training",
+    "TunedOptimizer": "optoscope.artifacts",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -46,7 +46,7 @@ class Generalize(_Computes):
         import jax
 
         from optoscope.cli.optimizer_spec import parse_component_wise
-        from optoscope.generalization import generalize, shipped_optimizers
+        from optoscope.prediction.generalization import generalize, shipped_optimizers
 
         _check_file(self.out / "generalization.json", self.force)
         optimizers, homes = shipped_optimizers()

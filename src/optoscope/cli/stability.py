@@ -42,8 +42,8 @@ class Stability(_Computes):
 
         from optoscope import artifacts, tasks
         from optoscope.cli.optimizer_spec import parse_component_wise
-        from optoscope.generalization import NUM_PROBLEMS
-        from optoscope.stability_study import study_stability
+        from optoscope.prediction.generalization import NUM_PROBLEMS
+        from optoscope.prediction.stability import study_stability
 
         _check_file(self.out / "stability.json", self.force)
         optimizer = parse_component_wise(self.optimizer)

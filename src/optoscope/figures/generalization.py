@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from optoscope.figures._save import save_named
 from optoscope.figures.style import INK, PAGE, add_colorbar, dress, house_style, label_of, new_figure, numbers_of
-from optoscope.generalization import GeneralizationMatrix
+from optoscope.prediction.generalization import GeneralizationMatrix
 
 #: Losses relative to the initial one that get the ends of the color scale.
 _RANGE = (1e-3, 10.0)

@@ -18,9 +18,9 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Array, Params, PRNGKeyArray, Scalar
 from optoscope.anatomy import choose_components
-from optoscope.curvatures import Curvatures, task_curvatures
 from optoscope.dynamics import Outcome, StabilityMap, stability_map
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.prediction.curvatures import Curvatures, task_curvatures
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, Problem
 from optoscope.training.objective import SMALLEST_INITIAL_LOSS, Purpose, sample_problems

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from optoscope._types import PRNGKeyArray
-from optoscope.curvatures import Curvatures, task_curvatures
 from optoscope.dynamics import EdgeMeasurement, Outcome, StabilityMap, find_resting_point, measure_edge, stability_map
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.prediction.curvatures import Curvatures, task_curvatures
 from optoscope.tasks import AbstractTask
 
 #: Curvatures of a map, per decade.

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from optoscope import curvatures, tasks
-from optoscope.curvatures import task_curvatures
+from optoscope import tasks
 from optoscope.optimizers import GradientDescent
+from optoscope.prediction import curvatures
+from optoscope.prediction.curvatures import task_curvatures
 from optoscope.training.objective import Purpose, sample_problems
 
 

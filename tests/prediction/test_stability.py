@@ -10,7 +10,7 @@ from optoscope.cli.main import main
 from optoscope.dynamics import measure_edge, stability_map
 from optoscope.figures.stability import draw_damping, stability_figure
 from optoscope.optimizers import GradientDescent, Momentum
-from optoscope.stability_study import study_stability
+from optoscope.prediction.stability import study_stability
 
 
 @pytest.fixture(scope="module")

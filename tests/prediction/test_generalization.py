@@ -6,12 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from optoscope import generalization, tasks
+from optoscope import tasks
 from optoscope.cli.main import main
 from optoscope.dynamics import Outcome
 from optoscope.figures.generalization import generalization_figure
-from optoscope.generalization import GeneralizationMatrix, ScaledTask, end_of_run, generalize, run_cell
 from optoscope.optimizers import Adam, GradientDescent, Momentum
+from optoscope.prediction import generalization
+from optoscope.prediction.generalization import GeneralizationMatrix, ScaledTask, end_of_run, generalize, run_cell
 from optoscope.rollouts import rollout_batch
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
 
