@@ -110,7 +110,11 @@ def make_objective_and_gradient(
                 objective = batch_objective(optimizer, task, config, problems, keys)
                 return objective + config.l2 * _norm(optimizer), objective
 
-            of_part = lambda part: jax.grad(regularized, has_aux=True)(optimizer, *part)
+            def of_part(part):
+                gradient, objective = jax.grad(regularized, has_aux=True)(optimizer, *part)
+                shrink = jnp.minimum(1.0, config.part_clip / optax.global_norm(gradient))
+                return jax.tree.map(lambda leaf: shrink * leaf, gradient), objective
+
             gradient, objective = jax.tree.map(lambda a: jnp.mean(a, axis=0), jax.lax.map(of_part, parts))
             return jax.lax.pmean((objective, gradient), AXIS)
 

@@ -321,7 +321,7 @@ def _check(config: MetaTrainConfig) -> None:
         check_count("curriculum", pair[0], hint="it is a tuple of pairs (num_steps, meta-steps)")
         check_count("curriculum", pair[1], hint="it is a tuple of pairs (num_steps, meta-steps)")
     check_count("num_snapshots", config.num_snapshots, minimum=2, hint="the first and the last are always kept")
-    for name in ("learning_rate", "eps", "clip", "objective_cap", "spike_factor"):
+    for name in ("learning_rate", "eps", "clip", "objective_cap", "spike_factor", "part_clip"):
         if getattr(config, name) != float("inf"):
             check_number(name, getattr(config, name), low=0, open_low=True, hint="see the presets")
     check_number("l2", config.l2, low=0, hint="0 switches it off")
