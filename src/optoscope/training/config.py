@@ -63,7 +63,8 @@ class MetaTrainConfig:
     num_snapshots: int = 32
     """How many weights along meta-training are kept, spaced evenly in the logarithm of the meta-step."""
     curriculum: tuple[tuple[int, int], ...] = ()
-    """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length. Validation always has."""
+    """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length, and so has
+    validation."""
     warm_start: str | None = None
     """An optimizer to start from: a name or path, or `PRESET:TASK`, which is then trained first, with the same seed. It
     may come from a cheaper task, or have fewer units. Its weights are taken over, not its scales."""
@@ -75,8 +76,8 @@ class MetaTrainConfig:
     accumulation: int = 1
     """Parts in which a batch is worked off, one after another, so that its size does not set the memory."""
     part_clip: float = float("inf")
-    """Norm to which the gradient of each part of a batch is scaled down before the mean over parts: with as many parts as
-    problems, one chaotic run does not drown the others."""
+    """Norm to which the gradient of each part of a batch is scaled down before the mean over parts: with as many parts
+    as problems, one chaotic run does not drown the others."""
 
 
 def preset(name: str, task: str) -> MetaTrainConfig:
