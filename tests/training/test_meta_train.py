@@ -106,7 +106,7 @@ def test_a_batch_in_parts_gives_the_same_gradient_up_to_rounding(key):
     optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
     whole, parts = (
         eqx.filter_jit(make_objective_and_gradient(config, jax.local_devices()[:1]))(LinearRegression(), optimizer, key)
-        for config in (TINY, dataclasses.replace(TINY, accumulation=2))
+        for config in (TINY, dataclasses.replace(TINY, part_size=TINY.batch_size // 2))
     )
     for ours, theirs in zip(jax.tree.leaves(parts), jax.tree.leaves(whole)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
@@ -162,7 +162,7 @@ def test_segments_are_picked_from_a_memory_budget(monkeypatch):
     assert needs[10] < needs[200] / 5
     middle = with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=1.0), 1).segment_length
     assert 10 <= middle < 200
-    with pytest.raises(ValueError, match="accumulation"):
+    with pytest.raises(ValueError, match="part_size"):
         with_segments(LinearRegression(), dataclasses.replace(config, memory_gigabytes=0.01), 1)
 
 

@@ -73,11 +73,11 @@ class MetaTrainConfig:
     unless `memory_gigabytes` says otherwise."""
     memory_gigabytes: float | None = None
     """Picks the longest segments with which the run stays within this much memory."""
-    accumulation: int = 1
-    """Parts in which a batch is worked off, one after another, so that its size does not set the memory."""
+    part_size: int | None = None
+    """Problems that each device works off at a time, so that a batch's size does not set the memory. None: all."""
     part_clip: float = float("inf")
-    """Norm to which the gradient of each part of a batch is scaled down before the mean over parts: with as many parts
-    as problems, one chaotic run does not drown the others."""
+    """Norm to which the gradient of each part of a batch is scaled down before the mean over parts: with parts of one
+    problem, one chaotic run does not drown the others."""
 
 
 def preset(name: str, task: str) -> MetaTrainConfig:
@@ -180,7 +180,7 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             input_scale=300.0,
             output_scale=1 / 6000,
             batch_size=4,
-            accumulation=4,
+            part_size=1,
             part_clip=0.03,
             num_meta_steps=48,
             curriculum=((40, 48),),

@@ -26,7 +26,7 @@ def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: in
     """
     problem = jax.eval_shape(task.sample, jax.random.key(0))
     num_components = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(problem.initial_params))
-    problems = -(-config.batch_size // config.accumulation)
+    problems = (config.part_size or config.batch_size // num_devices) * num_devices
     length = config.segment_length or config.num_steps
     num_segments = config.num_steps // length
     units = config.num_units
@@ -52,7 +52,7 @@ def with_segments(task: AbstractTask, config: MetaTrainConfig, num_devices: int)
     if not fitting:
         raise ValueError(
             f"one meta-step needs about {(min(needs.values()) + _resident_bytes()) / 1e9:.1f} GB, memory_gigabytes is "
-            f"{config.memory_gigabytes:g}; raise it, or work the batch off in more parts (accumulation)."
+            f"{config.memory_gigabytes:g}; raise it, or work the batch off in smaller parts (part_size)."
         )
     return dataclasses.replace(config, segment_length=fitting[0])
 

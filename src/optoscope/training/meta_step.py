@@ -93,10 +93,11 @@ def make_objective_and_gradient(
 ) -> Callable[[AbstractTask, GRUOptimizer, PRNGKeyArray], tuple[Float[Array, ""], GRUOptimizer]]:
     """Return the function from a task, weights and a key to a batch's meta-objective and its gradient.
 
-    The problems of a batch are shared out over `devices`, and on each worked off in `config.accumulation` parts. The
+    The problems of a batch are shared out over `devices`, and on each worked off in parts. The
     gradient includes the penalty on the weights, the objective does not.
     """
     share = config.batch_size // len(devices)
+    num_parts = share // (config.part_size or share)
 
     def objective_and_gradient(task, optimizer, key):
         data, structure = eqx.partition(task, eqx.is_array)
@@ -104,7 +105,7 @@ def make_objective_and_gradient(
         def on_one(data, optimizer, key):
             task = eqx.combine(data, structure)
             batch = sample_problems(task, jax.random.fold_in(key, jax.lax.axis_index(AXIS)), share)
-            parts = jax.tree.map(lambda a: a.reshape(config.accumulation, -1, *a.shape[1:]), batch)
+            parts = jax.tree.map(lambda a: a.reshape(num_parts, -1, *a.shape[1:]), batch)
 
             def regularized(optimizer, problems, keys):
                 objective = batch_objective(optimizer, task, config, problems, keys)

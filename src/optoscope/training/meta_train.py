@@ -308,15 +308,17 @@ def _in_float32(optimizer: GRUOptimizer, config: MetaTrainConfig) -> GRUOptimize
 
 
 def _check(config: MetaTrainConfig) -> None:
-    counts = ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every", "accumulation")
+    counts = ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every")
     for name in counts:
         check_count(name, getattr(config, name), hint="see the presets for customary values")
     num_devices = len(devices_for(config.batch_size))
-    if config.batch_size // num_devices % config.accumulation:
-        raise ValueError(
-            f"`batch_size` must be a multiple of `accumulation` x {num_devices} devices, got {config.batch_size} and "
-            f"{config.accumulation}."
-        )
+    if config.part_size is not None:
+        check_count("part_size", config.part_size, hint="1 keeps the least in memory")
+        if config.batch_size // num_devices % config.part_size:
+            raise ValueError(
+                f"`batch_size` must be a multiple of `part_size` x {num_devices} devices, got {config.batch_size} and "
+                f"{config.part_size}."
+            )
     for pair in config.curriculum:
         check_count("curriculum", pair[0], hint="it is a tuple of pairs (num_steps, meta-steps)")
         check_count("curriculum", pair[1], hint="it is a tuple of pairs (num_steps, meta-steps)")
