@@ -112,6 +112,28 @@ def test_a_batch_in_parts_gives_the_same_gradient_up_to_rounding(key):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
+def test_the_gradient_of_each_part_is_clipped_before_the_mean(key):
+    optimizer = jax.tree.map(lambda leaf: leaf + 0.01, GRUOptimizer.create(4, key=key))
+    config = dataclasses.replace(TINY, batch_size=4, part_size=1, l2=0.0)
+    drawn = sample_problems(LinearRegression(), jax.random.fold_in(key, 0), 4)
+    each = eqx.filter_vmap(
+        lambda *one: jax.grad(batch_objective)(
+            optimizer, LinearRegression(), config, *jax.tree.map(lambda leaf: leaf[None], one)
+        )
+    )(*drawn)
+    norms = np.sqrt(sum(np.square(np.asarray(leaf)).reshape(4, -1).sum(1) for leaf in jax.tree.leaves(each)))
+    bound = float(np.median(norms))
+    clipped = dataclasses.replace(config, part_clip=bound)
+    _, gradient = eqx.filter_jit(make_objective_and_gradient(clipped, jax.local_devices()[:1]))(
+        LinearRegression(), optimizer, key
+    )
+    shrink = np.minimum(1.0, bound / norms)
+    assert (shrink < 1).any() and (shrink == 1).any()
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(each)):
+        expected = (np.asarray(theirs) * shrink.reshape(4, *[1] * (theirs.ndim - 1))).mean(0)
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-7)
+
+
 def test_a_curriculum_trains_on_short_unrolls_first_and_resumes_to_the_same_bits(key, tmp_path):
     config = dataclasses.replace(TINY, curriculum=((5, 4),))
     said = []

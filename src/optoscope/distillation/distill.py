@@ -40,11 +40,11 @@ PATH: tuple[tuple[str, ...], ...] = (
     ("momentum",),
     ("saturation", "power"),
     ("gain",),
-    ("schedule",),
+    ("schedule", "decay schedule"),
     ("forgetting", "persistence"),
     ("agreement", "alignment"),
-    ("complex mode",),
-    ("retention", "asymmetry"),
+    ("difference", "second mode"),
+    ("retention",),
 )
 #: A larger optimizer is preferred only if its validation score is lower by this share.
 MARGIN = 0.01

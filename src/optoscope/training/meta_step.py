@@ -113,7 +113,7 @@ def make_objective_and_gradient(
 
             def of_part(part):
                 gradient, objective = jax.grad(regularized, has_aux=True)(optimizer, *part)
-                shrink = jnp.minimum(1.0, config.part_clip / optax.global_norm(gradient))
+                shrink = jnp.minimum(1.0, config.part_clip / optax.tree.norm(gradient))
                 return jax.tree.map(lambda leaf: shrink * leaf, gradient), objective
 
             gradient, objective = jax.tree.map(lambda a: jnp.mean(a, axis=0), jax.lax.map(of_part, parts))
