@@ -102,7 +102,7 @@ PIECES: dict[str, Piece] = {
             Number("m_half", "positive", "size of the mode at which its decay lies half way", "update", 1.5, 0.5, _FAR),
         ),
         (),
-        "q = (m / m_half)^2, decay (beta + beta_large q) / (1 + q)",
+        "q = (m / m_half)^2, decay (... + beta_large q) / (1 + q)",
     ),
     "second mode": Piece(
         (
