@@ -105,7 +105,8 @@ def test_everything_that_ships_loads_and_is_whole(name):
     artifact = load(name)
     assert artifact.provenance["versions"]["jax"]
     if isinstance(artifact, TrainedOptimizer):
-        assert len(artifact.snapshot_steps) >= min(24, artifact.config["num_meta_steps"] + 1)
+        # Spaced in the logarithm: of short runs some fall together.
+        assert len(artifact.snapshot_steps) >= min(16, artifact.config["num_meta_steps"] + 1)
         assert artifact.snapshot_steps[0] == 0
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(artifact.snapshots))
     else:

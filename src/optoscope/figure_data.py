@@ -43,7 +43,7 @@ PAPER_TASKS = ("linear_regression", "rosenbrock", "two_moons", "mnist")
 NETWORKS = ("mnist", "two_moons")
 #: Test problems of tasks with more parameters than the first number are at most as many as the second: a problem of
 #: MNIST takes as long as 10,000 of linear regression.
-BOUNDS = ((1_000, 32), (20_000, 8))
+BOUNDS = ((1_000, 32), (20_000, 4))
 #: The optimizer that recovers momentum, and its task (App. B).
 MOMENTUM_LIKE = ("momentum_like", "linear_regression")
 

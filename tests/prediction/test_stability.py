@@ -81,6 +81,9 @@ def test_the_command_writes_results_figure_and_numbers(capsys, tmp_path):
 def test_every_shipped_optimizer_has_its_edges_where_they_are_predicted(name):
     rule = artifacts.load(name).optimizer
     measured, predicted = measure_edge(rule, beyond=()), stability_map(rule, [1.0])
+    if not len(predicted.stable_ranges):  # an own mode of the state grows, whatever the curvature
+        assert not len(measured.edges) and (measured.growth > 0).all()
+        return
     assert len(measured.edges)
     np.testing.assert_allclose(measured.edges, measured.predicted(predicted), rtol=0.02)
     assert not len(measured.missed(predicted))
