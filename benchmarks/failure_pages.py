@@ -56,7 +56,7 @@ def stability_table() -> str:
             f"Largest difference of a predicted from a measured edge: {numbers['largest relative error']:.1e}. Refused",
             f"as there is no linearization at their resting point: {refused}.",
             *_stable_nowhere(numbers),
-            "Curvatures are those of 200 steps of the optimizer itself on 64 test problems (2 of two moons, 1 of MNIST);",
+            "Curvatures: 200 steps of the optimizer itself on 64 test problems (2 of two moons, 1 of MNIST);",
             "for linear regression `edge / largest` takes 1, the bound by construction.",
             "",
             *lines,
