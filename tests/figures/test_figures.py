@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from optoscope import tasks
 from optoscope.figure_data import figures_for
 from optoscope.figures import available, draw, performance, style
 from optoscope.figures._state_space import draw_spectrum, project
@@ -21,6 +22,7 @@ from optoscope.figures.recovered_momentum import draw_parameters
 from optoscope.figures.schedules import draw_learning_rates
 from optoscope.figures.tuning import draw_samples, tuning_figure
 from optoscope.figures.update_functions import draw_gradient_density, draw_initial_update
+from optoscope.information import describe_problems
 
 #: Those of the tasks that the study has.
 NUMBERS = figures_for(["linear_regression", "rosenbrock"])
@@ -50,6 +52,16 @@ def test_every_figure_draws_without_a_warning(drawn, number):
     assert one.title and one.caption.endswith(".")
     assert "nan" not in one.caption
     assert set(one.numbers) == {"summary", "panels"}
+
+
+def test_boxes_are_as_large_as_the_layers_they_stand_for(axes, key):
+    network = describe_problems(tasks.get("digits"), key=key)
+    artists = performance.draw_architecture(network, axes)
+    series = style.numbers_of(axes, artists)["series"]
+    for index, (height, _, channels) in enumerate(network.shapes):
+        box = series[f"layer {index}"]
+        assert np.ptp(box["y"]) == pytest.approx(height) and np.ptp(box["x"]) == pytest.approx(channels)
+    assert np.ptp(series["classes"]["y"]) == pytest.approx(1.6 * network.num_classes)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

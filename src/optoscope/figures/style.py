@@ -18,7 +18,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import StepPatch
+from matplotlib.patches import Patch, StepPatch
 
 from optoscope._files import write_whole
 
@@ -236,6 +236,9 @@ def _data(artist: Artist) -> dict[str, Any]:
     if isinstance(artist, QuadMesh):
         corners = np.asarray(artist.get_coordinates())
         return {"x_edges": corners[0, :, 0], "y_edges": corners[:, 0, 1], "values": np.asarray(artist.get_array())}
+    if isinstance(artist, Patch):
+        x, y = np.asarray(artist.get_patch_transform().transform(artist.get_path().vertices)).T
+        return {"x": x, "y": y}
     vertices = [path.vertices for path in artist.get_paths()]  # type: ignore[attr-defined]
     return {"x": np.concatenate([v[:, 0] for v in vertices]), "y": np.concatenate([v[:, 1] for v in vertices])}
 
