@@ -196,7 +196,7 @@ def _adaptation(number, anatomies, tuned, planes) -> Drawn:
 def _gradient_bar(artist, axes: Axes) -> None:
     bar = add_colorbar(artist, axes, "Constant gradient g*")
     largest = artist.norm.vmax
-    bar.set_ticks([-largest, 0, largest], labels=[f"−{largest:g}", "0", f"{largest:g}"])
+    bar.set_ticks([-largest, 0, largest], labels=[f"−{largest:.2g}", "0", f"{largest:.2g}"])
     bar.minorticks_off()
     bar.ax.tick_params(color=SOFT)
 

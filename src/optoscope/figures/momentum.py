@@ -71,6 +71,7 @@ def draw_shift(shift: ModeShift, axes: Axes) -> dict[str, Artist]:
     shades = DISPLACEMENTS(np.linspace(0, 1, len(shift.displacements)))
     lines = [axes.plot(shift.gradients, dx, color=color)[0] for dx, color in zip(shift.updates, shades, strict=True)]
     axes.set_xlim(shift.gradients[0], shift.gradients[-1])
+    axes.locator_params(axis="x", nbins=5)
     return {f"displacement {at:.3g}": line for at, line in zip(shift.displacements, lines, strict=True)}
 
 
