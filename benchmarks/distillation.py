@@ -15,7 +15,7 @@ from optoscope.figures.distillation import save_distillation_figure
 PAGE = Path(__file__).parent.parent / "docs" / "distillation.md"
 #: A network's runs are heavy: fewer pieces, problems and generations.
 CONFIGS = {
-    "linear_regression": DistillConfig().with_effort(3),
+    "linear_regression": DistillConfig().with_effort(5),
     "rosenbrock": DistillConfig().with_effort(5),
     "two_moons": DistillConfig(
         path=(("momentum",), ("saturation", "power", "gain"), ("schedule",)),

@@ -40,11 +40,11 @@ PATH: tuple[tuple[str, ...], ...] = (
     ("momentum",),
     ("saturation", "power"),
     ("gain",),
-    ("schedule", "decay schedule"),
+    ("schedule",),
     ("forgetting", "persistence"),
     ("agreement", "alignment"),
-    ("difference", "second mode"),
-    ("retention",),
+    ("complex mode",),
+    ("retention", "asymmetry"),
 )
 #: A larger optimizer is preferred only if its validation score is lower by this share.
 MARGIN = 0.01
