@@ -1,0 +1,90 @@
+"""The ledger on several sets of test problems: `python -m benchmarks.ledger [SEED ...] --out DIR`.
+
+Each seed is an ordinary `optoscope claims --seed SEED --out DIR/SEED`; one that is there is read. Fills the tables of
+`docs/claims.md`: verdicts per task with the first seed, and those that are not the same with all.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks._report import RESULTS, record
+
+PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
+START, END = "<!-- ledger -->", "<!-- end of ledger -->"
+VERDICTS = ("reproduced", "partly", "not", "not measured")
+
+
+def compare(ledgers: dict[int, dict]) -> dict:
+    """Return the first ledger's counts, and every claim whose verdict differs between seeds."""
+    rows = {
+        seed: {(one["task"], one["claim"]): one["verdict"] for one in ledger["findings"]}
+        for seed, ledger in ledgers.items()
+    }
+    first = next(iter(ledgers))
+    changed = [
+        {"task": task, "claim": claim, "verdicts": {str(seed): found[task, claim] for seed, found in rows.items()}}
+        for task, claim in rows[first]
+        if len({found[task, claim] for found in rows.values()}) > 1
+    ]
+    flips = [one for one in changed if {"reproduced", "not"} <= set(one["verdicts"].values())]
+    return {
+        "seeds": list(ledgers),
+        "counts": ledgers[first]["counts"],
+        "claims": len(rows[first]),
+        "changed": changed,
+        "flips": len(flips),
+        "left out": ledgers[first]["left_out"],
+    }
+
+
+def tables() -> str:
+    """Counts per task, then what depends on the test problems."""
+    numbers = json.loads((RESULTS / "ledger.json").read_text())["numbers"]
+    lines = ["| task | " + " | ".join(VERDICTS) + " |", "|" + "---|" * (len(VERDICTS) + 1)]
+    for task, counts in numbers["counts"].items():
+        lines.append(f"| {task.replace('_', ' ')} | " + " | ".join(str(counts[name]) for name in VERDICTS) + " |")
+    seeds = ", ".join(map(str, numbers["seeds"]))
+    changed = numbers["changed"]
+    lines += [
+        "",
+        f"With the seeds {seeds}, {len(changed)} of {numbers['claims']} verdicts are not the same with all; "
+        f"{numbers['flips']} of them go from reproduced to not.",
+        "",
+    ]
+    if changed:
+        heads = [f"seed {seed}" for seed in numbers["seeds"]]
+        lines += ["| task | claim | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 2)]
+        lines += [
+            f"| {one['task'].replace('_', ' ')} | {one['claim']} | " + " | ".join(one["verdicts"].values()) + " |"
+            for one in changed
+        ]
+    return "\n".join(lines)
+
+
+def fill(text: str) -> str:
+    """Put the tables between their marks."""
+    before, _, rest = text.partition(START)
+    return f"{before}{START}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seeds", type=int, nargs="*", default=[0, 1, 2, 3])
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    ledgers = {}
+    for seed in arguments.seeds:
+        path = arguments.out / str(seed) / "claims.json"
+        if not path.exists():
+            command = [sys.executable, "-m", "optoscope.cli.main", "claims", "--seed", str(seed)]
+            subprocess.run([*command, "--out", str(path.parent)], check=True)
+        ledgers[seed] = json.loads(path.read_text())
+    record("ledger", compare(ledgers))
+    PAGE.write_text(fill(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
