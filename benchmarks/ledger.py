@@ -46,6 +46,8 @@ def tables() -> str:
     lines = ["| task | " + " | ".join(VERDICTS) + " |", "|" + "---|" * (len(VERDICTS) + 1)]
     for task, counts in numbers["counts"].items():
         lines.append(f"| {task.replace('_', ' ')} | " + " | ".join(str(counts[name]) for name in VERDICTS) + " |")
+    if len(numbers["seeds"]) == 1:
+        return "\n".join(lines)
     seeds = ", ".join(map(str, numbers["seeds"]))
     changed = numbers["changed"]
     lines += [
