@@ -41,6 +41,14 @@ def in_turn(functions: dict[str, Callable[[], object]], *, repeats: int = 7, cal
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def between_marks(text: str, name: str, table: str) -> str:
+    """Put a table between the marks `<!-- NAME -->` and `<!-- end of NAME -->` of a page."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"the page must have {start} and {end} once each.")
+    return text.partition(start)[0] + f"{start}\n{table}\n{end}" + text.partition(end)[2]
+
+
 def record(name: str, numbers: dict) -> None:
     """Print numbers and keep them in `benchmarks/results/NAME.json`."""
     print(f"{name}: {json.dumps(numbers, indent=1)}", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks._report import RESULTS
+from benchmarks._report import RESULTS, between_marks
 from optoscope import artifacts, tasks
 from optoscope._files import write_json
 from optoscope.artifacts import TrainedOptimizer
@@ -76,9 +76,7 @@ def measure(name: str, directory: Path | None) -> dict:
 
 def fill(text: str, numbers: dict) -> str:
     """Put the tables of what was measured between the marks of a page."""
-    before, _, rest = text.partition("<!-- ablation -->")
-    _, _, after = rest.partition("<!-- end of ablation -->")
-    return f"{before}<!-- ablation -->\n{tables(numbers)}\n<!-- end of ablation -->{after}"
+    return between_marks(text, "ablation", tables(numbers))
 
 
 def tables(numbers: dict) -> str:

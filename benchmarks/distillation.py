@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks._report import RESULTS, record
+from benchmarks._report import RESULTS, between_marks, record
 from optoscope.distillation import DistillConfig, Distilled, distill
 from optoscope.figures.distillation import save_distillation_figure
 
@@ -27,7 +27,6 @@ CONFIGS = {
         num_test=32,
     ),
 }
-START, END = "<!-- distilled -->", "<!-- end of distilled -->"
 
 
 def tables() -> str:
@@ -63,8 +62,7 @@ def tables() -> str:
 
 def fill(text: str) -> str:
     """Put the tables between their marks."""
-    before, _, rest = text.partition(START)
-    return f"{before}{START}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
+    return between_marks(text, "distilled", f"\n{tables()}")
 
 
 def measure(name: str, folder: Path) -> None:

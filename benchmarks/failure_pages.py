@@ -4,10 +4,9 @@
 """
 
 import json
-import re
 from pathlib import Path
 
-from benchmarks._report import RESULTS
+from benchmarks._report import RESULTS, between_marks
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -108,12 +107,7 @@ def generalization_table() -> str:
 def fill(name: str, text: str) -> str:
     """Return a page with its table."""
     table = {"stability": stability_table, "generalization": generalization_table}[name]()
-    filled, count = re.subn(
-        rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", lambda m: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
-    )
-    if count != 1:
-        raise ValueError(f"docs/{name}.md needs one pair of markers for its table, found {count}.")
-    return filled
+    return between_marks(text, name, table)
 
 
 def main() -> None:

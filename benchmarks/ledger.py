@@ -10,10 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks._report import RESULTS, record
+from benchmarks._report import RESULTS, between_marks, record
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
-START, END = "<!-- ledger -->", "<!-- end of ledger -->"
 VERDICTS = ("reproduced", "partly", "not", "not measured")
 
 
@@ -68,8 +67,7 @@ def tables() -> str:
 
 def fill(text: str) -> str:
     """Put the tables between their marks."""
-    before, _, rest = text.partition(START)
-    return f"{before}{START}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
+    return between_marks(text, "ledger", f"\n{tables()}\n")
 
 
 def main() -> None:

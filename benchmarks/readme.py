@@ -4,10 +4,9 @@
 """
 
 import json
-import re
 from pathlib import Path
 
-from benchmarks._report import RESULTS
+from benchmarks._report import RESULTS, between_marks
 from optoscope.training.recipes import BASELINES, RECIPES
 
 README = Path(__file__).parent.parent / "README.md"
@@ -73,12 +72,7 @@ def speed_table() -> str:
 def fill(text: str) -> str:
     """Put the tables between their marks."""
     for name, table in (("results", results_table()), ("speed", speed_table())):
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)",
-            lambda match, table=table: match[1] + table + match[2],
-            text,
-            flags=re.DOTALL,
-        )
+        text = between_marks(text, name, table)
     return text
 
 

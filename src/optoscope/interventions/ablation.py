@@ -222,7 +222,7 @@ class _Log:
             return
         arrays = jax.tree.leaves(eqx.filter(dict(optimizers), eqx.is_array))
         weights = hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
-        subjects = {"optimizers": {name: repr(one) for name, one in optimizers.items()}, "weights": weights}
+        subjects = {"set of optimizers": {name: repr(one) for name, one in optimizers.items()}, "weights": weights}
         key = np.asarray(jax.random.key_data(key)).tolist()
         open_run(self.folder, {"task": repr(task), "key": key, **subjects, **settings}, resume=resume)
         self.known = {record["name"]: record["value"] for record in recovered_records(self.folder)}
