@@ -1,11 +1,13 @@
 """Distillation: planted formulas are found again, what is printed is what runs, results survive the disk."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optoscope.distillation import DistillConfig, Distilled, ReadableOptimizer, distill, formula_of
+from optoscope.distillation import DistillConfig, Distilled, ReadableOptimizer, distill, formula_of, measure
 from optoscope.distillation.distill import choose_size
 from optoscope.distillation.fit import (
     Trajectories,
@@ -157,12 +159,33 @@ def test_a_distillation_from_end_to_end(distilled, tmp_path):
     assert (distilled.one_step_r2 <= 1).all() and np.isfinite(distilled.running_r2).all()
     assert distilled.size(0).num_numbers == 2 and distilled.optimizer == distilled.size(distilled.chosen)
     assert distilled.advantage_kept().keys() == {"mean", "median", "log"}
+    low, high = distilled.advantage_interval()
+    assert distilled.baseline == "" and (low, high) == (-np.inf, np.inf)  # no baseline, no advantage
     assert {row["num_steps"] for row in distilled.generalization} == {5, 100, 20}
     again = Distilled.load(distilled.save(tmp_path / "distilled.npz"))
     assert again.numbers == distilled.numbers
     assert again.formula().text() == distilled.formula().text()
     updates, _ = again.transformation.update(jnp.ones(3), again.transformation.init(jnp.zeros(3)))
     assert np.all(np.asarray(updates) < 0)
+
+
+def test_the_interval_of_what_is_kept_holds_what_was_planted(distilled):
+    rng = np.random.default_rng(0)
+    source, gap = rng.random(400), 1 + rng.random(400)
+    half = dataclasses.replace(distilled, baseline="it", objectives=np.stack([source, source + gap, source + gap / 2]))
+    np.testing.assert_allclose(half.advantage_interval(0), 0.5)
+    noisy = source + gap / 2 + 0.3 * rng.normal(size=400)
+    low, high = dataclasses.replace(half, objectives=np.stack([source, source + gap, noisy])).advantage_interval(0)
+    assert low < 0.5 < high < low + 0.1
+
+
+def test_measuring_again_on_more_problems_changes_nothing_else(distilled, planted):
+    config = DistillConfig(num_test=24, num_steps=20)
+    sizes = [distilled.size(i) for i in range(2)]
+    again = measure(
+        planted[0], TASK, sizes, distilled.validations, distilled.chosen, key=jax.random.key(0), config=config
+    )
+    assert again.objectives.shape == (4, 24) and again.numbers == distilled.numbers and again.chosen == distilled.chosen
 
 
 def test_its_figure_draws_its_numbers(distilled):

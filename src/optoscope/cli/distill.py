@@ -27,7 +27,7 @@ class Distill(_Computes):
     """Constants that the formula may have."""
     effort: float = 1.0
     """Multiplies the lengths of all searches."""
-    num_test: int = 512
+    num_test: int = 4096
     """Test problems."""
     num_steps: int = 200
     """Updates per run."""
@@ -72,13 +72,15 @@ class Distill(_Computes):
                 size["mean"],
                 size["median"],
                 size["advantage_kept"]["mean"],
+                "{:.3f} to {:.3f}".format(*result.advantage_interval(i)),
             ]
             for i, size in enumerate(summary["sizes"])
         ]
         out.table(
-            f"Sizes (source {summary['source_mean']:.4g}, {result.baseline or 'no baseline'} "
+            "Sizes (kept: share of the advantage over the baseline; "
+            f"source {summary['source_mean']:.4g}, {result.baseline or 'no baseline'} "
             f"{summary['baseline_mean']:.4g}; * chosen by validation)",
-            ["pieces", "numbers", "R2 one step", "R2 running", "validation", "mean", "median", "advantage kept"],
+            ["pieces", "numbers", "R2 one step", "R2 running", "validation", "mean", "median", "kept", "95% interval"],
             rows,
         )
         for line in summary["formula"]:

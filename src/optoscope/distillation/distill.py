@@ -76,8 +76,8 @@ class DistillConfig:
     num_generations: int = 30
     num_polishes: int = 1500
     num_problems: int = 48
-    num_validation: int = 512
-    num_test: int = 512
+    num_validation: int = 2048
+    num_test: int = 4096
     num_steps: int = 200
 
     def with_effort(self, effort: float) -> "DistillConfig":
@@ -169,6 +169,25 @@ class Distilled(Result):
                 shares[name] = float((value[1] - value[row]) / (value[1] - value[0]))
         return shares
 
+    def advantage_interval(self, index: int | None = None) -> tuple[float, float]:
+        """Return the 95% interval of `advantage_kept`'s `mean`, from a paired bootstrap over test problems."""
+        from scipy.stats import bootstrap
+
+        row = 2 + (self.chosen if index is None else index)
+        values = self.objectives[[0, 1, row]]
+        if not self.baseline or not np.isfinite(values).all():
+            return (-np.inf, np.inf)
+
+        def share(source, baseline, distilled, axis=-1):
+            with np.errstate(all="ignore"):
+                return (baseline.mean(axis) - distilled.mean(axis)) / (baseline.mean(axis) - source.mean(axis))
+
+        found = bootstrap(
+            tuple(values), share, paired=True, n_resamples=2000, batch=100, method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval  # fmt: skip
+        return float(found.low), float(found.high)
+
     def summary(self) -> dict[str, Any]:
         """Return everything but single problems, as JSON data."""
         finite = lambda value: float(value) if np.isfinite(value) else None
@@ -178,6 +197,7 @@ class Distilled(Result):
             "baseline": self.baseline,
             "source_mean": finite(self.objectives[0].mean()),
             "baseline_mean": finite(self.objectives[1].mean()),
+            "test_problems": self.objectives.shape[1],
             "sizes": [
                 {
                     "pieces": self.pieces[i],
@@ -188,6 +208,7 @@ class Distilled(Result):
                     "one_step_r2": finite(self.one_step_r2[i]),
                     "running_r2": finite(self.running_r2[i]),
                     "advantage_kept": {k: finite(v) for k, v in self.advantage_kept(i).items()},
+                    "advantage_interval": [finite(end) for end in self.advantage_interval(i)],
                     "numbers": self.numbers[i],
                 }
                 for i in range(len(self.pieces))
@@ -248,7 +269,9 @@ def distill(
     polished, score = _polish(task, sizes[chosen], trajectories, scorer, config, key, report)
     if score < scores[chosen]:
         sizes[chosen], scores[chosen] = polished, score
-    return _measure(optimizer, task, sizes, np.array(scores), chosen, key, source, config, report)
+    return measure(
+        optimizer, task, sizes, np.array(scores), chosen, key=key, source=source, config=config, report=report
+    )
 
 
 def choose_size(validations: Sequence[float], num_numbers: Sequence[int], *, max_numbers: int) -> int:
@@ -309,7 +332,33 @@ def _polish(task, size, trajectories, scorer, config, key, report):
     )  # fmt: skip
 
 
-def _measure(optimizer, task, sizes, scores, chosen, key, source, config, report) -> Distilled:
+def measure(
+    optimizer: AbstractOptimizer,
+    task: AbstractTask,
+    sizes: Sequence[ReadableOptimizer],
+    validations: Float[np.ndarray, " size"],
+    chosen: int,
+    *,
+    key: PRNGKeyArray,
+    source: str = "",
+    config: DistillConfig | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Distilled:
+    """Measure formulas beside the optimizer that they stand for, on test problems.
+
+    Args:
+        optimizer: what was distilled.
+        task: where test problems come from.
+        sizes: formulas, each with the pieces of the one before and more.
+        validations: their scores, for the record.
+        chosen: index of the size that they chose.
+        key, source, config, report: as in `distill`.
+
+    Returns:
+        What `distill` returns.
+    """
+    config = config or DistillConfig()
+    report = report or (lambda what, done, total: None)
     baselines = {
         name: artifact.optimizer
         for name in shipped()
@@ -342,7 +391,7 @@ def _measure(optimizer, task, sizes, scores, chosen, key, source, config, report
         numbers=[{name: float(value) for name, value in size.numbers.items()} for size in sizes],
         num_numbers=np.array([size.num_numbers for size in sizes]),
         chosen=chosen,
-        validations=scores,
+        validations=validations,
         one_step_r2=np.array([r_squared(size.completed, replayed) for size in sizes]),
         running_r2=running,
         names=["source", "baseline", *rows[2:]],
