@@ -1,8 +1,8 @@
 """How many optimizers show a mechanism, when all that differs is the seed of their meta-training.
 
 `python -m benchmarks.prevalence --out DIR` meta-trains ten seeds each on linear regression and Rosenbrock, by a preset
-that is shortened, diagnoses each on its task, and fills the table of `docs/claims.md`; of tasks that train a network
-the seeds that are in DIR.
+that is shortened, diagnoses each on its task, and fills the table of `docs/claims.md`. A task that trains a network is
+diagnosed where it is named, with the seeds that are in DIR; results of tasks that are not named stay.
 Each run is an ordinary `optoscope train` into DIR/TASK/SEED; one that is there is read, one that was cut off goes on.
 """
 
@@ -86,7 +86,8 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=list(SEEDS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    numbers = {}
+    path = RESULTS / "prevalence.json"
+    numbers = json.loads(path.read_text())["numbers"] if path.exists() else {}
     for task in arguments.tasks:
         for seed in range(SEEDS.get(task, 0)):
             folder = arguments.out / task / str(seed)
