@@ -169,6 +169,13 @@ def test_a_distillation_from_end_to_end(distilled, tmp_path):
     assert np.all(np.asarray(updates) < 0)
 
 
+def test_a_path_is_checked_before_any_work():
+    with pytest.raises(ValueError, match="gian"):
+        DistillConfig(path=(("momentum",), ("gian",)))
+    with pytest.raises(ValueError, match="must begin with a group that has 'momentum'"):
+        DistillConfig(path=(("gain",), ("momentum",)))
+
+
 def test_the_interval_of_what_is_kept_holds_what_was_planted(distilled):
     rng = np.random.default_rng(0)
     source, gap = rng.random(400), 1 + rng.random(400)

@@ -25,6 +25,9 @@ class Distill(_Computes):
     """Directory for the result (.npz), its summary (JSON), the formula (text and LaTeX) and the figure."""
     max_numbers: int = 30
     """Constants that the formula may have."""
+    path: tuple[str, ...] = ()
+    """Pieces in the order in which they are added, those that come together joined by +, momentum first; a path that
+    suits Rosenbrock if none. docs/distillation.md lists them."""
     effort: float = 1.0
     """Multiplies the lengths of all searches."""
     num_test: int = 4096
@@ -51,6 +54,9 @@ class Distill(_Computes):
         if self.out is not None:
             _check_file(self.out / "distilled.npz", self.force)
         config = DistillConfig(max_numbers=self.max_numbers, num_test=self.num_test, num_steps=self.num_steps)
+        if self.path:
+            groups = tuple(tuple(piece.replace("_", " ") for piece in group.split("+")) for group in self.path)
+            config = dataclasses.replace(config, path=groups)
         with make_reporter(f"distill {self.optimizer} on {self.task}") as report:
             result = distill(
                 parse_component_wise(self.optimizer),

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Float, Int
 
 from optoscope._checks import check_count
+from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
@@ -26,7 +27,7 @@ from optoscope.distillation.fit import (
     record_trajectories,
 )
 from optoscope.distillation.formula import Formula, formula_of
-from optoscope.distillation.readable import ReadableOptimizer, numbers_of
+from optoscope.distillation.readable import PIECES, ReadableOptimizer, numbers_of
 from optoscope.distillation.search import evolve
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.rollouts import Save, rollout_batch
@@ -66,6 +67,9 @@ class DistillConfig:
         num_validation: validation problems.
         num_test: test problems.
         num_steps: updates per run.
+
+    Raises:
+        ValueError: for an unknown piece, or a path that does not begin with momentum.
     """
 
     path: tuple[tuple[str, ...], ...] = PATH
@@ -79,6 +83,12 @@ class DistillConfig:
     num_validation: int = 2048
     num_test: int = 4096
     num_steps: int = 200
+
+    def __post_init__(self):
+        for piece in sum(self.path, ()):
+            check_choice("piece", piece, PIECES)
+        if not self.path or "momentum" not in self.path[0]:
+            raise ValueError("`path` must begin with a group that has 'momentum'; every formula is built on it.")
 
     def with_effort(self, effort: float) -> "DistillConfig":
         """Return the same with the lengths of all searches multiplied."""
