@@ -1,7 +1,7 @@
 """The ledger on several sets of test problems: `python -m benchmarks.ledger [SEED ...] --out DIR`.
 
 Each seed is an ordinary `optoscope claims --seed SEED --out DIR/SEED`; one that is there is read. Fills the tables of
-`docs/claims.md`: verdicts per task with the first seed, and those that are not the same with all.
+`docs/claims.md`, verdicts per task with the first seed and those that are not the same with all, and the README's.
 """
 
 import argparse
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks._report import RESULTS, between_marks, record
 
-PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
+README = Path(__file__).parent.parent / "README.md"
+PAGE = README.parent / "docs" / "claims.md"
 VERDICTS = ("reproduced", "partly", "not", "not measured")
 
 
@@ -39,14 +40,23 @@ def compare(ledgers: dict[int, dict]) -> dict:
     }
 
 
+def _numbers() -> dict:
+    return json.loads((RESULTS / "ledger.json").read_text())["numbers"]
+
+
+def table_of_counts() -> str:
+    """Verdicts per task."""
+    lines = ["| task | " + " | ".join(VERDICTS) + " |", "|" + "---|" * (len(VERDICTS) + 1)]
+    for task, counts in _numbers()["counts"].items():
+        lines.append(f"| {task.replace('_', ' ')} | " + " | ".join(str(counts[name]) for name in VERDICTS) + " |")
+    return "\n".join(lines)
+
+
 def tables() -> str:
     """Counts per task, then what depends on the test problems."""
-    numbers = json.loads((RESULTS / "ledger.json").read_text())["numbers"]
-    lines = ["| task | " + " | ".join(VERDICTS) + " |", "|" + "---|" * (len(VERDICTS) + 1)]
-    for task, counts in numbers["counts"].items():
-        lines.append(f"| {task.replace('_', ' ')} | " + " | ".join(str(counts[name]) for name in VERDICTS) + " |")
+    numbers, lines = _numbers(), [table_of_counts()]
     if len(numbers["seeds"]) == 1:
-        return "\n".join(lines)
+        return lines[0]
     seeds = ", ".join(map(str, numbers["seeds"]))
     changed = numbers["changed"]
     lines += [
@@ -84,6 +94,7 @@ def main() -> None:
         ledgers[seed] = json.loads(path.read_text())
     record("ledger", compare(ledgers))
     PAGE.write_text(fill(PAGE.read_text()))
+    README.write_text(between_marks(README.read_text(), "ledger", f"\n{table_of_counts()}\n"))
 
 
 if __name__ == "__main__":

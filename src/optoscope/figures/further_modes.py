@@ -50,6 +50,7 @@ def figure_9(anatomies: Mapping[str, Anatomy]) -> Drawn:
         for place, shift in enumerate(anatomy.shifts):
             axes = row.add_subplot(grid[place // columns, 1 + place % columns])
             artists = draw_shift(shift, axes)
+            axes.locator_params(axis="x", nbins=3)
             decay = complex(anatomy.modes.decays[shift.mode])
             x, y = "Gradient g" * (place // columns > 0), "Update Δx" * (place % columns == 0)
             dress(axes, letter="b" * (place == 0), title=f"β = {describe(decay)}", x=x, y=y)
