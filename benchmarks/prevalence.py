@@ -35,7 +35,7 @@ def diagnoses(task_name: str, folders: list[Path]) -> dict:
     for folder in folders:
         trained = optoscope.load(folder / task_name)
         entry = {"validation": trained.metrics["best_validation"], "s": round(trained.metrics["seconds"], 1)}
-        for name, optimizer in (("trained", trained), ("untrained", with_readout(trained.snapshot(0)))):
+        for name, optimizer in (("trained", trained), ("untrained", with_readout(trained.untrained))):
             report = optoscope.diagnose(optimizer, task=task, key=jax.random.key(0))
             entry[name] = {
                 "summary": report.summary,

@@ -108,6 +108,9 @@ def test_everything_that_ships_loads_and_is_whole(name):
         # Spaced in the logarithm: of short runs some fall together.
         assert len(artifact.snapshot_steps) >= min(16, artifact.config["num_meta_steps"] + 1)
         assert artifact.snapshot_steps[0] == 0
+        # What began from weights that were learned elsewhere has a blank network to be compared with as well.
+        assert not np.asarray(artifact.untrained.readout_weights).any()
+        assert artifact.untrained.num_units == artifact.optimizer.num_units
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(artifact.snapshots))
     else:
         assert artifact.samples.shape[0] == 2500

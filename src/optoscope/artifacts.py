@@ -59,6 +59,25 @@ class TrainedOptimizer:
         """Return the optimizer as it was at `snapshot_steps[index]`."""
         return jax.tree.map(lambda leaf: leaf[index], self.snapshots)
 
+    @property
+    def untrained(self) -> GRUOptimizer:
+        """The network before any meta-training.
+
+        These are its first weights; where those were not kept, or were learned elsewhere (a warm start), a network of
+        the same size and scales, drawn by the seed.
+        """
+        first = self.snapshot(0)
+        if self.config.get("warm_start") is None and self.snapshot_steps[0] == 0:
+            return first
+        return GRUOptimizer.create(
+            first.num_units,
+            key=jax.random.key(self.seed or 0),
+            input_scale=first.input_scale,
+            output_scale=first.output_scale,
+            input_kind=first.input_kind,
+            bfloat16=first.bfloat16,
+        )
+
     def save(self, path: str | Path) -> Path:
         """Write `PATH.safetensors` and `PATH.json`; returns the path of the JSON."""
         arrays = {f"optimizer.{k}": v for k, v in _leaves(self.optimizer).items()}

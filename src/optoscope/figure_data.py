@@ -280,7 +280,7 @@ class _Maker:
         return self._dissect(self.trained[name], self._visits(name))
 
     def _dissect(self, one: TrainedOptimizer, visits: Visits) -> Anatomy:
-        return dissect(one.optimizer, tasks.get(one.task), key=self.key, untrained=one.snapshot(0), visits=visits)
+        return dissect(one.optimizer, tasks.get(one.task), key=self.key, untrained=one.untrained, visits=visits)
 
     def evaluations(self, name: str) -> Evaluation:
         return self._beside_learned(name, {rule: one.optimizer for rule, one in self.tuned[name].items()})

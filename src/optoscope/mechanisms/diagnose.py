@@ -106,8 +106,8 @@ def diagnose(
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
     'momentum with timescale 0.90; no clipping; no schedule; no adaptation'
     """
-    if isinstance(optimizer, TrainedOptimizer) and untrained is None and optimizer.snapshot_steps[0] == 0:
-        untrained = optimizer.snapshot(0)
+    if isinstance(optimizer, TrainedOptimizer) and untrained is None:
+        untrained = optimizer.untrained
     if isinstance(optimizer, TrainedOptimizer | TunedOptimizer):
         optimizer = optimizer.optimizer
     rule = optimizer if isinstance(optimizer, AbstractOptimizer) else from_optax(optimizer)
