@@ -146,9 +146,12 @@ def color_of(name: str) -> str:
 def label_of(name: str) -> str:
     """Return the name of an optimizer, a task or a hyperparameter as it stands in figures.
 
-    >>> label_of("linear_regression"), label_of("rmsprop")
-    ('Linear regression', 'RMSProp')
+    >>> label_of("linear_regression"), label_of("mnist_seed1")
+    ('Linear regression', 'MNIST, seed 1')
     """
+    stem, seed, number = name.rpartition("_seed")
+    if seed and number.isdigit():
+        return f"{label_of(stem)}, seed {number}"
     return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
