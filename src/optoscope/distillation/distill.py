@@ -200,25 +200,24 @@ class Distilled(Result):
 
     def summary(self) -> dict[str, Any]:
         """Return everything but single problems, as JSON data."""
-        finite = lambda value: float(value) if np.isfinite(value) else None
         return {
             "task": self.task,
             "source": self.source,
             "baseline": self.baseline,
-            "source_mean": finite(self.objectives[0].mean()),
-            "baseline_mean": finite(self.objectives[1].mean()),
+            "source_mean": _finite(self.objectives[0].mean()),
+            "baseline_mean": _finite(self.objectives[1].mean()),
             "test_problems": self.objectives.shape[1],
             "sizes": [
                 {
                     "pieces": self.pieces[i],
                     "num_numbers": int(self.num_numbers[i]),
-                    "validation": finite(self.validations[i]),
-                    "mean": finite(self.objectives[2 + i].mean()),
-                    "median": finite(np.median(self.objectives[2 + i])),
-                    "one_step_r2": finite(self.one_step_r2[i]),
-                    "running_r2": finite(self.running_r2[i]),
-                    "advantage_kept": {k: finite(v) for k, v in self.advantage_kept(i).items()},
-                    "advantage_interval": [finite(end) for end in self.advantage_interval(i)],
+                    "validation": _finite(self.validations[i]),
+                    "mean": _finite(self.objectives[2 + i].mean()),
+                    "median": _finite(np.median(self.objectives[2 + i])),
+                    "one_step_r2": _finite(self.one_step_r2[i]),
+                    "running_r2": _finite(self.running_r2[i]),
+                    "advantage_kept": {k: _finite(v) for k, v in self.advantage_kept(i).items()},
+                    "advantage_interval": [_finite(end) for end in self.advantage_interval(i)],
                     "numbers": self.numbers[i],
                 }
                 for i in range(len(self.pieces))
@@ -449,14 +448,18 @@ def _generalize(task, optimizer, chosen, baseline, key, config):
         if baseline is not None:
             contenders["baseline"] = baseline
         found = evaluate(where, contenders, num_problems=min(64, config.num_test), num_steps=max(num_steps, 1), key=key)
-        finite = lambda value: float(value) if np.isfinite(value) else None
         rows.append(
             {
                 "task": name_of(where),
                 "num_steps": max(num_steps, 1),
-                "median": {name: finite(value) for name, value in zip(found.names, found.medians)},
-                "mean": {name: finite(value) for name, value in zip(found.names, found.means)},
+                "median": {name: _finite(value) for name, value in zip(found.names, found.medians)},
+                "mean": {name: _finite(value) for name, value in zip(found.names, found.means)},
                 "diverged": {name: int(value) for name, value in zip(found.names, found.num_diverged)},
             }
         )
     return rows
+
+
+def _finite(value) -> float | None:
+    """The value as JSON data; null where it is not finite."""
+    return float(value) if np.isfinite(value) else None
