@@ -1,6 +1,12 @@
-"""Files whose doctests need an extra that is not installed are not collected."""
+"""Doctests and tests: what one compiled another need not, and files that need an extra that is missing are left out."""
 
 import importlib.util
+import os
+from pathlib import Path
+
+# Read when JAX is imported, by the commands that tests start as well.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 collect_ignore = []
 if importlib.util.find_spec("torch") is None:

@@ -222,6 +222,7 @@ def test_lift_refuses_what_is_not_a_rule_of_one_component(wrong):
 #: Number of parameters of each task.
 TASK_SIZES = {"linear_regression": 5, "rosenbrock": 2, "two_moons": 8577, "mnist": 82250, "digits": 1578}
 TASK_NAMES = [pytest.param(name, marks=needs_mnist if name == "mnist" else ()) for name in TASKS]
+HEAVY_NAMES = [pytest.param(name, marks=[needs_mnist, pytest.mark.slow] if name == "mnist" else ()) for name in TASKS]
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
@@ -232,7 +233,7 @@ def test_sampling_is_determined_by_the_key(name, key):
     assert not jax.tree.all(jax.tree.map(jnp.array_equal, same.initial_params, other.initial_params))
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("name", HEAVY_NAMES)
 def test_a_batch_of_problems_is_the_problems_one_by_one(name, key):
     task, keys = tasks.get(name), jax.random.split(key, 3)
     sample, loss = eqx.filter_jit(task.sample), eqx.filter_jit(task.loss)
@@ -247,7 +248,7 @@ def test_a_batch_of_problems_is_the_problems_one_by_one(name, key):
     assert_close(losses, expected, "float32", factor=100)
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("name", HEAVY_NAMES)
 def test_the_loss_is_a_finite_differentiable_scalar(name, key, dtype):
     task = tasks.get(name)
     problem = eqx.filter_jit(task.sample)(key)
