@@ -25,7 +25,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
 #: Sizes of an ablation, by task; networks are heavy.
 SIZES = {
     "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
-    "mnist": {"num_problems": 8, "num_tuning_problems": 2, "num_controls": 1},
+    "mnist": {"num_problems": 4, "num_tuning_problems": 2, "num_controls": 1},
 }
 USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
 

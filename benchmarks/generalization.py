@@ -44,7 +44,7 @@ def _row(one: Agreement) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", nargs="*", default=["linear_regression", "rosenbrock", "two_moons"])
+    parser.add_argument("--tasks", nargs="*", default=["linear_regression", "rosenbrock", "two_moons", "mnist"])
     parser.add_argument("--out", type=Path, required=True, help="directory of finished cells; a second call goes on")
     arguments = parser.parse_args()
     optimizers, homes = shipped_optimizers()
