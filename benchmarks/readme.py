@@ -1,12 +1,13 @@
-"""The tables of the README, from `benchmarks/results/`: `python -m benchmarks.readme` writes them into it.
+"""The tables of the README and of `docs/training.md`: `python -m benchmarks.readme` writes them there.
 
-`tests/test_docs.py` fails when the README and the results disagree.
+They come from `benchmarks/results/` and from what ships; `tests/test_docs.py` fails when a page disagrees.
 """
 
 import json
 from pathlib import Path
 
 from benchmarks._report import RESULTS, between_marks
+from optoscope import artifacts
 from optoscope.training.recipes import BASELINES, RECIPES
 
 README = Path(__file__).parent.parent / "README.md"
@@ -69,12 +70,50 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
-def fill(text: str) -> str:
-    """Put the tables between their marks."""
-    for name, table in (("results", results_table()), ("speed", speed_table())):
-        text = between_marks(text, name, table)
+def ways_table() -> str:
+    """Time that each way of meta-training took to the plain run's best validation score."""
+    lines = ["| task | way | s to its score | s in all | best validation |", "|---|---|---|---|---|"]
+    for task, found in _numbers("ways").items():
+        for way, row in found["ways"].items():
+            reached = row["s to that score"]
+            reached = "not reached" if reached is None else f"{reached:.0f}"
+            lines.append(f"| {task} | {way} | {reached} | {row['s in all']:.0f} | {row['best validation']:.4f} |")
+    return "\n".join(lines)
+
+
+def shipped_table() -> str:
+    """The command, time and machine that made each optimizer that ships."""
+    commands = {recipe.name: recipe.command for recipe in RECIPES}
+    heads = ["optimizer", "command", "score on validation or tuning problems", "seconds", "made on"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name in artifacts.shipped():
+        one = artifacts.load(name)
+        if isinstance(one, artifacts.TrainedOptimizer):
+            command = f"optoscope train {one.task} --preset {one.preset} --seed {one.seed} --out DIR"
+            score = one.metrics["best_validation"]
+            taken = f"{one.metrics['seconds'] + one.metrics.get('seconds_of_start', 0.0):.0f}"
+        else:
+            command, score, taken = commands[name], one.scores[one.winner], "-"
+        made = f"{one.provenance['machine']}, {one.provenance['made'][:10]}"
+        lines.append(f"| {name} | `{command}` | {score:.4g} | {taken} | {made} |")
+    return "\n".join(lines)
+
+
+#: page -> marks -> what fills them
+PAGES = {
+    README: {"results": results_table, "speed": speed_table},
+    README.parent / "docs" / "training.md": {"ways": ways_table, "shipped": shipped_table},
+}
+
+
+def filled(page: Path) -> str:
+    """Return the text of a page with its tables between their marks."""
+    text = page.read_text()
+    for name, table in PAGES[page].items():
+        text = between_marks(text, name, table())
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(fill(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page))

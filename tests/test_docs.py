@@ -19,12 +19,12 @@ def test_code_on_the_page_runs(page):
     exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": page.stem})
 
 
-def test_the_tables_of_the_readme_are_those_that_were_measured(monkeypatch):
+def test_the_tables_of_the_pages_are_those_that_were_measured(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
-    from benchmarks.readme import fill
+    from benchmarks.readme import PAGES, filled
 
-    text = (ROOT / "README.md").read_text()
-    assert fill(text) == text
+    for page in PAGES:
+        assert filled(page) == page.read_text()
 
 
 def test_the_readme_has_the_two_commands_and_its_picture():
