@@ -61,8 +61,8 @@ def tables() -> str:
     changed = numbers["changed"]
     lines += [
         "",
-        f"With the seeds {seeds}, {len(changed)} of {numbers['claims']} verdicts are not the same with all; "
-        f"{numbers['flips']} of them go from reproduced to not.",
+        f"Verdicts that depend on the seed, of {seeds}: {len(changed)} of {numbers['claims']}; from reproduced to not: "
+        f"{numbers['flips']}.",
         "",
     ]
     if changed:
