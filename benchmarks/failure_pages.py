@@ -64,8 +64,15 @@ def stability_table() -> str:
 
 
 def _stable_nowhere(numbers: dict) -> list[str]:
-    names = numbers.get("stable nowhere")
-    return [f"Stable at no curvature, as a mode of the state grows by itself: {', '.join(names)}."] if names else []
+    lines = []
+    for name, found in numbers["stable nowhere"].items():
+        folds = " and ".join(f"{gradient:.2e}" for gradient in sorted(found["gradients at folds"]))
+        lines.append(
+            f"- `{name}` is stable at no curvature: a mode of its state grows by itself. It rests at a gradient of "
+            f"{found['resting gradient']:.2e}, between folds at {folds}. Measured: perturbations grow by at least "
+            f"{found['least growth per step']:.2g} per step at all of {found['curvatures run']} curvatures."
+        )
+    return ["", *lines, ""] if lines else []
 
 
 def generalization_table() -> str:

@@ -4,13 +4,14 @@ import jax
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope.dynamics import continue_fixed_points, find_resting_point
 from optoscope.figures.style import plain
 from optoscope.prediction.generalization import NUM_PROBLEMS
 from optoscope.prediction.stability import study_stability
 
 
 def main() -> None:
-    rows, refused, unstable = [], {}, []
+    rows, refused, unstable = [], {}, {}
     for name in artifacts.shipped():
         artifact = artifacts.load(name)
         try:
@@ -27,7 +28,16 @@ def main() -> None:
         found = study.edges()
         rows += found
         if not found:
-            unstable.append(name)
+            gradient = find_resting_point(artifact.optimizer).gradient
+            reach = 10 * abs(gradient)
+            branch = continue_fixed_points(artifact.optimizer, gradients=(-reach, reach))
+            unstable[name] = {
+                "resting gradient": gradient,
+                "least growth per step": study.measured.growth.min(),
+                "curvatures run": len(study.measured.growth),
+                "gradients at folds": branch.gradients[branch.folds],
+                "updates at folds": branch.updates[branch.folds],
+            }
         for row in found:
             print(name, row["predicted"], row["measured"], flush=True)
     largest = max(abs(row["error"]) for row in rows)
