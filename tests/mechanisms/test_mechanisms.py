@@ -195,7 +195,13 @@ def test_an_odd_nonlinear_state_is_told_from_a_gain_driven_by_squares():
 
 def test_a_bistable_cell_has_two_fixed_points():
     report = diagnose(Cell(1.5, 0.1), gradients=(1e-4, 1.0))
-    assert report.verdicts["adaptation"].kind == "nonlinear odd"
+    adaptation = report.verdicts["adaptation"]
+    assert adaptation.kind == "nonlinear odd"
+    # At a fold the slope 1.5 (1 - c^2) is 1.
+    c = np.sqrt(1 - 1 / 1.5)
+    fold = 0.1 * (1.5 * c - np.arctanh(c))
+    np.testing.assert_allclose(adaptation.fold_gradients, [-fold, fold], rtol=1e-6)
+    assert "a switch with hysteresis between gradients of -0.02" in report.summary
     momentum = report.verdicts["momentum"]
     # The run without a gradient stays at 0, which repels; small gradients lead to one of the two others.
     assert momentum.num_fixed_points == 2

@@ -63,6 +63,8 @@ class AdaptationVerdict(Verdict):
         spectral_change: largest change of an eigenvalue of `dF/dh` over constant gradients; None where it has none.
         num_folds: of the curve of fixed points over the range of gradients, found by continuation; None where the run
             without a gradient does not come to rest, or nothing but a linear state is there.
+        fold_gradients: where it folds, in increasing order; between two folds two states attract, and the optimizer is
+            a switch with hysteresis.
         attracting_share: share of this curve's points that attract; None where there is no curve.
         provenance: who made it.
     """
@@ -77,6 +79,7 @@ class AdaptationVerdict(Verdict):
     steps_to_adapt: int | None
     spectral_change: float | None
     num_folds: int | None
+    fold_gradients: Float[np.ndarray, " fold"] | None
     attracting_share: float | None
     provenance: dict[str, Any]
 
@@ -112,6 +115,7 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         kind = "nonlinear odd"
     word = "present" if kind != "none" else "absent" if effect < ABSENT else "undecided"
     branch = _branch(material) if change is not None and change > SPECTRAL_CHANGE and material.is_fixed else None
+    folds = None if branch is None else np.sort(branch.gradients[branch.folds])
     opposite_effects = _effects(material, calm, material.opposite[:, -1])
     size = np.maximum(np.maximum(np.abs(rates), np.abs(opposite)), np.finfo(float).tiny)
     return AdaptationVerdict(
@@ -119,9 +123,7 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         verdict=word,
         effect=effect,
         interval=_over_arms(effect, kind, even, opposite_effects),
-        summary=f"a gain driven by {'squared gradients' if kind == 'squared gradient' else 'a nonlinear odd state'}"
-        if kind != "none"
-        else "",
+        summary=_words(kind, folds),
         reason=f"learning rates change by a factor of at most {short(float(np.exp(effect)))}",
         kind=kind,
         magnitudes=scales,
@@ -132,10 +134,22 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         asymmetry=float(np.max(np.abs(rates - opposite) / size)),
         steps_to_adapt=None if kind == "none" else _steps_to_adapt(material, kind, even, driven),
         spectral_change=change,
-        num_folds=None if branch is None else len(branch.folds),
+        num_folds=None if folds is None else len(folds),
+        fold_gradients=folds,
         attracting_share=None if branch is None else float(branch.attracting.mean()),
         provenance=provenance(),
     )
+
+
+def _words(kind, folds):
+    """What there is, for the summary of a report."""
+    if kind == "none":
+        return ""
+    driver = "squared gradients" if kind == "squared gradient" else "a nonlinear odd state"
+    switch = ""
+    if folds is not None and len(folds) > 1:
+        switch = f", and a switch with hysteresis between gradients of {short(folds[0])} and {short(folds[-1])}"
+    return f"a gain driven by {driver}{switch}"
 
 
 def _steps_to_adapt(material, kind, even, driven):
