@@ -12,6 +12,7 @@ from optoscope._provenance import provenance
 from optoscope.claims import Ledger
 from optoscope.figure_data import Study
 from optoscope.figures import Drawn
+from optoscope.figures.style import in_sentence
 from optoscope.report._style import PAGE
 from optoscope.report.claims import claims_section, counts_table, left_out
 from optoscope.training.evaluate import Evaluation
@@ -39,7 +40,8 @@ def write_page(
         seed: of the test problems.
         from_scratch: whether optimizers were made anew.
     """
-    tasks = " and ".join(name.replace("_", " ") for name in study.evaluations)
+    *others, last = (in_sentence(name) for name in study.evaluations)
+    tasks = f"{', '.join(others)} and {last}" if others else last
     command = f"optoscope reproduce {' '.join(study.evaluations)} --seed {seed}" + " --from-scratch" * from_scratch
     rows = [
         row
