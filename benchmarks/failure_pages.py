@@ -66,11 +66,11 @@ def stability_table() -> str:
 def _stable_nowhere(numbers: dict) -> list[str]:
     lines = []
     for name, found in numbers["stable nowhere"].items():
-        folds = " and ".join(f"{gradient:.2e}" for gradient in sorted(found["gradients at folds"]))
+        folds = " and ".join(f"{gradient:.2e}" for gradient in sorted(found["gradients at folds"])) or "no gradient"
         lines.append(
             f"- `{name}` is stable at no curvature: a mode of its state grows by itself. It rests at a gradient of "
-            f"{found['resting gradient']:.2e}, between folds at {folds}. Measured: perturbations grow by at least "
-            f"{found['least growth per step']:.2g} per step at all of {found['curvatures run']} curvatures."
+            f"{found['resting gradient']:.2e}, and its fixed points fold at {folds}. Measured: "
+            f"perturbations grow by at least {found['least growth per step']:.2g} per step at all of {found['curvatures run']} curvatures."
         )
     return ["", *lines, ""] if lines else []
 

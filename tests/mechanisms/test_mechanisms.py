@@ -190,7 +190,7 @@ def test_an_odd_nonlinear_state_is_told_from_a_gain_driven_by_squares():
     np.testing.assert_allclose(adaptation.learning_rates, adaptation.opposite_learning_rates, rtol=1e-9)
     state = np.tanh(0.8 * _root(0.8, adaptation.magnitudes[-1] / 0.1))
     assert adaptation.learning_rates[-1] == pytest.approx(1 - state**2, rel=1e-6)
-    assert (adaptation.num_folds, adaptation.attracting_share) == (0, 1.0)
+    assert (len(adaptation.fold_gradients), adaptation.attracting_share) == (0, 1.0)
 
 
 def test_a_bistable_cell_has_two_fixed_points():

@@ -61,10 +61,9 @@ class AdaptationVerdict(Verdict):
         steps_to_adapt: steps under gradients of the magnitude of the largest effect after which the learning rate has
             gone all but 1/e of its way for good; None without adaptation.
         spectral_change: largest change of an eigenvalue of `dF/dh` over constant gradients; None where it has none.
-        num_folds: of the curve of fixed points over the range of gradients, found by continuation; None where the run
-            without a gradient does not come to rest, or nothing but a linear state is there.
-        fold_gradients: where it folds, in increasing order; between two folds two states attract, and the optimizer is
-            a switch with hysteresis.
+        fold_gradients: where the curve of fixed points over the range of gradients, found by continuation, folds, in
+            increasing order; between two folds two states attract, and the optimizer is a switch with hysteresis. None
+            where the run without a gradient does not come to rest, or nothing but a linear state is there.
         attracting_share: share of this curve's points that attract; None where there is no curve.
         provenance: who made it.
     """
@@ -78,7 +77,6 @@ class AdaptationVerdict(Verdict):
     asymmetry: float
     steps_to_adapt: int | None
     spectral_change: float | None
-    num_folds: int | None
     fold_gradients: Float[np.ndarray, " fold"] | None
     attracting_share: float | None
     provenance: dict[str, Any]
@@ -134,7 +132,6 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         asymmetry=float(np.max(np.abs(rates - opposite) / size)),
         steps_to_adapt=None if kind == "none" else _steps_to_adapt(material, kind, even, driven),
         spectral_change=change,
-        num_folds=None if folds is None else len(folds),
         fold_gradients=folds,
         attracting_share=None if branch is None else float(branch.attracting.mean()),
         provenance=provenance(),

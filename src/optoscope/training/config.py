@@ -191,7 +191,7 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
             num_validation_problems=16,
             memory_gigabytes=3.0,
         ),
-        # The scales: best of fifteen pairs on four validation problems. Longer unrolls see more of a run.
+        # The scale was chosen on validation problems. Longer unrolls see more of a run.
         "mnist": dataclasses.replace(
             _MNIST, input_scale=600.0, num_meta_steps=54, curriculum=((40, 24), (100, 30)), validate_every=6
         ),
