@@ -70,7 +70,8 @@ def _stable_nowhere(numbers: dict) -> list[str]:
         lines.append(
             f"- `{name}` is stable at no curvature: a mode of its state grows by itself. It rests at a gradient of "
             f"{found['resting gradient']:.2e}, and its fixed points fold at {folds}. Measured: "
-            f"perturbations grow by at least {found['least growth per step']:.2g} per step at all of {found['curvatures run']} curvatures."
+            f"perturbations grow by at least {found['least growth per step']:.2g} per step at all of "
+            f"{found['curvatures run']} curvatures."
         )
     return ["", *lines, ""] if lines else []
 
