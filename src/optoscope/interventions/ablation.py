@@ -240,15 +240,19 @@ def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_p
     """Find the factor of a variant's updates that is best on problems of a key: a walk in octaves, then a half.
 
     The score is the mean log of the meta-objective, with diverged runs capped. The walk goes down as long as runs end
-    worse, on average, than they began.
+    worse, on average, than they began. A scale at which every run is over the cap after a tenth of its steps, whatever
+    the rest, is not run any further: losses are not negative.
     """
     scores: dict[int, float] = {}
 
     def score(half_octaves: int) -> float:
-        if half_octaves not in scores:
-            one = {"": variant.rescaled(2.0 ** (half_octaves / 2))}
-            objectives = evaluate(task, one, num_problems=num_problems, num_steps=num_steps, key=key).objectives
-            scores[half_octaves] = float(_log(objectives).mean())
+        one = {"": variant.rescaled(2.0 ** (half_octaves / 2))}
+        for steps in (max(1, num_steps // 10), num_steps):
+            if half_octaves not in scores:
+                objectives = evaluate(task, one, num_problems=num_problems, num_steps=steps, key=key).objectives
+                at_least = _log(objectives * (steps + 1) / (num_steps + 1))
+                if steps == num_steps or (at_least == np.log(CAP)).all():
+                    scores[half_octaves] = float(at_least.mean())
         return scores[half_octaves]
 
     at = min((0, -2, 2), key=score)
