@@ -11,10 +11,12 @@ import pytest
 from optoscope import tasks
 from optoscope.cli.main import main
 from optoscope.figures.ablation import ablation_figure, draw_ablation, rows_of
-from optoscope.interventions import Ablation, ClipGradient, ablate
+from optoscope.interventions import Ablation, ClipGradient, ablate, ablation
+from optoscope.interventions.variants import Variant
 from optoscope.interventions.verdicts import Effect, judge
-from optoscope.optimizers import Momentum
+from optoscope.optimizers import GradientDescent, Momentum
 from optoscope.tasks import AbstractTask, Problem
+from optoscope.training import evaluate
 
 SMALL = {"num_problems": 16, "num_steps": 100, "key": jax.random.key(0)}
 
@@ -75,6 +77,27 @@ def test_an_ablation_that_was_interrupted_goes_on_to_the_same_numbers(tmp_path):
         ablate(rule, task, directory=tmp_path, **given)
     with pytest.raises(ValueError, match="another set of optimizers"):
         ablate(Momentum(0.02, 0.5), task, directory=tmp_path, resume=True, **given)
+
+
+def test_hopeless_scales_are_dropped_early_which_changes_nothing(monkeypatch):
+    lengths = []
+
+    def search(never_drop=False):
+        def watched(task, optimizers, *, num_steps, **settings):
+            lengths.append(num_steps)
+            found = evaluate(task, optimizers, num_steps=num_steps, **settings)
+            harmless = never_drop and num_steps == 10
+            return dataclasses.replace(found, objectives=np.zeros_like(found.objectives)) if harmless else found
+
+        lengths.clear()
+        monkeypatch.setattr(ablation, "evaluate", watched)
+        descent = Variant("descent", "momentum", "alone", GradientDescent(1.0))
+        scale = ablation.best_scale(descent, Parabolas(), num_problems=4, num_steps=100, key=jax.random.key(0))
+        return scale, lengths.count(100)
+
+    (scale, num_whole_runs), (without, all_of_them) = search(), search(never_drop=True)
+    assert scale == without
+    assert num_whole_runs < all_of_them
 
 
 def test_a_heavy_ball_needs_its_momentum_which_is_enough(heavy_ball):
