@@ -2,7 +2,7 @@
 
 Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
 `benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
-on fewer problems. With `--out`, the whole results and their figures are written as well, one directory each;
+on fewer problems, MNIST for as many steps as its optimizer was trained on. With `--out`, the whole results and their figures are written as well, one directory each;
 interrupted, the same command goes on.
 """
 
@@ -25,16 +25,17 @@ PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
 #: Sizes of an ablation, by task; networks are heavy.
 SIZES = {
     "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
-    "mnist": {"num_problems": 4, "num_tuning_problems": 2, "num_controls": 1},
+    "mnist": {"num_problems": 4, "num_tuning_problems": 2, "num_controls": 1, "num_steps": 100},
 }
 USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
+USUAL_STEPS = 200
 
 
 def measure(name: str, directory: Path | None) -> dict:
     """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
     trained = artifacts.load(name)
     task = tasks.get(trained.task)
-    sizes = SIZES.get(trained.task, USUAL_SIZES)
+    sizes = {"num_steps": USUAL_STEPS, **SIZES.get(trained.task, USUAL_SIZES)}
     found = ablate(
         trained.optimizer,
         task,
@@ -83,7 +84,10 @@ def tables(numbers: dict) -> str:
     """Two tables, mechanisms by optimizers: is it needed, and is it enough?"""
     names = sorted(numbers)
     mechanisms = list(dict.fromkeys(entry["mechanism"] for one in numbers.values() for entry in one["verdicts"]))
-    heads = [f"`{name}` on {numbers[name]['task'].replace('_', ' ')}, {numbers[name]['problems']}" for name in names]
+    heads = [
+        f"`{name}` on {one['task'].replace('_', ' ')}, {one['problems']} x {one['provenance']['settings']['num_steps']} steps"
+        for name, one in sorted(numbers.items())
+    ]
     lines = []
     for title, verdict, kinds in (
         ("needed?", "needed", ("removed",)),
