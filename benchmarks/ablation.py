@@ -2,8 +2,8 @@
 
 Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
 `benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
-on fewer problems, MNIST for as many steps as its optimizer was trained on. With `--out`, the whole results and their figures are written as well, one directory each;
-interrupted, the same command goes on.
+on fewer problems, MNIST for as many steps as its optimizer was trained on. With `--out`, the whole results and their
+figures are written as well, one directory each; interrupted, the same command goes on.
 """
 
 import argparse
@@ -84,10 +84,7 @@ def tables(numbers: dict) -> str:
     """Two tables, mechanisms by optimizers: is it needed, and is it enough?"""
     names = sorted(numbers)
     mechanisms = list(dict.fromkeys(entry["mechanism"] for one in numbers.values() for entry in one["verdicts"]))
-    heads = [
-        f"`{name}` on {one['task'].replace('_', ' ')}, {one['problems']} x {one['provenance']['settings']['num_steps']} steps"
-        for name, one in sorted(numbers.items())
-    ]
+    heads = [_head(name, numbers[name]) for name in names]
     lines = []
     for title, verdict, kinds in (
         ("needed?", "needed", ("removed",)),
@@ -99,6 +96,11 @@ def tables(numbers: dict) -> str:
             if any(cell.strip("- ") for cell in cells):
                 lines.append(f"| {mechanism} | " + " | ".join(cells) + " |")
     return "\n".join([*lines[1:], ""])
+
+
+def _head(name: str, one: dict) -> str:
+    steps = one["provenance"]["settings"]["num_steps"]
+    return f"`{name}` on {one['task'].replace('_', ' ')}, {one['problems']} x {steps} steps"
 
 
 def _cell(one: dict, mechanism: str, verdict: str, kinds: tuple[str, ...]) -> str:
