@@ -164,7 +164,16 @@ def linear(num_units: int = 32) -> dict[str, list[dict[str, float]]]:
     return {varied: [points[one] | {"s": round(median[one], 3)} for one in ones] for varied, ones in LINEAR.items()}
 
 
-def _in_a_process(argument: str) -> dict | None:
+def peak() -> float:
+    """The machine's peak, in GFLOP/s: that of a large matrix product."""
+    from benchmarks.meta_step import sgemm_peak
+    from optoscope.cli.devices import use_all_cores
+
+    use_all_cores()
+    return round(sgemm_peak())
+
+
+def _in_a_process(argument: str) -> dict | float | None:
     done = subprocess.run([sys.executable, "-m", "benchmarks.networks", argument], capture_output=True, text=True)
     if done.returncode:
         print(f"left out: {argument}: {done.stderr.strip().splitlines()[-1]}")
@@ -174,11 +183,16 @@ def _in_a_process(argument: str) -> dict | None:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        others = {"plain": against_plain, "linear": linear}
+        others = {"plain": against_plain, "linear": linear, "peak": peak}
         print(json.dumps(others[sys.argv[1]]() if sys.argv[1] in others else measure(sys.argv[1])))
         return
-    numbers = {name: found for name in CASES if (found := _in_a_process(name)) is not None}
-    for argument, name in (("plain", "two moons, 20 steps, against plain"), ("linear", "cost of a meta-gradient")):
+    numbers = {}
+    parts = {name: name for name in CASES} | {
+        "plain": "two moons, 20 steps, against plain",
+        "linear": "cost of a meta-gradient",
+        "peak": "SGEMM peak GFLOP/s",
+    }
+    for argument, name in parts.items():
         if (found := _in_a_process(argument)) is not None:
             numbers[name] = found
     record("networks", numbers)
