@@ -235,6 +235,14 @@ def test_the_figure_shows_the_result(heavy_ball):
     assert [row["name"] for row in numbers["rows"]] == [heavy_ball.names[i] for i in shown]
 
 
+def test_the_figure_stars_what_is_compared_with_another_variant(heavy_ball):
+    other = dataclasses.replace(heavy_ball, references=[*heavy_ball.references[:-1], heavy_ball.names[2]])
+    figure, _ = ablation_figure(other)
+    starred = [label.get_text().strip() for label in figure.axes[0].get_yticklabels() if "*" in label.get_text()]
+    assert starred == [f"{heavy_ball.names[-1]} *"]
+    assert figure.axes[0].get_xlabel().endswith(f"* to that of: {heavy_ball.names[2]}")
+
+
 def test_the_command_prints_and_writes(capsys, tmp_path):
     call = ["ablate", "linear_regression/momentum", "--task", "linear_regression", "--mechanisms", "schedule",
             "--num-problems", "4", "--num-steps", "10", "--json", "--out", str(tmp_path)]  # fmt: skip

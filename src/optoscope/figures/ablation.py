@@ -72,7 +72,8 @@ def rows_of(ablation: Ablation) -> list[tuple[str, int | None]]:
 def draw_ablation(ablation: Ablation, axes: Axes) -> dict[str, Artist]:
     """Draw the effect of each variant on the meta-objective as a ratio to its reference's, with 95% intervals.
 
-    Filled points and bars: with the best scale of all updates; open points: with updates as they are.
+    Filled points and bars: with the best scale of all updates; open points: with updates as they are. A star stands at
+    variants whose reference is not the optimizer itself.
 
     Returns:
         The artists: `as it is`, `rescaled`, and one line per interval.
@@ -96,7 +97,8 @@ def draw_ablation(ablation: Ablation, axes: Axes) -> dict[str, Artist]:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [name if i is None else f"{name}   " for name, i in rows])
+    starred = lambda i: ablation.references[i] != ablation.names[0]
+    axes.set_yticks(range(len(rows)), [n if i is None else f"{n}{' *' * starred(i)}   " for n, i in rows])
     for (_, i), label in zip(rows, axes.get_yticklabels()):
         label.set_fontweight("bold" if i is None else "normal")
         label.set_fontsize(6.3)
@@ -122,10 +124,12 @@ def ablation_figure(ablation: Ablation) -> tuple[Figure, dict[str, Any]]:
         figure = new_figure(PAGE, 1.1 + _ROW * len(rows))
         axes = figure.subplots()
         draw_ablation(ablation, axes)
+        others = dict.fromkeys(name for name in ablation.references if name != ablation.names[0])
         dress(
             axes,
             title=f"Interventions on the optimizer of {in_sentence(ablation.task)}",
-            x="Meta-objective, relative to the intact optimizer's",
+            x="Meta-objective, relative to the intact optimizer's"
+            + (f"\n* to that of: {', '.join(others)}" if others else ""),
         )
         kinds = [kind for kind in _KINDS if kind in ablation.kinds]
         handles = [Line2D([], [], color=_KINDS[k], marker="o", markersize=3.5, label=_WORDS[k]) for k in kinds]
