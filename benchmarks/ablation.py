@@ -2,8 +2,8 @@
 
 Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
 `benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
-on fewer problems, MNIST for as many steps as its optimizer was trained on. With `--out`, the whole results and their
-figures are written as well, one directory each; interrupted, the same command goes on.
+on fewer problems, MNIST for as many steps as the longest unroll of its optimizer's training. With `--out`, the whole
+results and their figures are written as well, one directory each; interrupted, the same command goes on.
 """
 
 import argparse
@@ -22,20 +22,19 @@ from optoscope.figures.style import plain
 from optoscope.interventions import ablate
 
 PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
-#: Sizes of an ablation, by task; networks are heavy.
+#: Sizes of an ablation that differ from the usual ones, by task; networks are heavy.
 SIZES = {
     "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
     "mnist": {"num_problems": 4, "num_tuning_problems": 2, "num_controls": 1, "num_steps": 100},
 }
-USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5}
-USUAL_STEPS = 200
+USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5, "num_steps": 200}
 
 
 def measure(name: str, directory: Path | None) -> dict:
     """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
     trained = artifacts.load(name)
     task = tasks.get(trained.task)
-    sizes = {"num_steps": USUAL_STEPS, **SIZES.get(trained.task, USUAL_SIZES)}
+    sizes = {**USUAL_SIZES, **SIZES.get(trained.task, {})}
     found = ablate(
         trained.optimizer,
         task,

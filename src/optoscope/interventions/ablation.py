@@ -1,6 +1,7 @@
 """Which mechanisms does an optimizer need on a task, and which are enough? Each removed, each alone, with controls."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -243,17 +244,17 @@ def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_p
     worse, on average, than they began. A scale at which every run is over the cap after a tenth of its steps, whatever
     the rest, is not run any further: losses are not negative.
     """
-    scores: dict[int, float] = {}
 
+    @functools.cache
     def score(half_octaves: int) -> float:
         one = {"": variant.rescaled(2.0 ** (half_octaves / 2))}
-        for steps in (max(1, num_steps // 10), num_steps):
-            if half_octaves not in scores:
-                objectives = evaluate(task, one, num_problems=num_problems, num_steps=steps, key=key).objectives
-                at_least = _log(objectives * (steps + 1) / (num_steps + 1))
-                if steps == num_steps or (at_least == np.log(CAP)).all():
-                    scores[half_octaves] = float(at_least.mean())
-        return scores[half_octaves]
+
+        def at_least(steps: int):  # of the whole run, as far as its first steps tell
+            objectives = evaluate(task, one, num_problems=num_problems, num_steps=steps, key=key).objectives
+            return _log(objectives * (steps + 1) / (num_steps + 1))
+
+        soon = at_least(max(1, num_steps // 10))
+        return float((soon if (soon == np.log(CAP)).all() else at_least(num_steps)).mean())
 
     at = min((0, -2, 2), key=score)
     step = -2 if score(at) > 0 else int(2 * np.sign(at))
