@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +42,22 @@ def load_mnist(directory: str | Path | None = None) -> tuple[np.ndarray, np.ndar
     Raises:
         DataError: if a file is missing or damaged, or cannot be downloaded.
     """
-    chosen = directory or os.environ.get(VARIABLE) or None
-    folder = _cache() if chosen is None else Path(chosen).expanduser()
-    paths = [_in_cache(folder, name) if chosen is None else _in_folder(folder, name) for name in FILES]
+    folder, find = _place(directory)
+    paths = [find(folder, name) for name in FILES]
     images, labels = (_read_idx(path) for path in paths[:2])
     return images.reshape(-1, 28, 28), labels
 
 
 def mnist_is_at_hand() -> bool:
     """Return whether MNIST can be read without a download; whether its files are whole is not looked at."""
-    chosen = os.environ.get(VARIABLE)
-    folder = Path(chosen).expanduser() if chosen else _cache()
+    folder, _ = _place(None)
     return all((folder / name).is_file() for name in FILES)
+
+
+def _place(directory: str | Path | None) -> tuple[Path, Callable[[Path, str], Path]]:
+    """Return the folder where the files are looked for, and what returns one of them checked, or fetches it."""
+    chosen = directory or os.environ.get(VARIABLE)
+    return (Path(chosen).expanduser(), _in_folder) if chosen else (_cache(), _in_cache)
 
 
 def _in_folder(folder: Path, name: str) -> Path:
