@@ -18,13 +18,17 @@ import numpy as np
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks._network import AbstractNetworkTask
-from optoscope.training import Evaluation, Purpose, evaluate
+from optoscope.training import Evaluation, MetaTrainConfig, Purpose, evaluate, meta_train, preset
+from optoscope.training.meta_step import untrained
 from optoscope.training.recipes import BASELINES
 
 #: Problems for choosing a seed, and sizes of the evaluations; tasks that train a network have fewer.
 CHOOSING, SIZES = 1024, (64, 512)
 NETWORK_CHOOSING, NETWORK_SIZES = 64, (64,)
+#: Seconds after which a run is looked at, too.
+EARLY, NETWORK_EARLY = 30.0, 600.0
 
 
 def _log(run: Path) -> list[dict]:
@@ -48,6 +52,32 @@ def _evaluate(task, rules: dict, folder: Path, **settings) -> Evaluation:
     )
 
 
+def snapshot_within(seconds: float, trained: artifacts.TrainedOptimizer, run: Path) -> tuple[GRUOptimizer, float]:
+    """Return the latest weights kept within some seconds of a run, and when they were reached.
+
+    Where the run itself had not begun, they are those of the run that it starts from, with its own scales.
+    """
+    before = trained.metrics["seconds_of_start"]
+    if seconds < before:
+        config = MetaTrainConfig(**trained.config)
+        setting, _, name = str(config.warm_start).partition(":")
+        start = meta_train(
+            tasks.get(name), config=preset(setting, name), key=jax.random.key(trained.seed), directory=run / "start",
+            resume=True,
+        )  # fmt: skip
+        snapshot, reached = snapshot_within(seconds, start, run / "start")
+        return snapshot.embedded_in(untrained(config, jax.random.key(0))), reached
+    log = _log(run)
+    steps, ends = [0] + [entry["step"] for entry in log], [0.0] + [entry["seconds"] for entry in log]
+    times = before + np.interp(trained.snapshot_steps, steps, ends)
+    index = int(np.flatnonzero(times <= seconds)[-1])
+    return trained.snapshot(index), float(times[index])
+
+
+def _beaten(result: Evaluation, name: str, baselines: dict) -> list[str]:
+    return [rule for rule in baselines if result.compare(name, rule).first_is_better]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task")
@@ -67,14 +97,13 @@ def main() -> None:
     baselines = {rule: artifacts.load(f"{task_name}/{rule}").optimizer for rule in BASELINES}
     numbers: dict = {}
     for name, one in trained.items():
-        log = _log(out / name.removeprefix("seed "))
-        second_half = [entry["validation"] for entry in log if entry["step"] > one.config["num_meta_steps"] / 2]
+        second_half = one.curve["validations"][one.curve["steps"] > one.config["num_meta_steps"] / 2]
         numbers[name] = {
             "training s": round(one.metrics["seconds"] + one.metrics.get("seconds_of_start", 0.0), 1),
             "best validation": one.metrics["best_validation"],
             "meta-steps skipped": one.metrics["num_skipped"],
             "meta-steps rolled back": one.metrics.get("num_rollbacks", 0),
-            "largest validation in the second half": max(second_half),
+            "largest validation in the second half": float(second_half.max()),
         }
     rules = {name: one.optimizer for name, one in trained.items()}
     if len(trained) > 1:
@@ -82,17 +111,6 @@ def main() -> None:
         choice = _evaluate(task, rules, out / "choosing", num_problems=choosing, key=key)
         for name, mean in zip(choice.names, choice.means):
             numbers[name][f"mean on {choosing} problems for choosing"] = float(np.round(mean, 5))
-    if not heavy:  # a network's run begins with another one
-        early = {}
-        for name, one in trained.items():
-            log = _log(out / name.removeprefix("seed "))
-            reached = np.interp(one.snapshot_steps, [0] + [e["step"] for e in log], [0.0] + [e["seconds"] for e in log])
-            index = int(np.flatnonzero(reached <= 30)[-1])
-            numbers[name]["seconds of the early snapshot"] = round(float(reached[index]), 1)
-            early[name] = one.snapshot(index)
-        result = evaluate(task, early, num_problems=sizes[-1], key=jax.random.key(0))
-        for name, mean in zip(result.names, result.means):
-            numbers[name][f"mean on {sizes[-1]} of the early snapshot"] = float(np.round(mean, 5))
     for num_problems in sizes:
         folder = out / f"test_{num_problems}"
         result = _evaluate(task, {**baselines, **rules}, folder, num_problems=num_problems, key=jax.random.key(0))
@@ -101,10 +119,19 @@ def main() -> None:
             entry[f"mean on {num_problems}"] = float(np.round(result.means[i], 5))
             entry[f"median on {num_problems}"] = float(np.round(result.medians[i], 5))
             if name in trained:
-                pairs = {rule: result.compare(name, rule) for rule in baselines}
-                entry[f"beats in mean and log ratio on {num_problems}"] = [
-                    rule for rule, pair in pairs.items() if pair.first_is_better
-                ]
+                entry[f"beats in mean and log ratio on {num_problems}"] = _beaten(result, name, baselines)
+    early = {}
+    for name, one in trained.items():
+        run = out / name.removeprefix("seed ")
+        if (run / "log.jsonl").exists():  # else all that is kept of a run is what came out of it
+            early[name], reached = snapshot_within(NETWORK_EARLY if heavy else EARLY, one, run)
+            numbers[name]["seconds of the early snapshot"] = round(reached, 1)
+    rules = {**baselines, **{f"{name} early": snapshot for name, snapshot in early.items()}}
+    result = _evaluate(task, rules, out / f"test_{sizes[-1]}", num_problems=sizes[-1], key=jax.random.key(0))
+    for name in early:
+        row = result.names.index(f"{name} early")
+        numbers[name][f"mean on {sizes[-1]} of the early snapshot"] = float(np.round(result.means[row], 5))
+        numbers[name]["the early snapshot beats"] = _beaten(result, f"{name} early", baselines)
     record(f"seeds_{task_name}", numbers)
 
 
