@@ -112,14 +112,34 @@ def generalization_table() -> str:
     return "\n".join(lines)
 
 
+def neighbors_table() -> str:
+    """How fast neighboring runs part, beside what the resting point predicts."""
+    heads = ["optimizer", "task", "problems x steps", "curvature at the end", "growth per step at rest, predicted",
+             "along runs, median", "largest", "runs that part", "last loss / first"]  # fmt: skip
+    lines = [_row(*heads), "|" + "---|" * len(heads)]
+    for row in _numbers("neighbors")["pairs"]:
+        name, task, problems, steps, curvature, rest, median, largest, parted, loss = row.values()
+        growths = (f"{growth:+.4f}" for growth in (rest, median, largest))
+        lines.append(_row(name, task, f"{problems} x {steps}", _short(curvature), *growths, parted, _short(loss)))
+    return "\n".join(lines)
+
+
+#: page -> marks -> what fills them
+PAGES = {
+    "stability": {"stability": stability_table},
+    "generalization": {"generalization": generalization_table, "neighbors": neighbors_table},
+}
+
+
 def fill(name: str, text: str) -> str:
-    """Return a page with its table."""
-    table = {"stability": stability_table, "generalization": generalization_table}[name]()
-    return between_marks(text, name, table)
+    """Return a page with its tables."""
+    for mark, table in PAGES[name].items():
+        text = between_marks(text, mark, table())
+    return text
 
 
 def main() -> None:
-    for name in ("stability", "generalization"):
+    for name in PAGES:
         page = DOCS / f"{name}.md"
         page.write_text(fill(name, page.read_text()))
 
