@@ -46,8 +46,19 @@ def results_table() -> str:
         seeds.append(
             f"- {task}, seeds {names}: means {means}, trained in {times} s. {who} all three tuned "
             f"baselines in mean and in paired log ratio, 95% intervals excluding 0, on {numbers_of_problems} problems."
+            + _early(every)
         )
     return "\n".join([*lines, "", "All seeds of the preset `fast`:", "", *seeds])
+
+
+def _early(every: dict[str, dict]) -> str:
+    """What weights from early in the runs beat, where that was measured."""
+    sentences = []
+    for name, row in every.items():
+        if (beaten := row.get("the early snapshot beats")) is not None:
+            whom = " and ".join(LABELS[rule] for rule in beaten) or "none of them"
+            sentences.append(f" After {row['seconds of the early snapshot']:.0f} s {name} beats {whom}.")
+    return "".join(sentences)
 
 
 def speed_table() -> str:
