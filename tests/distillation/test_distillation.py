@@ -18,7 +18,7 @@ from optoscope.distillation.fit import (
     replay,
 )
 from optoscope.distillation.readable import PIECES, complete, from_free, numbers_of, states_of, to_free
-from optoscope.figures.distillation import distillation_figure
+from optoscope.figures.distillation import distillation_figure, save_distillation_figure
 from optoscope.optimizers import Momentum
 from optoscope.tasks import LinearRegression
 from optoscope.training.objective import Purpose
@@ -167,6 +167,14 @@ def test_a_distillation_from_end_to_end(distilled, tmp_path):
     assert again.formula().text() == distilled.formula().text()
     updates, _ = again.transformation.update(jnp.ones(3), again.transformation.init(jnp.zeros(3)))
     assert np.all(np.asarray(updates) < 0)
+
+
+def test_what_is_written_of_a_distillation(distilled, tmp_path):
+    names = {path.name for path in save_distillation_figure(distilled, tmp_path)}
+    assert names == {"distillation.png", "distillation.svg", "distillation.json", "formula.txt", "formula.tex"}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "formula.txt").read_text() == f"{distilled.formula().text()}\n"
+    assert (tmp_path / "formula.tex").read_text().startswith("\\begin{aligned}")
 
 
 def test_a_path_is_checked_before_any_work():

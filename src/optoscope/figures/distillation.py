@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optoscope._files import write_whole
 from optoscope.distillation import Distilled
 from optoscope.figures._save import save_named
 from optoscope.figures.style import COLORS, INK, PAGE, SOFT, dress, house_style, new_figure, numbers_of
@@ -97,6 +98,10 @@ def distillation_figure(distilled: Distilled) -> tuple[Figure, dict[str, Any]]:
 
 
 def save_distillation_figure(distilled: Distilled, directory: str | Path) -> list[Path]:
-    """Write `distillation.png`, `.svg`, and `.json` with the numbers drawn, the formula and the measures."""
+    """Write `distillation.png`, `.svg`, and `.json` with the numbers drawn, and `formula.txt` and `formula.tex`."""
     figure, numbers = distillation_figure(distilled)
-    return save_named(figure, numbers, directory, "distillation")
+    written, formula = save_named(figure, numbers, directory, "distillation"), distilled.formula()
+    for name, text in (("formula.txt", formula.text()), ("formula.tex", formula.latex())):
+        write_whole(Path(directory) / name, f"{text}\n".encode())
+        written.append(Path(directory) / name)
+    return written
