@@ -145,8 +145,8 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
     Returns:
         `run` goes from the state and the run's key, both replicated over the devices (see `replicate`), to the new
         state and the batch's meta-objective; the old state is given up. A step whose objective or gradient is not
-        finite changes nothing but `step` and `num_skipped`; one whose objective jumps (`config.spike_factor`) sets the
-        weights back to their average.
+        finite, or whose objective jumps (`config.spike_factor`), is counted but not applied; the weights go back to their
+        average, which without averaging is where they are.
     """
     meta = meta_optimizer(config)
     objective_and_gradient = make_objective_and_gradient(config, devices)
@@ -163,12 +163,12 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
         updates, adam = meta.update(_untyped(gradient), state.adam)
         optimizer = jax.tree.map(jnp.add, state.optimizer, updates)
         step = state.step + 1
-        # The decay grows to its value, so that the average forgets the start.
-        decay = jnp.minimum(config.weight_average, step / (step + 10.0))
+        decay = _growing_decay(config.weight_average, step)
         average = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, optimizer)
-        running = 0.98 * state.running_objective + 0.02 * objective
-        held = jax.tree.map(lambda here, back: jnp.where(spike, back, here), state.optimizer, state.average)
-        old, new = (held, state.average, state.adam, state.running_objective), (optimizer, average, adam, running)
+        decay = _growing_decay(0.98, step)
+        running = decay * state.running_objective + (1 - decay) * objective
+        old = (state.average, state.average, state.adam, state.running_objective)  # without averaging, the weights
+        new = (optimizer, average, adam, running)
         optimizer, average, adam, running = jax.tree.map(lambda a, b: jnp.where(applied, b, a), old, new)
         num_skipped, num_rollbacks = state.num_skipped + ~finite, state.num_rollbacks + spike
         return MetaState(optimizer, average, adam, step, running, num_skipped, num_rollbacks), objective
@@ -176,6 +176,11 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
     example = replicate((initial_meta_state(untrained(config, jax.random.key(0)), config), jax.random.key(0)), devices)
     compiled = meta_step.lower(*example, data).compile()
     return MetaStep(lambda state, key: compiled(state, key, data), compiled_bytes(compiled, len(devices)))
+
+
+def _growing_decay(decay: float, step: Int[Array, ""]) -> Float[Array, ""]:
+    """The decay of a moving average that forgets where it started: a warm start is not an untrained optimizer."""
+    return jnp.minimum(decay, step / (step + 10.0))
 
 
 def _untyped(tree: PyTree) -> PyTree:
