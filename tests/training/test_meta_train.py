@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from optoscope import artifacts
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask, LinearRegression, Problem
 from optoscope.training import MetaTrainConfig, evaluate, meta_train, preset, sample_problems
@@ -75,6 +76,16 @@ class Exploding(AbstractTask):
         return jnp.where(moved > 0, jnp.inf, 1.0) + 0.0 * jnp.sum(params)
 
 
+class Rising(AbstractTask):
+    """Its loss is at first 1 and grows as the optimizer moves."""
+
+    def sample(self, key):
+        return Problem(jax.random.normal(key, (1,)))
+
+    def loss(self, problem, params, key):
+        return 1.0 + 100.0 * jnp.sum(jnp.abs(params - problem.initial_params))
+
+
 def test_a_step_that_is_not_finite_is_counted_and_not_applied(key):
     optimizer = GRUOptimizer.create(4, key=key)
     optimizer = eqx.tree_at(lambda o: o.readout_bias, optimizer, jnp.ones(()))
@@ -86,6 +97,40 @@ def test_a_step_that_is_not_finite_is_counted_and_not_applied(key):
     assert (int(state.step), int(state.num_skipped)) == (1, 1)
     assert same(state.optimizer, optimizer)
     assert same(state.average, optimizer)
+
+
+def test_weights_that_are_not_finite_or_spike_go_back_to_their_average(key):
+    devices = jax.local_devices()[:1]
+    good, drifted = (jax.tree.map(np.asarray, GRUOptimizer.create(4, key=jax.random.key(i))) for i in range(2))
+    config = dataclasses.replace(TINY, weight_average=0.9, spike_factor=2.0)
+    for task, bias, counts in ((Exploding(), 1.0, (1, 0)), (Rising(), 0.1, (0, 1))):
+        moved = eqx.tree_at(lambda o: o.readout_bias, drifted, jnp.full((), bias))
+        state = eqx.tree_at(lambda s: s.optimizer, initial_meta_state(good, config), moved)
+        state, _ = make_meta_step(task, config, devices).run(*replicate((state, key), devices))
+        assert (int(state.num_skipped), int(state.num_rollbacks)) == counts
+        assert same(state.optimizer, good)
+        assert same(state.average, good)
+
+
+def test_a_spike_is_seen_soon_after_a_warm_start(key):
+    devices = jax.local_devices()[:1]
+    trained = artifacts.load("linear_regression").optimizer
+    config = dataclasses.replace(
+        TINY, num_units=32, num_steps=100, batch_size=8, learning_rate=1e-9, weight_average=0.9, spike_factor=2.0
+    )
+    step = make_meta_step(LinearRegression(), config, devices)
+    state, meta_key = replicate((initial_meta_state(trained, config), key), devices)
+    objectives = []
+    for _ in range(40):
+        state, objective = step.run(state, meta_key)
+        objectives.append(float(objective))
+    assert int(state.num_rollbacks) == 0
+    np.testing.assert_allclose(float(state.running_objective), np.mean(objectives), rtol=0.3)
+    idle = jax.tree.map(jnp.zeros_like, state.optimizer)
+    assert 2 * np.mean(objectives) < 0.9  # what doing nothing scores is a spike, though less than twice the start's
+    state, objective = step.run(eqx.tree_at(lambda s: s.optimizer, state, idle), meta_key)
+    assert float(objective) > 0.9
+    assert int(state.num_rollbacks) == 1
 
 
 def test_one_and_two_devices_compute_the_same_gradient_up_to_rounding(key):
