@@ -1,9 +1,10 @@
 """Which mechanisms do the shipped learned optimizers need: `python -m benchmarks.ablation [NAME ...] [--out DIR]`.
 
-Every learned optimizer that ships, on the task that it was trained on, if none is named; results of others stay in
-`benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are filled. Network tasks are run
-on fewer problems, MNIST for as many steps as the longest unroll of its optimizer's training. With `--out`, the whole
-results and their figures are written as well, one directory each; interrupted, the same command goes on.
+Every learned optimizer that ships (but those of 256 units), on the task that it was trained on, if none is named;
+results of others stay in `benchmarks/results/ablation.json`, from which the tables of `docs/interventions.md` are
+filled. Network tasks are run on fewer problems, MNIST for as many steps as the longest unroll of its optimizer's
+training. With `--out`, the whole results and their figures are written as well, one directory each; interrupted, the
+same command goes on.
 """
 
 import argparse
@@ -16,10 +17,10 @@ import numpy as np
 from benchmarks._report import RESULTS, between_marks
 from optoscope import artifacts, tasks
 from optoscope._files import write_json
-from optoscope.artifacts import TrainedOptimizer
 from optoscope.figures.ablation import save_ablation_figure
 from optoscope.figures.style import plain
 from optoscope.interventions import ablate
+from optoscope.prediction.generalization import shipped_optimizers
 
 PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
 #: Sizes of an ablation that differ from the usual ones, by task; networks are heavy.
@@ -125,10 +126,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    learned = [name for name in artifacts.shipped() if isinstance(artifacts.load(name), TrainedOptimizer)]
+    _, homes = shipped_optimizers()
     path = RESULTS / "ablation.json"
     numbers = json.loads(path.read_text()) if path.exists() else {}
-    for name in arguments.names or learned:
+    for name in arguments.names or homes:
         numbers[name] = measure(name, arguments.out)
         for entry in numbers[name]["verdicts"]:
             print(f"{name}, {entry['mechanism']}: {entry['needed']} ({entry['why_needed']}); {entry['sufficient']}")

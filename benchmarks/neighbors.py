@@ -1,6 +1,6 @@
 """Whether whole runs are stable where the resting point is not: `python -m benchmarks.neighbors`.
 
-Every learned optimizer that ships at home, and those of networks on two moons; `docs/generalization.md` shows it.
+Every learned optimizer that ships (but those of 256 units) at home, and those of networks on two moons; `docs/generalization.md` shows it.
 """
 
 import jax
@@ -11,6 +11,7 @@ from optoscope import artifacts, tasks
 from optoscope.dynamics import stability_map
 from optoscope.figures.style import plain
 from optoscope.prediction import separation, task_curvatures
+from optoscope.prediction.generalization import shipped_optimizers
 
 #: task -> problems and steps
 SIZES = {"linear_regression": (64, 1000), "rosenbrock": (64, 1000), "two_moons": (2, 500), "mnist": (1, 200)}
@@ -18,9 +19,8 @@ SIZES = {"linear_regression": (64, 1000), "rosenbrock": (64, 1000), "two_moons":
 
 def cases() -> list[tuple[str, str]]:
     """Names of optimizers and tasks."""
-    learned = [name for name in artifacts.shipped() if isinstance(artifacts.load(name), artifacts.TrainedOptimizer)]
-    homes = {name: artifacts.load(name).task for name in learned}
-    away = [(name, "two_moons") for name in learned if homes[name] == "mnist"]
+    _, homes = shipped_optimizers()
+    away = [(name, "two_moons") for name, home in homes.items() if home == "mnist"]
     return [*homes.items(), *away]
 
 

@@ -19,7 +19,7 @@ from benchmarks._report import RESULTS, between_marks, record
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 SEEDS = {"linear_regression": 10, "rosenbrock": 10}
-#: A thirteenth and a quarter of what `fast` asks for.
+#: A quarter of what `fast` asks for.
 SETTINGS = {"linear_regression": ("num_meta_steps=3000",), "rosenbrock": ("num_meta_steps=2000",)}
 MECHANISMS = ("momentum", "clipping", "schedule", "adaptation", "grouping")
 

@@ -95,6 +95,8 @@ FIGURES: dict[int, Needs] = {
 }
 #: Parts without a task of their own.
 _ALONE = ("known_updates", "momentum_like", "meta_training")
+#: Snapshots without which there is no path through meta-training.
+_LEAST_SNAPSHOTS = 5
 #: What claims rest on.
 CLAIM_PARTS = ("evaluations", "anatomies", "linearized", "seeds", "momentum_like", "meta_training")
 
@@ -335,7 +337,8 @@ class _Maker:
         first = (MOMENTUM_LIKE[0], *PAPER_TASKS)
         names.sort(key=lambda name: (first.index(name) if name in first else len(first), name))
         loaded = {name: self.load(name) for name in names}
-        kept = {n: one for n, one in loaded.items() if one.task in self.trained and len(one.snapshot_steps) > 1}
+        enough = lambda one: one.task in self.trained and len(one.snapshot_steps) >= _LEAST_SNAPSHOTS
+        kept = {name: one for name, one in loaded.items() if enough(one)}
         return {name: modes_through_meta_training(one) for name, one in kept.items()}
 
 

@@ -23,7 +23,7 @@ def _trained(task: str) -> TrainedOptimizer:
     network = dataclasses.replace(
         network, readout_weights=-jnp.abs(network.input_weights[0, -4:]), initial=jnp.full(4, 0.3)
     )
-    snapshots = jax.tree.map(lambda leaf: jnp.stack([0.5 * leaf, leaf]), network)
+    snapshots = jax.tree.map(lambda leaf: jnp.stack([scale * leaf for scale in (0.5, 0.6, 0.7, 0.8, 1.0)]), network)
     return TrainedOptimizer(
         optimizer=network,
         task=task,
@@ -32,7 +32,7 @@ def _trained(task: str) -> TrainedOptimizer:
         config=dataclasses.asdict(config),
         metrics={"best_validation": 1.0, "seconds": 0.0},
         curve={"steps": np.arange(2.0)},
-        snapshot_steps=np.array([0, 10]),
+        snapshot_steps=np.array([0, 1, 3, 6, 10]),
         snapshots=snapshots,
         provenance={"versions": {}},
     )

@@ -24,7 +24,8 @@ class Recipe:
         how: `train` or `tune`.
         setting: the preset, or the rule.
         num_rechecked: of a tuned rule, settings dropped early that are run whole after all.
-        seed: chosen among the five that `benchmarks/seeds.py` reports, on problems of their own; 0 elsewhere.
+        seed: of what figures and claims rest on, chosen among those that `benchmarks/seeds.py` reports, on problems of
+            their own; 0 where there was no choice.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Recipe:
 
 BASELINES = ("momentum", "rmsprop", "adam")
 
+#: What figures and claims are about.
 RECIPES: tuple[Recipe, ...] = (
     Recipe("linear_regression", "linear_regression", "train", "fast", seed=3),
     Recipe("rosenbrock", "rosenbrock", "train", "fast", seed=0),
@@ -58,6 +60,12 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     *(Recipe(f"two_moons/{rule}", "two_moons", "tune", rule, num_rechecked=50) for rule in BASELINES),
     *(Recipe(f"mnist/{rule}", "mnist", "tune", rule, num_rechecked=20) for rule in BASELINES),
+)
+
+#: What ships besides, to compare with: other seeds.
+COMPARISONS: tuple[Recipe, ...] = (
+    *(Recipe(f"two_moons_seed{seed}", "two_moons", "train", "fast", seed=seed) for seed in (1, 2)),
+    *(Recipe(f"mnist_seed{seed}", "mnist", "train", "rehearsal", seed=seed) for seed in (1, 2)),
 )
 
 
