@@ -1,4 +1,6 @@
-"""Every shipped optimizer (but those of 256 units) on every task, over scales and horizons; `docs/generalization.md` shows the numbers.
+"""Every shipped optimizer (but those of 256 units) on every task, over scales and horizons.
+
+`docs/generalization.md` shows the numbers.
 
 Tasks that are not named stay as they are in `benchmarks/results/generalization.json`, if that has the same optimizers.
 The picture of the page is drawn anew.

@@ -1,6 +1,7 @@
 """Whether whole runs are stable where the resting point is not: `python -m benchmarks.neighbors`.
 
-Every learned optimizer that ships (but those of 256 units) at home, and those of networks on two moons; `docs/generalization.md` shows it.
+Every learned optimizer that ships (but those of 256 units) at home, and those of networks on two moons;
+`docs/generalization.md` shows it.
 """
 
 import jax

@@ -145,8 +145,8 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
     Returns:
         `run` goes from the state and the run's key, both replicated over the devices (see `replicate`), to the new
         state and the batch's meta-objective; the old state is given up. A step whose objective or gradient is not
-        finite, or whose objective jumps (`config.spike_factor`), is counted but not applied; the weights go back to their
-        average, which without averaging is where they are.
+        finite, or whose objective jumps (`config.spike_factor`), is counted but not applied; the weights go back to
+        their average, which without averaging is where they are.
     """
     meta = meta_optimizer(config)
     objective_and_gradient = make_objective_and_gradient(config, devices)
