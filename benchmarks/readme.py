@@ -56,9 +56,34 @@ def _early(every: dict[str, dict]) -> str:
     sentences = []
     for name, row in every.items():
         if (beaten := row.get("the early snapshot beats")) is not None:
-            whom = " and ".join(LABELS[rule] for rule in beaten) or "none of them"
+            whom = _listed([LABELS[rule] for rule in beaten]) or "none of them"
             sentences.append(f" After {row['seconds of the early snapshot']:.0f} s {name} beats {whom}.")
     return "".join(sentences)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def presets_table() -> str:
+    """Scores, counts of verdicts and diagnoses by preset, and the claims on which presets differ."""
+    numbers = _numbers("presets")
+    heads = ["preset", "units", "meta-steps", "s", "mean", "median", "beats", "claims reproduced", "partly", "not"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for one in numbers.values():
+        counts = [one["counts"][verdict] for verdict in ("reproduced", "partly", "not")]
+        beaten = _listed([LABELS[rule] for rule in one["beats in mean and log ratio"]]) or "none"
+        cells = [f"`{one['preset']}`", one["units"], one["meta-steps"], f"{one['training s']:.0f}",
+                 f"{one['mean']:.4f}", f"{one['median']:.4f}", beaten, *counts]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "Diagnoses (`optoscope diagnose`):", ""]
+    lines += [f"- `{one['preset']}`: {one['diagnosis']}." for one in numbers.values()]
+    claims = next(iter(numbers.values()))["verdicts"]
+    differ = [claim for claim in claims if len({one["verdicts"][claim] for one in numbers.values()}) > 1]
+    lines += ["", f"Claims about linear regression on which presets differ, {len(differ)} of {len(claims)}:", ""]
+    lines += [f"| claim | {' | '.join(one['preset'] for one in numbers.values())} |", "|---" * (1 + len(numbers)) + "|"]
+    lines += [f"| {claim} | {' | '.join(one['verdicts'][claim] for one in numbers.values())} |" for claim in differ]
+    return "\n".join(lines)
 
 
 def speed_table() -> str:
@@ -138,7 +163,12 @@ def shipped_table() -> str:
 #: page -> marks -> what fills them
 PAGES = {
     README: {"results": results_table, "speed": speed_table},
-    README.parent / "docs" / "training.md": {"ways": ways_table, "networks": networks_table, "shipped": shipped_table},
+    README.parent / "docs" / "training.md": {
+        "presets": presets_table,
+        "ways": ways_table,
+        "networks": networks_table,
+        "shipped": shipped_table,
+    },
 }
 
 

@@ -233,6 +233,7 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
     "authors": {
         "linear_regression": dataclasses.replace(
             _PAPER,
+            num_snapshots=4,
             batch_size=64,
             learning_rate=7.84e-4,
             decay_rate=0.5547,
