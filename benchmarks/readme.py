@@ -133,8 +133,15 @@ def networks_table() -> str:
 
 def ways_table() -> str:
     """Time that each way of meta-training took to the plain run's best validation score."""
-    lines = ["| task | way | s to its score | s in all | best validation |", "|---|---|---|---|---|"]
-    for task, found in _numbers("ways").items():
+    found_by_task = _numbers("ways")
+    machines = _listed(sorted({found["machine"] for found in found_by_task.values()}))
+    lines = [
+        f"On {machines}:",
+        "",
+        "| task | way | s to its score | s in all | best validation |",
+        "|---|---|---|---|---|",
+    ]
+    for task, found in found_by_task.items():
         for way, row in found["ways"].items():
             reached = row["s to that score"]
             reached = "not reached" if reached is None else f"{reached:.0f}"

@@ -1,14 +1,17 @@
 """Ways to get there on less compute: how long each takes to a validation score, with and without.
 
 `python -m benchmarks.ways --out DIR` meta-trains on Rosenbrock and on digits, from nothing and from another optimizer,
-with short unrolls first, a smaller cell, and products in bfloat16; interrupted, the same command goes on.
+with short unrolls first, a smaller cell, and products in bfloat16; interrupted, the same command goes on. Results of
+tasks that are not named stay.
 """
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
-from benchmarks._report import record
+from benchmarks._report import RESULTS, record
+from optoscope._provenance import provenance
 
 #: way -> settings that differ from the plain run's
 WAYS = {
@@ -51,7 +54,8 @@ def main() -> None:
     from optoscope.training.run_directory import read_records
 
     use_all_cores()
-    numbers = {}
+    path = RESULTS / "ways.json"
+    numbers = json.loads(path.read_text())["numbers"] if path.exists() else {}
     for name in arguments.tasks:
         setting, warm, num_meta_steps, every = TASKS[name]
         curves = {}
@@ -65,6 +69,7 @@ def main() -> None:
         first = lambda curve, score: next((seconds for seconds, found in curve if found <= score), None)
         numbers[name] = {
             "meta-steps": num_meta_steps,
+            "machine": provenance()["machine"],
             "score": round(target, 4),
             "ways": {
                 way: {
