@@ -17,8 +17,9 @@ from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
 
-#: Candidates of one compiled call: one shape for any number.
-_CHUNK = 128
+#: Candidates of one compiled call: one shape for any number. Of networks with more than 64 units fewer, so that their
+#: Jacobians have the room of 128 small ones: a chunk takes as long as its slowest candidate.
+_CHUNK, _UNITS_OF_A_WHOLE_CHUNK = 128, 64
 #: How far a seed is run forward where Newton's method finds nothing from it.
 _NUM_RELAXATION_STEPS = 200
 
@@ -182,12 +183,13 @@ def _search(optimizer, seeds, gradients, max_iterations, tolerance):
 
 def _in_chunks(function, optimizer, states, gradients, *settings):
     """Apply a compiled function to all candidates, in chunks of one shape: any number is compiled once."""
-    num, padding = len(states), -len(states) % _CHUNK
+    size = int(np.clip(_CHUNK * (_UNITS_OF_A_WHOLE_CHUNK / max(states.shape[1], 1)) ** 2, 4, _CHUNK))
+    num, padding = len(states), -len(states) % size
     states = np.concatenate([states, states[-1:].repeat(padding, 0)])
     gradients = np.concatenate([gradients, gradients[-1:].repeat(padding)])
     parts = [
-        function(optimizer, states[i : i + _CHUNK], gradients[i : i + _CHUNK], *settings)
-        for i in range(0, len(states), _CHUNK)
+        function(optimizer, states[i : i + size], gradients[i : i + size], *settings)
+        for i in range(0, len(states), size)
     ]
     return [np.concatenate(column)[:num] for column in zip(*parts)]
 
