@@ -16,7 +16,7 @@ from optoscope.figures._state_space import draw_spectrum, project
 from optoscope.figures.adaptation import draw_adaptation, draw_branch_updates, draw_s_curve
 from optoscope.figures.further_modes import draw_held, figure_9, figure_13
 from optoscope.figures.grouping import draw_group_rates, figure_7, group_colors
-from optoscope.figures.meta_training import draw_followed, draw_mode_paths
+from optoscope.figures.meta_training import draw_followed, draw_mode_paths, figure_15
 from optoscope.figures.momentum import draw_shift
 from optoscope.figures.recovered_momentum import draw_parameters
 from optoscope.figures.schedules import draw_learning_rates
@@ -209,6 +209,14 @@ def test_followed_modes_are_lines_and_the_one_that_leads_stands_out(study, axes)
     assert artists["leading mode"].get_zorder() > artists["mode 2"].get_zorder()
     assert set(study.meta_training) == {"momentum_like", "linear_regression", "rosenbrock"}
     assert values[-1, 0] == values[-1].max()
+
+
+def test_modes_through_meta_training_have_a_row_for_each_of_many_optimizers(study):
+    through = {f"linear_regression_seed{i}": study.meta_training["linear_regression"] for i in range(10)}
+    drawn = figure_15(through, dict.fromkeys(through, "linear_regression"), study.tuned)
+    assert len(drawn.numbers["summary"]) == 10
+    titles = [axes.get_title() for axes in drawn.figure.axes]
+    assert sum("bf{j}" in title for title in titles) == 1
 
 
 def test_network_figures_show_their_groups_modes_and_held_states(network, axes):

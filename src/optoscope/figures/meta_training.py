@@ -1,6 +1,7 @@
 """Modes through meta-training: Fig. 15."""
 
 from collections.abc import Mapping
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -119,7 +120,13 @@ def figure_15(
         rates, decays = np.abs(modes.learning_rates[:, shown]), np.abs(modes.decays[:, shown])
         is_last = row == len(meta_training) - 1
         artists = draw_mode_paths(modes, theory, a)
-        dress(a, letter="abcdefgh"[row], title=_title(name), x="Learning rate |α|" * is_last, y="Momentum |β|")
+        dress(
+            a,
+            letter=ascii_lowercase[row : row + 1],
+            title=_title(name),
+            x="Learning rate |α|" * is_last,
+            y="Momentum |β|",
+        )
         add_colorbar(artists["modes"], a, "Meta-step")
         numbers[f"{name}, a"] = numbers_of(a, artists)
         artists = draw_followed(modes.steps, rates, momentum["learning_rate"], theory and theory[0], b)
