@@ -19,6 +19,8 @@ from optoscope.training import evaluate
 from optoscope.training.recipes import BASELINES
 
 TASK = "linear_regression"
+#: Test problems of the scores.
+NUM_PROBLEMS = 512
 #: What the ledger of the task needs beside the learned optimizer.
 OTHERS = ("momentum_like", *(f"{TASK}/{rule}" for rule in BASELINES))
 
@@ -39,11 +41,11 @@ def zoo_with(name: str, directory: Path) -> Path:
     return directory
 
 
-def measure(name: str, directory: Path, num_problems: int) -> dict:
+def measure(name: str, directory: Path) -> dict:
     """Score, diagnose and judge one optimizer."""
     trained, task, key = artifacts.load(name), tasks.get(TASK), jax.random.key(0)
     baselines = {rule: artifacts.load(f"{TASK}/{rule}").optimizer for rule in BASELINES}
-    result = evaluate(task, {"learned": trained.optimizer, **baselines}, num_problems=num_problems, key=key)
+    result = evaluate(task, {"learned": trained.optimizer, **baselines}, num_problems=NUM_PROBLEMS, key=key)
     path = directory / name / "claims.json"
     if not path.exists():
         make_ledger([TASK], source=zoo_with(name, directory / name / "zoo")).save(path.parent)
@@ -53,7 +55,7 @@ def measure(name: str, directory: Path, num_problems: int) -> dict:
         "units": trained.optimizer.num_units,
         "meta-steps": trained.config["num_meta_steps"],
         "training s": trained.metrics["seconds"],
-        "problems": num_problems,
+        "problems": NUM_PROBLEMS,
         "mean": round(float(result.means[0]), 5),
         "median": round(float(result.medians[0]), 5),
         "best baseline's mean": round(float(min(result.means[1:])), 5),
@@ -67,11 +69,10 @@ def measure(name: str, directory: Path, num_problems: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--problems", type=int, default=512, help="test problems of the scores")
     arguments = parser.parse_args()
     found = {}
     for name in subjects():
-        found[name] = measure(name, arguments.out, arguments.problems)
+        found[name] = measure(name, arguments.out)
         print(name, json.dumps(found[name]), flush=True)
     record("presets", found)
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from optoscope import tasks
+from optoscope import artifacts, tasks
 from optoscope.cli.main import main
 from optoscope.dynamics import Outcome
 from optoscope.figures.generalization import generalization_figure
@@ -142,3 +142,11 @@ def test_the_command_writes_the_matrix_and_goes_on(capsys, tmp_path):
     assert {"generalization.png", "generalization.json", "generalization.npz"} <= {p.name for p in tmp_path.iterdir()}
     assert main(call) == 2 and "exists" in capsys.readouterr().err
     assert main([*call, "--force"]) == 0
+
+
+def test_large_optimizers_are_left_out_unless_asked_for():
+    few, _ = generalization.shipped_optimizers()
+    every, homes = generalization.shipped_optimizers(most_units=np.inf)
+    assert set(every) - set(few) == {name for name, one in every.items() if getattr(one, "num_units", 0) == 256}
+    assert homes["linear_regression_authors"] == "linear_regression"
+    assert set(every) == set(artifacts.shipped())

@@ -63,6 +63,9 @@ def test_snapshots_run_from_the_start_to_the_end(key):
     trained = meta_train(LinearRegression(), config=TINY, key=key)
     assert trained.snapshot_steps.tolist() == [0, 1, 2, 5, 12]
     assert not same(trained.snapshot(0), trained.snapshot(-1))
+    fewest = meta_train(LinearRegression(), config=dataclasses.replace(TINY, num_snapshots=2), key=key)
+    assert fewest.snapshot_steps.tolist() == [0, 12]
+    assert same(fewest.snapshot(-1), trained.snapshot(-1))
 
 
 class Exploding(AbstractTask):

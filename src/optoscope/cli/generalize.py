@@ -1,6 +1,7 @@
 """`optoscope generalize`."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ class Generalize(_Computes):
     """
 
     optimizer: _Optimizers = ()
-    """Optimizers: shipped names, paths, or module:name(literals)."""
+    """Optimizers: shipped names, paths, or module:name(literals); all that ship, up to 64 units, if none is named."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TASK")] = ("linear_regression", "rosenbrock", "two_moons")
     """Tasks; mnist takes an hour or so on 2 cores, digits stands in for it where it cannot be had."""
     out: Path = Path("generalization")
@@ -46,10 +47,10 @@ class Generalize(_Computes):
         import jax
 
         from optoscope.cli.optimizer_spec import parse_component_wise
-        from optoscope.prediction.generalization import generalize, shipped_optimizers
+        from optoscope.prediction.generalization import MOST_UNITS, generalize, shipped_optimizers
 
         _check_file(self.out / "generalization.json", self.force)
-        optimizers, homes = shipped_optimizers()
+        optimizers, homes = shipped_optimizers(most_units=math.inf if self.optimizer else MOST_UNITS)
         if self.optimizer:
             optimizers = {name: parse_component_wise(name) for name in self.optimizer}
         names = [name.partition("(")[0] for name in self.tasks]

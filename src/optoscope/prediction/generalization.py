@@ -34,7 +34,7 @@ NUM_PROBLEMS = {"linear_regression": 64, "rosenbrock": 64, "two_moons": 2, "digi
 #: Components of each problem whose updates tell how a run ends.
 _NUM_COMPONENTS = 32
 #: The largest learned optimizers that are run if none is named.
-_MOST_UNITS = 64
+MOST_UNITS = 64
 #: A run whose late updates are smaller than this, relative to its largest ones, has come to rest.
 _AT_REST = 1e-4
 #: How many times the largest gradient of training counts as outside of its range.
@@ -346,13 +346,15 @@ def generalize(
     return _assemble(list(optimizers), list(places), chosen, scales, cells, maps, met, ranges, sizes)
 
 
-def shipped_optimizers() -> tuple[dict[str, AbstractOptimizer], dict[str, str]]:
+def shipped_optimizers(*, most_units: float = MOST_UNITS) -> tuple[dict[str, AbstractOptimizer], dict[str, str]]:
     """Return the optimizers that ship, by name, and for the trained ones the task that they were trained on.
 
-    Those of the paper's size, 256 units, are left out: on MNIST one cell would take hours.
+    Args:
+        most_units: learned optimizers with more are left out; one of the paper's size, 256 units, takes hours for a
+            single cell on MNIST.
     """
     loaded = {name: artifacts.load(name) for name in artifacts.shipped()}
-    loaded = {name: one for name, one in loaded.items() if getattr(one.optimizer, "num_units", 0) <= _MOST_UNITS}
+    loaded = {name: one for name, one in loaded.items() if getattr(one.optimizer, "num_units", 0) <= most_units}
     homes = {name: one.task for name, one in loaded.items() if isinstance(one, artifacts.TrainedOptimizer)}
     return {name: one.optimizer for name, one in loaded.items()}, homes
 

@@ -333,7 +333,8 @@ def _check(config: MetaTrainConfig) -> None:
 
 
 def _snapshot_steps(config: MetaTrainConfig) -> np.ndarray:
-    spaced = np.geomspace(1, config.num_meta_steps, config.num_snapshots - 1).round().astype(int)
+    # From the end, so that of a single one it is the last.
+    spaced = np.geomspace(config.num_meta_steps, 1, config.num_snapshots - 1).round().astype(int)
     return np.unique(np.concatenate([[0], spaced]))
 
 
