@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from optoscope._files import write_json
 from optoscope._provenance import provenance
@@ -23,7 +24,7 @@ def seconds(function: Callable[[], object], *, repeats: int = 7) -> list[float]:
     return times
 
 
-def in_turn(functions: dict[str, Callable[[], object]], *, repeats: int = 7, calls: int = 4) -> dict[str, float]:
+def in_turn(functions: dict[Any, Callable[[], object]], *, repeats: int = 7, calls: int = 4) -> dict[Any, float]:
     """Median seconds of a call of several functions.
 
     Each turn calls a function a few times in a row, as a training loop does, and the functions take turns, so that
@@ -31,7 +32,7 @@ def in_turn(functions: dict[str, Callable[[], object]], *, repeats: int = 7, cal
     """
     for function in functions.values():
         function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times: dict[Any, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
             for _ in range(calls):

@@ -10,6 +10,7 @@ same command goes on.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,12 +29,12 @@ SIZES = {
     "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
     "mnist": {"num_problems": 4, "num_tuning_problems": 2, "num_controls": 1, "num_steps": 100},
 }
-USUAL_SIZES = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5, "num_steps": 200}
+USUAL_SIZES: dict[str, Any] = {"num_problems": 64, "num_tuning_problems": 256, "num_controls": 5, "num_steps": 200}
 
 
 def measure(name: str, directory: Path | None) -> dict:
     """Ablate one shipped optimizer; returns verdicts, and every variant's effect as ratios."""
-    trained = artifacts.load(name)
+    trained = artifacts.load_trained(name)
     task = tasks.get(trained.task)
     sizes = {**USUAL_SIZES, **SIZES.get(trained.task, {})}
     found = ablate(

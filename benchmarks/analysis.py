@@ -20,7 +20,7 @@ def main() -> None:
         numbers[f"2500 samples of {rule} x 64 problems, leaders again, compile included, s"] = round(
             time.perf_counter() - start, 2
         )
-    optimizer = artifacts.load("momentum_like").optimizer
+    optimizer = artifacts.load_trained("momentum_like").optimizer
     seeds = np.random.default_rng(0).uniform(-1, 1, (505, optimizer.num_units))
     found = find_fixed_points(optimizer, gradient=0.0, seeds=seeds)
     times = seconds(lambda: find_fixed_points(optimizer, gradient=0.0, seeds=seeds))

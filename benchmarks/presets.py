@@ -43,7 +43,7 @@ def zoo_with(name: str, directory: Path) -> Path:
 
 def measure(name: str, directory: Path) -> dict:
     """Score, diagnose and judge one optimizer."""
-    trained, task, key = artifacts.load(name), tasks.get(TASK), jax.random.key(0)
+    trained, task, key = artifacts.load_trained(name), tasks.get(TASK), jax.random.key(0)
     baselines = {rule: artifacts.load(f"{TASK}/{rule}").optimizer for rule in BASELINES}
     result = evaluate(task, {"learned": trained.optimizer, **baselines}, num_problems=NUM_PROBLEMS, key=key)
     path = directory / name / "claims.json"

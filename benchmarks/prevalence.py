@@ -29,11 +29,12 @@ def diagnoses(task_name: str, folders: list[Path]) -> dict:
     import jax
 
     import optoscope
+    from optoscope.artifacts import load_trained
     from optoscope.mechanisms.diagnose import with_readout
 
     task, rows = optoscope.tasks.get(task_name), {}
     for folder in folders:
-        trained = optoscope.load(folder / task_name)
+        trained = load_trained(folder / task_name)
         entry = {"validation": trained.metrics["best_validation"], "s": round(trained.metrics["seconds"], 1)}
         for name, optimizer in (("trained", trained), ("untrained", with_readout(trained.untrained))):
             report = optoscope.diagnose(optimizer, task=task, key=jax.random.key(0))

@@ -62,8 +62,8 @@ def snapshot_within(seconds: float, trained: artifacts.TrainedOptimizer, run: Pa
         config = MetaTrainConfig(**trained.config)
         setting, _, name = str(config.warm_start).partition(":")
         start = meta_train(
-            tasks.get(name), config=preset(setting, name), key=jax.random.key(trained.seed), directory=run / "start",
-            resume=True,
+            tasks.get(name), config=preset(setting, name), key=jax.random.key(trained.seed or 0),
+            directory=run / "start", resume=True,
         )  # fmt: skip
         snapshot, reached = snapshot_within(seconds, start, run / "start")
         return snapshot.embedded_in(untrained(config, jax.random.key(0))), reached
@@ -93,7 +93,7 @@ def main() -> None:
             command = [sys.executable, "-m", "optoscope.cli.main", "train", task_name, "--preset", "fast"]
             command += ["--seed", str(seed), "--out", str(out / str(seed)), "--resume"]
             subprocess.run(command, check=True)
-    trained = {f"seed {seed}": artifacts.load(out / str(seed) / task_name) for seed in arguments.seeds}
+    trained = {f"seed {seed}": artifacts.load_trained(out / str(seed) / task_name) for seed in arguments.seeds}
     baselines = {rule: artifacts.load(f"{task_name}/{rule}").optimizer for rule in BASELINES}
     numbers: dict = {}
     for name, one in trained.items():

@@ -165,6 +165,28 @@ def load(name_or_path: str | Path) -> TrainedOptimizer | TunedOptimizer:
         raise ArtifactError(f"{stem.name} misses a part of an optoscope artifact: {error}. Make it again.") from None
 
 
+def load_trained(name_or_path: str | Path) -> TrainedOptimizer:
+    """Load a learned optimizer; as `load`, and a tuned one is refused.
+
+    Args:
+        name_or_path: as for `load`.
+
+    Returns:
+        The learned optimizer.
+
+    Raises:
+        ArtifactError: as `load`, or if the artifact is a tuned optimizer.
+        FileNotFoundError: if there is nothing of that name.
+
+    >>> load_trained("linear_regression").preset
+    'fast'
+    """
+    loaded = load(name_or_path)
+    if isinstance(loaded, TunedOptimizer):
+        raise ArtifactError(f"{name_or_path} is a tuned {loaded.rule}; a learned optimizer is needed here.")
+    return loaded
+
+
 def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

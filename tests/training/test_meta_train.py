@@ -208,6 +208,9 @@ def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path)
     np.testing.assert_allclose(results.losses[0], results.losses[1], rtol=1e-3)
     with pytest.raises(ValueError, match="does not fit"):
         meta_train(LinearRegression(), config=dataclasses.replace(config, num_units=2), key=key)
+    tuned = dataclasses.replace(config, warm_start="rosenbrock/adam")
+    with pytest.raises(ValueError, match="rosenbrock/adam is a tuned adam; a learned optimizer is needed here"):
+        meta_train(LinearRegression(), config=tuned, key=key)
 
 
 def test_a_preset_to_start_from_is_trained_first_with_the_same_seed(key, tmp_path, monkeypatch):

@@ -188,10 +188,7 @@ def _warm_start(name: str, key: PRNGKeyArray, folder: Path | None, *, announce, 
             preset=setting, announce=announce, **settings,
         )  # fmt: skip
         return _Start(trained.optimizer, trained.metrics["seconds"] + trained.metrics["seconds_of_start"])
-    loaded = artifacts.load(name)
-    if not isinstance(loaded, TrainedOptimizer):
-        raise ValueError(f"warm_start must name a learned optimizer; {name} is a tuned {loaded.rule}.")
-    return _Start(loaded.optimizer, 0.0)
+    return _Start(artifacts.load_trained(name).optimizer, 0.0)
 
 
 class _Run:
