@@ -1,25 +1,28 @@
 """Ways to get there on less compute: how long each takes to a validation score, with and without.
 
-`python -m benchmarks.ways --out DIR` meta-trains on Rosenbrock and on digits, from nothing and from another optimizer,
-with short unrolls first, a smaller cell, and products in bfloat16; interrupted, the same command goes on. Results of
-tasks that are not named stay.
+`python -m benchmarks.ways --out DIR` meta-trains on Rosenbrock and on digits: from nothing and from another optimizer,
+with short unrolls first, a smaller cell, products in bfloat16. Interrupted, the same command goes on. Results of tasks
+that are not named stay.
 """
 
 import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from benchmarks._report import RESULTS, record
 from optoscope._provenance import provenance
 
-#: way -> settings that differ from the plain run's
-WAYS = {
-    "plain": {},
-    "curriculum": {"curriculum": ((50, 1 / 4), (100, 1 / 4))},
-    "warm start": {},
-    "smaller cell": {"num_units": 16},
-    "bfloat16": {"bfloat16": True},
+_SHORT_UNROLLS_FIRST = ((50, 1 / 4), (100, 1 / 4))
+#: way -> whether it starts warm, settings that differ from the plain run's
+WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
+    "plain": (False, {}),
+    "curriculum": (False, {"curriculum": _SHORT_UNROLLS_FIRST}),
+    "warm start": (True, {}),
+    "smaller cell": (False, {"num_units": 16}),
+    "bfloat16": (False, {"bfloat16": True}),
+    "warm start and curriculum": (True, {"curriculum": _SHORT_UNROLLS_FIRST}),
 }
 #: task -> preset, optimizer to start warm from, meta-steps, meta-steps between validations
 TASKS = {
@@ -30,10 +33,11 @@ TASKS = {
 
 def settings(preset, way: str, warm: str, num_meta_steps: int, every: int):
     """Return the configuration of a way: the preset's, shortened, with a cosine of its own length."""
-    changes = dict(WAYS[way])
+    starts_warm, changes = WAYS[way]
     if "curriculum" in changes:
-        changes["curriculum"] = tuple((steps, int(share * num_meta_steps)) for steps, share in changes["curriculum"])
-    start = warm if way == "warm start" else None
+        phases = tuple((steps, int(share * num_meta_steps)) for steps, share in changes["curriculum"])
+        changes = changes | {"curriculum": phases}
+    start = warm if starts_warm else None
     return dataclasses.replace(
         preset, num_meta_steps=num_meta_steps, validate_every=every, warm_start=start, num_snapshots=2, **changes
     )
