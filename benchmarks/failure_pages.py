@@ -4,9 +4,12 @@
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks._report import RESULTS, between_marks
+from benchmarks.generalization import matrix_of
+from optoscope.prediction.generalization import GeneralizationMatrix
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -76,20 +79,43 @@ def _stable_nowhere(numbers: dict) -> list[str]:
     return ["", *lines, ""] if lines else []
 
 
+def _learned_on(*tasks: str) -> Callable[[str], bool]:
+    return lambda name: "/" not in name and (name in tasks or name.startswith(tuple(f"{task}_seed" for task in tasks)))
+
+
+#: kinds of optimizers that predictions are about -> whether one belongs, by its name
+KINDS: dict[str, Callable[[str], bool]] = {
+    "momentum": lambda name: name.endswith("/momentum"),
+    "RMSProp": lambda name: name.endswith("/rmsprop"),
+    "learned on linear regression or Rosenbrock": _learned_on("linear_regression", "rosenbrock", "momentum_like"),
+    "learned on two moons or MNIST": _learned_on("two_moons", "mnist"),
+}
+
+
+def agreement_table(matrix: GeneralizationMatrix) -> list[str]:
+    """How predictions agree with outcomes: all cells, those of each kind of optimizer, those of each optimizer."""
+    lines = [
+        _row("prediction by", "optimizers", "tasks", "sound, is", "sound, fails", "fails, is sound", "fails, fails",
+             "right"),
+        "|" + "---|" * 8,
+    ]  # fmt: skip
+    on = {"all but MNIST": [task for task in matrix.tasks if task != "mnist"], "MNIST": ["mnist"]}
+    kinds = {kind: [name for name in matrix.optimizers if belongs(name)] for kind, belongs in KINDS.items()}
+    groups = [("all", matrix.optimizers, "all", matrix.tasks)]
+    groups += [(kind, names, where, tasks) for kind, names in kinds.items() for where, tasks in on.items()]
+    groups += [(name, [name], "all", matrix.tasks) for name in matrix.optimizers]
+    for who, optimizers, where, tasks in groups:
+        for one in matrix.agreement(optimizers=optimizers, tasks=tasks):
+            if one.num_cells:
+                counts = (one.sound_sound, one.sound_fails, one.fails_sound, one.fails_fails)
+                lines.append(_row(one.predictor, who, where, *counts, f"{one.accuracy:.0%}"))
+    return lines
+
+
 def generalization_table() -> str:
     """How predictions agree with outcomes, and the median meta-objective of every cell at 200 steps."""
     numbers = _numbers("generalization")
-    lines = [
-        "Cells, by what was predicted and what happened:",
-        "",
-        _row("prediction by", "optimizer", "sound, is", "sound, fails", "fails, is sound", "fails, fails", "right"),
-        "|" + "---|" * 7,
-    ]
-    groups = {"all": numbers["agreement"], **numbers["agreement by optimizer"]}
-    for name, rows in groups.items():
-        for one in rows:
-            counts = [one[key] for key in ("sound_sound", "sound_fails", "fails_sound", "fails_fails")]
-            lines.append(_row(one["predictor"], name, *counts, f"{one['accuracy']:.0%}"))
+    lines = ["Cells, by what was predicted and what happened:", "", *agreement_table(matrix_of(numbers))]
     horizon = numbers["horizons"].index(200)
     for j, task in enumerate(numbers["tasks"]):
         lines += [

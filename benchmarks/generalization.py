@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks._report import RESULTS, record
 from optoscope.figures.generalization import save_generalization_figure
-from optoscope.prediction.generalization import Agreement, GeneralizationMatrix, generalize, shipped_optimizers
+from optoscope.prediction.generalization import GeneralizationMatrix, generalize, shipped_optimizers
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "generalization.png"
 TASK_NAMES = ["linear_regression", "rosenbrock", "two_moons", "mnist"]
@@ -49,10 +49,6 @@ def numbers_of(matrix: GeneralizationMatrix) -> dict:
         "scales": matrix.scales.tolist(),
         "horizons": matrix.horizons.tolist(),
         **{name: compact(getattr(matrix, name), digits) for name, digits in ARRAYS.items()},
-        "agreement": [_row(one) for one in matrix.agreement()],
-        "agreement by optimizer": {
-            name: [_row(one) for one in matrix.agreement(name) if one.num_cells] for name in matrix.optimizers
-        },
         "settings": matrix.provenance["settings"],
     }
 
@@ -91,10 +87,6 @@ def joined(old: GeneralizationMatrix, new: GeneralizationMatrix) -> Generalizati
         **{n: np.concatenate([getattr(old, n)[:, kept], getattr(new, n)], axis=TASKS) for n in ARRAYS},
         provenance={**new.provenance, "settings": settings},
     )
-
-
-def _row(one: Agreement) -> dict:
-    return {**vars(one), "accuracy": compact(np.float64(one.accuracy))}
 
 
 def main() -> None:

@@ -97,9 +97,13 @@ def test_agreement_counts_cells(matrix):
     stability, gradients = matrix[0].agreement()
     assert (stability.sound_sound, stability.fails_fails, stability.num_cells, stability.accuracy) == (1, 1, 2, 1.0)
     assert (gradients.predictor, gradients.num_cells) == ("range of gradients", 2)
-    assert matrix[0].agreement("adam")[0].num_cells == 0 and np.isnan(matrix[0].agreement("adam")[0].accuracy)
+    without_prediction = matrix[0].agreement(optimizers=["adam"])[0]
+    assert without_prediction.num_cells == 0 and np.isnan(without_prediction.accuracy)
+    assert matrix[0].agreement(tasks=matrix[0].tasks) == matrix[0].agreement()
     with pytest.raises(ValueError, match="unknown optimizer of this matrix"):
-        matrix[0].agreement("sgd")
+        matrix[0].agreement(optimizers=["sgd"])
+    with pytest.raises(ValueError, match="unknown task of this matrix"):
+        matrix[0].agreement(tasks=["chess"])
 
 
 def test_finished_cells_are_not_run_again(matrix, monkeypatch, tmp_path):

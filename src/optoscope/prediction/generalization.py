@@ -170,31 +170,40 @@ class GeneralizationMatrix(Result):
         """Cells in which at least half of the runs diverge or circle [optimizer, task, scale]."""
         return self.diverged + self.circled >= 0.5
 
-    def agreement(self, optimizer: str | None = None) -> list[Agreement]:
+    def agreement(
+        self, *, optimizers: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> list[Agreement]:
         """Count how the predictions agree with what happened.
 
         Stability predicts failure where fewer than half of the reference runs end at curvatures that are stable; the
         range of gradients where the first ones are more than twice the largest of training.
 
         Args:
-            optimizer: count the cells of this one only.
+            optimizers: count the cells of these only.
+            tasks: count the cells of these only.
 
         Raises:
-            ValueError: for an unknown optimizer.
+            ValueError: for an unknown optimizer or task.
         """
-        rows = slice(None)
-        if optimizer is not None:
-            check_choice("optimizer of this matrix", optimizer, self.optimizers)
-            rows = [self.optimizers.index(optimizer)]
-        fails, found = self.fails[rows], []
+        rows = _indices("optimizer of this matrix", optimizers, self.optimizers)
+        columns = _indices("task of this matrix", tasks, self.tasks)
+        chosen = lambda array: array[np.ix_(rows, columns)]
+        stable_ends, range_ratios = chosen(self.stable_ends), chosen(self.range_ratios)
+        fails, found = chosen(self.fails), []
         for name, values, failing in (
-            ("stability", self.stable_ends[rows], self.stable_ends[rows] < 0.5),
-            ("range of gradients", self.range_ratios[rows], self.range_ratios[rows] > _OUTSIDE),
+            ("stability", stable_ends, stable_ends < 0.5),
+            ("range of gradients", range_ratios, range_ratios > _OUTSIDE),
         ):
             known = np.isfinite(values)
             pairs = [(predicted, observed) for predicted in (False, True) for observed in (False, True)]
             found.append(Agreement(name, *(int((known & (failing == p) & (fails == o)).sum()) for p, o in pairs)))
         return found
+
+
+def _indices(what: str, chosen: Sequence[str] | None, known: list[str]) -> list[int]:
+    for name in chosen or ():
+        check_choice(what, name, known)
+    return [i for i, name in enumerate(known) if chosen is None or name in chosen]
 
 
 def run_cell(
