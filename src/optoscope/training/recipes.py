@@ -62,11 +62,12 @@ RECIPES: tuple[Recipe, ...] = (
     *(Recipe(f"mnist/{rule}", "mnist", "tune", rule, num_rechecked=20) for rule in BASELINES),
 )
 
-#: What ships besides, to compare with: other seeds, and the settings of the authors.
+#: What ships besides, to compare with: other seeds, and the settings of the authors and of the paper.
 COMPARISONS: tuple[Recipe, ...] = (
     *(Recipe(f"two_moons_seed{seed}", "two_moons", "train", "fast", seed=seed) for seed in (1, 2)),
     *(Recipe(f"mnist_seed{seed}", "mnist", "train", "rehearsal", seed=seed) for seed in (1, 2)),
     Recipe("linear_regression_authors", "linear_regression", "train", "authors"),
+    Recipe("linear_regression_paper", "linear_regression", "train", "paper"),
 )
 
 
