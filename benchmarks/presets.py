@@ -54,6 +54,7 @@ def measure(name: str, directory: Path) -> dict:
         "preset": trained.preset,
         "units": trained.optimizer.num_units,
         "meta-steps": trained.config["num_meta_steps"],
+        "best at": trained.metrics["best_step"],
         "training s": trained.metrics["seconds"],
         "problems": NUM_PROBLEMS,
         "mean": round(float(result.means[0]), 5),

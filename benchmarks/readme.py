@@ -68,12 +68,14 @@ def _listed(words: list[str]) -> str:
 def presets_table() -> str:
     """Scores, counts of verdicts and diagnoses by preset, and the claims on which presets differ."""
     numbers = _numbers("presets")
-    heads = ["preset", "units", "meta-steps", "s", "mean", "median", "beats", "claims reproduced", "partly", "not"]
+    heads = ["preset", "units", "meta-steps", "best at", "s", "mean", "median", "beats", "claims reproduced", "partly",
+             "not"]  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for one in numbers.values():
         counts = [one["counts"][verdict] for verdict in ("reproduced", "partly", "not")]
         beaten = _listed([LABELS[rule] for rule in one["beats in mean and log ratio"]]) or "none"
-        cells = [f"`{one['preset']}`", one["units"], one["meta-steps"], f"{one['training s']:.0f}",
+        cells = [f"`{one['preset']}`", one["units"], one["meta-steps"], one["best at"],
+                 f"{one['training s']:.0f}",
                  f"{one['mean']:.4f}", f"{one['median']:.4f}", beaten, *counts]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "Diagnoses (`optoscope diagnose`):", ""]

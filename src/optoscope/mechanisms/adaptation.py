@@ -145,7 +145,7 @@ def _words(kind, folds):
     driver = "squared gradients" if kind == "squared gradient" else "a nonlinear odd state"
     switch = ""
     if folds is not None and len(folds) > 1:
-        switch = f", and a switch with hysteresis between gradients of {short(folds[0])} and {short(folds[-1])}"
+        switch = f", and a switch with hysteresis between gradients of {folds[0]:.2g} and {folds[-1]:.2g}"
     return f"a gain driven by {driver}{switch}"
 
 
