@@ -134,10 +134,13 @@ def test_evaluate_without_optimizers_takes_what_ships_for_the_task(capsys):
         (["evaluate", "rosenbrock", "math:sqrt(2.0)"], "gave a float, not an optimizer"),
         (["figure", "99"], "unknown figure '99'"),
         (["reproduce", "mnistt", "--out", "x"], "unknown task 'mnistt'"),
+        (["evaluate", "mnist", "--mnist-dir", "nowhere"], "MNIST is not in nowhere"),
+        (["train", "mnist", "--mnist-dir", "nowhere", "--out", "x"], "Pass --mnist-dir or set OPTOSCOPE_MNIST"),
     ],
 )
 def test_a_wrong_call_is_one_clear_paragraph_and_writes_nothing(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPTOSCOPE_MNIST", "elsewhere")  # set by --mnist-dir, and set back after the test
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert message in err

@@ -23,7 +23,7 @@ _MIRRORS = (
 )
 
 
-class DataError(RuntimeError):
+class DataError(OSError):
     """A dataset cannot be had; the message says what to do."""
 
 
