@@ -149,6 +149,21 @@ def test_a_wrong_call_is_one_clear_paragraph_and_writes_nothing(arguments, messa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("command", "resumes"),
+    [(["tune", "rosenbrock", "adam", "--out", "new"], True), (["evaluate", "rosenbrock"], False)],
+)
+def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(command, resumes, capsys, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optoscope.tasks.get", stop)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *command)
+    hint = "; the same command with --resume goes on" if resumes else ""
+    assert (code, err) == (130, f"optoscope: stopped{hint}.\n")
+
+
 def test_optimizer_specifications():
     assert isinstance(parse_optimizer("optoscope.optimizers:Momentum(0.1, decay=0.5)"), Momentum)
     assert isinstance(parse_optimizer("optax:adam(1e-3)"), optax.GradientTransformation)

@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command.run()
     except KeyboardInterrupt as stop:
-        print(f"optoscope: {stop or 'stopped'}.", file=sys.stderr)  # noqa: T201
+        hint = "; the same command with --resume goes on" if hasattr(command, "resume") else ""
+        print(f"optoscope: {str(stop) or 'stopped'}{hint}.", file=sys.stderr)  # noqa: T201
         return 130
     except (ValueError, TypeError, OSError, AttributeError, ImportError) as error:
         if os.environ.get("OPTOSCOPE_TRACEBACK"):
