@@ -149,6 +149,12 @@ def test_a_wrong_call_is_one_clear_paragraph_and_writes_nothing(arguments, messa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_costs_refuses_bad_sizes_before_it_times_anything(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("optoscope.training.costs._run", None)
+    code, _, err = run(capsys, "costs", "linear_regression", "--num-problems", "1", "--out", str(tmp_path / "new"))
+    assert (code, "must be a whole number of at least 2" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("command", "resumes"),
     [(["tune", "rosenbrock", "adam", "--out", "new"], True), (["evaluate", "rosenbrock"], False)],

@@ -35,7 +35,7 @@ class Costs(_Computes):
     """Overwrite what --out holds."""
 
     def run(self) -> int:
-        """Time, evaluate, print and save."""
+        """Evaluate, time, print and save."""
         prepare(self.mnist_dir)
         import jax
         import numpy as np
@@ -54,10 +54,10 @@ class Costs(_Computes):
         key = jax.random.key(self.seed)
         rules = {name: parse_optimizer(spec) for name, spec in specs.items()}
         with make_reporter(f"costs on {self.task}") as report:
-            costs = measure_costs(task, rules, key=key, report=report.stage)
-            evaluation = evaluate(
+            evaluation = evaluate(  # first, because it refuses bad sizes
                 task, rules, num_problems=self.num_problems, num_steps=self.num_steps, key=key, report=report.stage
             )
+            costs = measure_costs(task, rules, key=key, report=report.stage)
         self.out.mkdir(parents=True, exist_ok=True)
         costs.save(self.out / "costs.npz")
         evaluation.save(self.out / "evaluation.npz")
