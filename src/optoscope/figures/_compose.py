@@ -14,7 +14,7 @@ from optoscope.figures.performance import figure_1, figure_17
 from optoscope.figures.recovered_momentum import figure_14
 from optoscope.figures.schedules import figure_5, figure_11
 from optoscope.figures.schematic import figure_16
-from optoscope.figures.style import Drawn, house_style
+from optoscope.figures.style import Drawn, house_style, lay_out
 from optoscope.figures.tuning import tuning_figure
 from optoscope.figures.update_functions import figure_2, figure_4, figure_10
 from optoscope.information import KnownUpdates
@@ -26,8 +26,7 @@ def compose(number: int, study: Study) -> Drawn:
     """Draw a figure in the house style, and lay it out once, so that every file of it is the same."""
     with house_style():
         drawn = _FIGURES[number](study)
-        drawn.figure.draw_without_rendering()
-        drawn.figure.set_layout_engine("none")
+        lay_out(drawn.figure)
         return dataclasses.replace(drawn, provenance=study.provenance)
 
 

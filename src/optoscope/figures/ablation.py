@@ -21,6 +21,7 @@ from optoscope.figures.style import (
     dress,
     house_style,
     in_sentence,
+    lay_out,
     new_figure,
     plain,
 )
@@ -138,8 +139,7 @@ def ablation_figure(ablation: Ablation) -> tuple[Figure, dict[str, Any]]:
                    label="without rescaling")
         )  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
     return figure, {"rows": [_numbers(ablation, i) for _, i in rows if i is not None]}
 
 

@@ -19,6 +19,7 @@ from optoscope.figures.style import (
     SOFT,
     dress,
     house_style,
+    lay_out,
     new_figure,
     numbers_of,
 )
@@ -178,8 +179,7 @@ def diagnosis_figure(report: MechanismReport) -> tuple[Figure, dict[str, Any]]:
         for one in axes[len(panels) :]:
             one.set_axis_off()
         figure.suptitle(_wrapped(f"{report.optimizer}: {report.summary}"), fontsize=8, x=0.01, ha="left")
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
     return figure, numbers | {"provenance": report.provenance}
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from optoscope._files import write_whole
 from optoscope.distillation import Distilled
 from optoscope.figures._save import save_named
-from optoscope.figures.style import COLORS, INK, PAGE, SOFT, dress, house_style, new_figure, numbers_of
+from optoscope.figures.style import COLORS, INK, PAGE, SOFT, dress, house_style, lay_out, new_figure, numbers_of
 
 _DISTILLED = "#a81e12"
 
@@ -92,8 +92,7 @@ def distillation_figure(distilled: Distilled) -> tuple[Figure, dict[str, Any]]:
             axes.legend(loc="best")
             lines = {name: artist for name, artist in artists.items() if name not in ("source", "baseline")}
             drawn[letter] = numbers_of(axes, lines)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
     return figure, {"summary": distilled.summary(), "panels": drawn}
 
 

@@ -11,7 +11,17 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from optoscope.figures._save import save_named
-from optoscope.figures.style import INK, PAGE, add_colorbar, dress, house_style, label_of, new_figure, numbers_of
+from optoscope.figures.style import (
+    INK,
+    PAGE,
+    add_colorbar,
+    dress,
+    house_style,
+    label_of,
+    lay_out,
+    new_figure,
+    numbers_of,
+)
 from optoscope.prediction.generalization import GeneralizationMatrix
 
 #: Losses relative to the initial one that get the ends of the color scale.
@@ -85,8 +95,7 @@ def generalization_figure(matrix: GeneralizationMatrix, *, horizon: int = -1) ->
         handles = [artists["fails"], artists["predicted to fail"]]
         labels = ["most runs diverge or circle", "predicted to, by stability"]
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
     agreement = [{**vars(one), "accuracy": one.accuracy} for one in matrix.agreement()]
     return figure, {"horizon": steps, "agreement": agreement, "panels": numbers}
 

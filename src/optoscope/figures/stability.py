@@ -20,6 +20,7 @@ from optoscope.figures.style import (
     dress,
     house_style,
     in_sentence,
+    lay_out,
     new_figure,
     numbers_of,
 )
@@ -134,8 +135,7 @@ def stability_figure(study: StabilityStudy) -> tuple[Figure, dict[str, Any]]:
                 f"gray: curvatures of {in_sentence(study.curvatures.task)}; ticks: at the end of runs",
                 loc="right", fontsize=6.5, color=SOFT,
             )  # fmt: skip
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
         panels = {f"a, {name}": numbers_of(top, artists) for name, artists in upper.items()}
         panels |= {f"b, {name}": numbers_of(bottom, artists) for name, artists in lower.items()}
         if band:

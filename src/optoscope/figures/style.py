@@ -138,6 +138,12 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Lay a figure out once and for all, so that every file of it is the same."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # unlike "none" leaves no placeholder, for which savefig draws a second time
+
+
 def color_of(name: str) -> str:
     """Return the color of an optimizer; gray for one that the palette does not know."""
     return COLORS.get(name, SOFT)
