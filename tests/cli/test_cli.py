@@ -112,8 +112,9 @@ def test_evaluate_compares_what_it_is_given(capsys, tmp_path):
 
 
 def test_evaluate_without_optimizers_takes_what_ships_for_the_task(capsys):
-    code, out, _ = run(capsys, "evaluate", "rosenbrock", "--num-problems", "4", "--num-steps", "5")
+    code, out, err = run(capsys, "evaluate", "rosenbrock", "--num-problems", "4", "--num-steps", "5")
     assert code == 0
+    assert "evaluating 4/4" in err
     for name in ("rosenbrock/adam", "rosenbrock/momentum", "rosenbrock/rmsprop"):
         assert name in out
 

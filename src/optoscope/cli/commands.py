@@ -276,13 +276,15 @@ class Evaluate(_Computes):
         from optoscope.training import evaluate
 
         optimizers = {name: parse_optimizer(name) for name in names}
-        result = evaluate(
-            task,
-            optimizers,
-            num_problems=self.num_problems,
-            num_steps=self.num_steps,
-            key=jax.random.key(self.seed),
-        )
+        with make_reporter(self.task) as report:
+            result = evaluate(
+                task,
+                optimizers,
+                num_problems=self.num_problems,
+                num_steps=self.num_steps,
+                key=jax.random.key(self.seed),
+                report=report.stage,
+            )
         out = Output(json=self.json)
         rows = [
             [name, mean, error, median, int(diverged)]

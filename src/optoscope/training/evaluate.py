@@ -144,10 +144,11 @@ def evaluate(
         raise ValueError("`optimizers` is empty; pass at least one, such as {'momentum': Momentum(0.1, 0.9)}.")
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     devices, losses = devices_for(num_problems), []
-    for i, one in enumerate(optimizers.values()):
+    say = report or (lambda what, done, total: None)
+    for one in optimizers.values():
+        say("evaluating", len(losses), len(optimizers))
         losses.append(np.asarray(_losses(task, problems, keys, one, num_steps, devices)))
-        if report is not None:
-            report("evaluating", i + 1, len(optimizers))
+    say("evaluating", len(losses), len(optimizers))
     losses = np.stack(losses)
     objectives = np.asarray(jax.vmap(meta_objective)(losses), np.float64)
     return Evaluation(
