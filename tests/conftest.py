@@ -2,9 +2,8 @@
 
 import os
 
-# Several virtual devices, so that sharing out problems is tested everywhere; and most programs run only once here, so
-# that optimizing them takes longer than it saves.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0")
+# Several virtual devices, so that sharing out problems is tested everywhere.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
 import pytest
