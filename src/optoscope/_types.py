@@ -14,9 +14,12 @@ Axes used throughout the library:
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Key, PRNGKeyArray, Shaped
 from numpy.typing import ArrayLike
 
+#: An array of JAX or of NumPy, to be given axes: `Float[AnyArray, " mode"]` (NumPy's `ArrayLike` cannot be).
+AnyArray = Array | np.ndarray
 #: A number: a Python float, or a zero-dimensional array.
 Scalar = Float[Array, ""] | float
 #: Random keys, one per problem.
@@ -34,6 +37,7 @@ else:
     Params = PyTree[Shaped[Array, "..."]]
 
 __all__ = [
+    "AnyArray",
     "Array",
     "ArrayLike",
     "Bool",

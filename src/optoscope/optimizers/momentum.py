@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._checks import check_number
-from optoscope._types import Array, ArrayLike, Complex, Float, Scalar
+from optoscope._types import AnyArray, Array, Complex, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 
 _DECAY_HINT = "0 gives plain gradient descent, 0.9 is customary"
@@ -98,8 +98,8 @@ class AggregatedMomentum(AbstractOptimizer):
     -0.3
     """
 
-    learning_rates: Float[ArrayLike, " mode"] | Complex[ArrayLike, " mode"]
-    decays: Float[ArrayLike, " mode"] | Complex[ArrayLike, " mode"]
+    learning_rates: Float[AnyArray, " mode"] | Complex[AnyArray, " mode"]
+    decays: Float[AnyArray, " mode"] | Complex[AnyArray, " mode"]
 
     def __init__(self, learning_rates, decays):
         self.learning_rates = np.asarray(learning_rates) if isinstance(learning_rates, list) else learning_rates
