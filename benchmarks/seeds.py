@@ -8,7 +8,6 @@ training.
 
 import argparse
 import dataclasses
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.run_log import read_records
 from optoscope.tasks._network import AbstractNetworkTask
 from optoscope.training import Evaluation, MetaTrainConfig, Purpose, evaluate, meta_train, preset
 from optoscope.training.meta_step import untrained
@@ -29,10 +29,6 @@ CHOOSING, SIZES = 1024, (64, 512)
 NETWORK_CHOOSING, NETWORK_SIZES = 64, (64,)
 #: Seconds after which a run is looked at, too.
 EARLY, NETWORK_EARLY = 30.0, 600.0
-
-
-def _log(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def _evaluate(task, rules: dict, folder: Path, **settings) -> Evaluation:
@@ -67,7 +63,7 @@ def snapshot_within(seconds: float, trained: artifacts.TrainedOptimizer, run: Pa
         )  # fmt: skip
         snapshot, reached = snapshot_within(seconds, start, run / "start")
         return snapshot.embedded_in(untrained(config, jax.random.key(0))), reached
-    log = _log(run)
+    log = read_records(run)
     steps, ends = [0] + [entry["step"] for entry in log], [0.0] + [entry["seconds"] for entry in log]
     times = before + np.interp(trained.snapshot_steps, steps, ends)
     index = int(np.flatnonzero(times <= seconds)[-1])

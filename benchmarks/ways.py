@@ -54,8 +54,8 @@ def main() -> None:
 
     from optoscope import tasks
     from optoscope.cli.devices import use_all_cores
+    from optoscope.running.run_log import read_records
     from optoscope.training import meta_train, preset
-    from optoscope.training.run_directory import read_records
 
     use_all_cores()
     path = RESULTS / "ways.json"

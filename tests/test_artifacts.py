@@ -6,8 +6,10 @@ import json
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from optoscope import artifacts
+from optoscope._files import CHECKSUM, digest, sealed
 from optoscope.artifacts import ArtifactError, TrainedOptimizer, load
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import LinearRegression
@@ -56,10 +58,15 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def _flip_a_digit(path):
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+
+
 def _edit(**changes):
     def edit(path):
         path = path.with_suffix(".json")
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        data = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps(sealed({name: value for name, value in data.items() if name != CHECKSUM})))
 
     return edit
 
@@ -71,7 +78,14 @@ def _edit(**changes):
         (lambda path: path.unlink(), "missing beside its JSON"),
         (lambda path: _cut(path.with_suffix(".json")), "not whole JSON"),
         (lambda path: path.with_suffix(".json").write_text("[1]"), "not an optoscope artifact"),
-        (_edit(schema_version=99), "schema version 99, this optoscope reads 1"),
+        (_edit(schema_version=99), "schema version 99, this optoscope reads 2"),
+        (_edit(schema_version=True), "schema version True"),
+        (_edit(seed="three"), "seed is wrong"),
+        (_edit(metrics=[1]), "metrics is wrong"),
+        (lambda path: path.with_suffix(".json").write_text("[" * 100_000), "nested too deeply"),
+        (lambda path: path.with_suffix(".json").write_bytes(b'{"a": "\xff"}'), "not whole JSON"),
+        (lambda path: path.with_suffix(".json").write_text("{}"), "not an optoscope artifact"),
+        (lambda path: _flip_a_digit(path.with_suffix(".json")), "its checksum is another one"),
         (_edit(format="other"), "expected format"),
         (_edit(kind="image"), "expected 'trained' or 'tuned'"),
         (_edit(config={}), "misses a part"),
@@ -81,6 +95,25 @@ def test_a_wrong_file_is_refused_with_what_was_found(trained, tmp_path, damage, 
     trained.save(tmp_path / "one")
     damage(tmp_path / "one.safetensors")
     with pytest.raises(ArtifactError, match=message):
+        load(tmp_path / "one")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path, value):
+    bad = jax.tree.map(lambda leaf: np.full_like(leaf, value), trained.optimizer)
+    dataclasses.replace(trained, optimizer=bad).save(tmp_path / "one")
+    with pytest.raises(ArtifactError, match=r"optimizer\.\w+ holds numbers that are not finite"):
+        load(tmp_path / "one")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_weights_of_another_type_are_refused(trained, tmp_path, dtype):
+    trained.save(tmp_path / "one")
+    arrays = load_file(tmp_path / "one.safetensors")
+    arrays["optimizer.biases"] = arrays["optimizer.biases"].astype(dtype)
+    save_file(arrays, tmp_path / "one.safetensors")
+    _edit(sha256=digest((tmp_path / "one.safetensors").read_bytes()))(tmp_path / "one.safetensors")
+    with pytest.raises(ArtifactError, match=r"and type .* expected .* float32"):
         load(tmp_path / "one")
 
 

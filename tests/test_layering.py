@@ -14,11 +14,14 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 #: Level of each room; a module may import from its own level and from lower ones.
 LEVELS = {
+    "_annotations": 0,
     "_artifact_files": 0,
     "_checks": 0,
     "_choices": 0,
     "_literals": 0,
     "_files": 0,
+    "_fingerprint": 0,
+    "_locks": 0,
     "_provenance": 0,
     "_results": 0,
     "_status": 0,
@@ -27,6 +30,7 @@ LEVELS = {
     "tasks": 1,
     "dynamics": 2,
     "rollouts": 2,
+    "running": 2,
     "anatomy": 3,
     "artifacts": 3,
     "distillation": 3,

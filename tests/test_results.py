@@ -1,5 +1,7 @@
 import dataclasses
 import inspect
+import json
+import os
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from jaxtyping import Float
 
 from optoscope import _files, dynamics
+from optoscope._files import digest_of_array, sealed
 from optoscope._results import Result
 from optoscope.optimizers import Momentum
 
@@ -85,6 +88,67 @@ def test_files_that_hold_no_result_are_refused(tmp_path):
         dynamics.Modes.load(path)
     with pytest.raises(FileNotFoundError):
         dynamics.Modes.load(tmp_path / "missing.npz")
+
+
+def test_no_flipped_bit_goes_unnoticed(tmp_path):
+    path = MADE["StabilityMap"]().save(tmp_path / "result.npz")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    reference = dynamics.StabilityMap.load(path)
+    for position in rng.integers(len(whole), size=200):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = dynamics.StabilityMap.load(path)
+        except ValueError as error:
+            assert "damaged" in str(error) or "holds a" in str(error)
+            continue
+        for field in dataclasses.fields(reference):  # a byte that means nothing, such as a date
+            assert same(getattr(loaded, field.name), getattr(reference, field.name))
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path):
+    path = tmp_path / "result.npz"
+    np.savez_compressed(path, json=np.array("{}"), values=np.zeros(1_000_000))
+    with pytest.raises(ValueError, match="compressed"):
+        Loose.load(path)
+
+
+def test_a_header_that_promises_more_than_there_is_is_refused(tmp_path):
+    path = Loose(np.zeros(3)).save(tmp_path / "result.npz")
+    path.write_bytes(path.read_bytes().replace(b"(3,)", b"(9,)"))
+    with pytest.raises(ValueError, match="damaged"):
+        Loose.load(path)
+
+
+def _sealed_result(path, kind, fields, **arrays):
+    text = sealed({"class": kind, "fields": fields, "arrays": {k: digest_of_array(v) for k, v in arrays.items()}})
+    np.savez(path, json=np.array(json.dumps(text)), **arrays)
+
+
+def test_wrong_types_and_axes_are_refused(tmp_path):
+    path = tmp_path / "result.npz"
+    for values in (np.zeros(2, int), np.zeros((2, 2, 2))):
+        _sealed_result(path, "Either", {}, values=values)
+        with pytest.raises(ValueError, match="values is wrong"):
+            Either.load(path)
+    made = MADE["Modes"]()
+    arrays = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+    rest = {name: value for name, value in arrays.items() if not isinstance(value, np.ndarray)}
+    arrays = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    arrays["decays"] = np.zeros(7, arrays["decays"].dtype)
+    _sealed_result(path, "Modes", rest, **arrays)
+    with pytest.raises(ValueError, match="is wrong"):
+        dynamics.Modes.load(path)
+
+
+def test_the_umask_is_respected(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = MADE["Modes"]().save(tmp_path / "result.npz")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_an_interrupted_save_leaves_what_was_there(tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """The two files of an artifact: finding and reading them, whole or not at all. Nothing here needs JAX."""
 
-import hashlib
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,13 @@ import safetensors
 from safetensors.numpy import load as load_arrays
 
 from optoscope._choices import check_choice
+from optoscope._files import DamagedFileError, digest, read_json, unsealed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FORMAT = "optoscope artifact"
 
 
-class ArtifactError(ValueError):
+class ArtifactError(DamagedFileError):
     """A file that is not the artifact it should be; the message says what was found and what was expected."""
 
 
@@ -73,23 +72,25 @@ def find(name_or_path: str | Path) -> Path:
     raise AssertionError
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, Any]:
     """Read the JSON of an artifact.
 
     Raises:
         ArtifactError: if it is damaged, from another version or something else.
     """
     try:
-        data = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path.name} is not whole JSON ({error}); copy or make the artifact again.") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ArtifactError(f"{path.name} is not an optoscope artifact: expected format {FORMAT!r}.")
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise ArtifactError(
-            f"{path.name} has schema version {data.get('schema_version')}, this optoscope reads {SCHEMA_VERSION}; "
-            "install the version that wrote it (see its provenance), or make it again."
-        )
+        data = read_json(path)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ArtifactError(f"{path.name} is not an optoscope artifact: expected format {FORMAT!r}.")
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION or isinstance(version, bool):
+            raise ArtifactError(
+                f"{path.name} has schema version {version!r}, this optoscope reads {SCHEMA_VERSION}; "
+                "install the version that wrote it (see its provenance), or make it again."
+            )
+        data = unsealed(data, path.name)
+    except DamagedFileError as error:
+        raise ArtifactError(str(error)) from None
     if data.get("kind") not in ("trained", "tuned"):
         raise ArtifactError(f"{path.name} holds a {data.get('kind')!r}; expected 'trained' or 'tuned'.")
     return data
@@ -99,15 +100,14 @@ def read_arrays(path: Path, data: dict[str, Any]) -> dict[str, np.ndarray]:
     """Read the arrays that belong to an artifact's JSON.
 
     Raises:
-        ArtifactError: if they are missing, damaged or another artifact's.
+        ArtifactError: if they are missing, damaged, not finite where they must be, or another artifact's.
     """
     if not path.exists():
         raise ArtifactError(f"{path.name} is missing beside its JSON; copy both files of the artifact.")
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != data.get("sha256"):
+    if digest(content) != data.get("sha256"):
         raise ArtifactError(
-            f"{path.name} is damaged, cut off or from another artifact: its SHA-256 is {digest[:12]}..., "
+            f"{path.name} is damaged, cut off or from another artifact: its SHA-256 is {digest(content)[:12]}..., "
             f"expected {str(data.get('sha256'))[:12]}...; copy or make the artifact again."
         )
     try:

@@ -3,18 +3,26 @@
 import dataclasses
 import io
 import json
+import math
 import os
+import struct
 import types
 import typing
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
-from optoscope._files import write_whole
+from optoscope._annotations import check_annotations
+from optoscope._files import DamagedFileError, digest_of_array, parse_json, sealed, unsealed, write_whole
 
 R = TypeVar("R", bound="Result")
+#: What reading a damaged archive of arrays can end in.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, LookupError, TypeError, AttributeError,
+           ValueError, MemoryError, RecursionError, NotImplementedError, SyntaxError, OverflowError)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +49,8 @@ class Result:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             (arrays if isinstance(value, np.ndarray) else rest)[field.name] = value
-        text = json.dumps({"class": type(self).__name__, "fields": rest})
+        hashes = {name: digest_of_array(array) for name, array in arrays.items()}
+        text = json.dumps(sealed({"class": type(self).__name__, "fields": rest, "arrays": hashes}))
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, json=np.array(text), **arrays)
         write_whole(path, content.getvalue())
@@ -56,12 +65,18 @@ class Result:
             ValueError: if the file holds another class of result, is damaged, or is no result at all.
         """
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            rest = json.loads(str(arrays.pop("json")))
-            kind, fields = rest["class"], rest["fields"]
-        except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is not a result of optoscope, or damaged ({error}); write it again.") from error
+            arrays = _read_arrays(Path(path))
+            data = unsealed(parse_json(str(arrays.pop("json")).encode(), "its JSON"), "its JSON")
+            kind, fields, hashes = data["class"], data["fields"], data["arrays"]
+            if hashes != {name: digest_of_array(array) for name, array in arrays.items()}:
+                raise DamagedFileError("the hash of an array is another one")
+        except FileNotFoundError:
+            raise
+        except _DAMAGE as error:
+            why = str(error)[:200] or type(error).__name__
+            raise DamagedFileError(
+                f"{path} is not a result of optoscope, or damaged ({why}); write it again."
+            ) from None
         if kind != cls.__name__:
             raise ValueError(f"{path} holds a {kind}, not a {cls.__name__}; load it with that class.")
         found, expected = {*arrays, *fields}, {field.name for field in dataclasses.fields(cls)}
@@ -70,6 +85,7 @@ class Result:
                 f"{path} was written by another version of {cls.__name__}: it has the fields {sorted(found)}, "
                 f"expected {sorted(expected)}; make it again."
             )
+        check_annotations(cls, {**arrays, **fields}, str(path))
         return cls(**arrays, **fields)
 
     def to_xarray(self):
@@ -88,6 +104,21 @@ class Result:
             else:
                 attributes[field.name] = value if isinstance(value, int | float | str) else json.dumps(value)
         return xarray.Dataset(variables, attrs=attributes)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an archive of arrays, of which none claims to hold more than there is."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > path.stat().st_size:
+                raise DamagedFileError(f"{member.filename} is compressed, which optoscope never does")
+            with archive.open(member) as file:
+                read_header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+                shape, _, dtype = read_header(file)
+                if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                    raise DamagedFileError(f"{member.filename} has a header that does not fit what it holds")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _axes(field: str, annotation: Any, ndim: int) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """Trained and tuned optimizers on disk: arrays in safetensors, everything else in JSON beside it.
 
 An artifact is a pair `NAME.safetensors` and `NAME.json`. The JSON is written last and holds the hash of the arrays,
-so that a pair is whole or refused. Nothing in either file is ever executed.
+and one of its own, so that a pair is whole or refused. Nothing in either file is ever executed.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from optoscope._artifact_files import FORMAT, SCHEMA_VERSION, find, read_arrays, read_json
+from optoscope._annotations import check_annotations
+from optoscope._artifact_files import FORMAT, SCHEMA_VERSION, find, read_arrays, read_header
 from optoscope._artifact_files import ArtifactError as ArtifactError
 from optoscope._artifact_files import shipped as shipped
 from optoscope._artifact_files import shipped_for as shipped_for
-from optoscope._files import pack_arrays, write_json, write_whole
+from optoscope._files import DamagedFileError, digest, pack_arrays, sealed, write_json, write_whole
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.optimizers import get as get_optimizer
 
@@ -157,12 +157,14 @@ def load(name_or_path: str | Path) -> TrainedOptimizer | TunedOptimizer:
     32
     """
     stem = find(name_or_path)
-    data = read_json(stem.with_name(stem.name + ".json"))
+    data = read_header(stem.with_name(stem.name + ".json"))
     arrays = read_arrays(stem.with_name(stem.name + ".safetensors"), data)
     try:
         return _trained(arrays, data) if data["kind"] == "trained" else _tuned(arrays, data)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ArtifactError(f"{stem.name} misses a part of an optoscope artifact: {error}. Make it again.") from None
+    except DamagedFileError as error:
+        raise ArtifactError(f"{stem.name} is not whole: {error}") from None
 
 
 def load_trained(name_or_path: str | Path) -> TrainedOptimizer:
@@ -194,7 +196,7 @@ def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dic
     header = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "kind": kind}
     write_whole(path.with_name(path.name + ".safetensors"), content)
     target = path.with_name(path.name + ".json")
-    write_json(target, {**header, **data, "sha256": hashlib.sha256(content).hexdigest()})
+    write_json(target, sealed({**header, **data, "sha256": digest(content)}))
     return target
 
 
@@ -230,13 +232,20 @@ def _trained(arrays, data) -> TrainedOptimizer:
             (units,),
         ]
         for (name, weight), shape in zip(weights.items(), shapes, strict=True):
-            if weight.shape != (*leading, *shape):
-                raise ArtifactError(f"{prefix}.{name} has shape {weight.shape}, expected {(*leading, *shape)}.")
+            if weight.shape != (*leading, *shape) or weight.dtype != np.float32:
+                raise ArtifactError(
+                    f"{prefix}.{name} has shape {weight.shape} and type {weight.dtype}, expected "
+                    f"{(*leading, *shape)} and float32; make the artifact again."
+                )
+            if not np.isfinite(weight).all():
+                raise ArtifactError(f"{prefix}.{name} holds numbers that are not finite; train the optimizer again.")
         # Built from its structure: snapshots carry an axis that the class's annotations do not name.
         skeleton = GRUOptimizer.create(1, key=jax.random.key(0), **settings)
         return jax.tree.unflatten(jax.tree.structure(skeleton), list(weights.values()))
 
     steps = arrays["snapshot_steps"]
+    parts = {name: data[name] for name in _TRAINED_DATA} | {"snapshot_steps": steps}
+    check_annotations(TrainedOptimizer, parts, "the artifact")
     return TrainedOptimizer(
         optimizer=network("optimizer"),
         snapshots=network("snapshots", (len(steps),)),
@@ -247,6 +256,8 @@ def _trained(arrays, data) -> TrainedOptimizer:
 
 
 def _tuned(arrays, data) -> TunedOptimizer:
+    parts = {name: data[name] for name in _TUNED_DATA} | {name: arrays[name] for name in _TUNED_ARRAYS}
+    check_annotations(TunedOptimizer, parts, "the artifact")
     best = dict(zip(data["names"], arrays["samples"][data["winner"]].tolist(), strict=True))
     return TunedOptimizer(
         optimizer=get_optimizer(data["rule"])(**best),

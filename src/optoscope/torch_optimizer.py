@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, final
 
-from optoscope._artifact_files import find, read_arrays, read_json
+from optoscope._artifact_files import find, read_arrays, read_header
 
 try:
     import torch
@@ -191,7 +191,7 @@ class _Network:
 @functools.lru_cache(maxsize=8)
 def _read(stem, changed):
     del changed  # a part of the key: a file that was written anew is read anew
-    data = read_json(stem.with_name(stem.name + ".json"))
+    data = read_header(stem.with_name(stem.name + ".json"))
     if data["kind"] != "trained":
         raise ValueError(
             f"{stem.name} is a tuned {data.get('rule')}, not a learned optimizer; torch.optim has such rules, and "

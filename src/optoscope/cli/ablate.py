@@ -52,7 +52,7 @@ class Ablate(_Computes):
         from optoscope import tasks
         from optoscope.cli.optimizer_spec import parse_component_wise
         from optoscope.interventions import MECHANISMS, ablate
-        from optoscope.training.run_directory import discard_run
+        from optoscope.running.run_log import discard_run
 
         task = tasks.get(self.task)
         if self.out is not None:

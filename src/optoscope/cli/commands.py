@@ -89,8 +89,8 @@ class Train(_Computes):
         import jax
 
         from optoscope import tasks
+        from optoscope.running.run_log import discard_run
         from optoscope.training import meta_train, preset
-        from optoscope.training.run_directory import discard_run
 
         task = tasks.get(self.task)
         config = _override(preset(self.preset, self.task), self.set)
@@ -204,8 +204,8 @@ class Tune(_Computes):
         import jax
 
         from optoscope import optimizers, tasks
+        from optoscope.running.run_log import discard_run
         from optoscope.training import tune
-        from optoscope.training.run_directory import discard_run
         from optoscope.training.search_spaces import search_space
 
         task = tasks.get(self.task)

@@ -2,18 +2,17 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts
 from optoscope._checks import check_choice, check_count, check_number
+from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
@@ -22,10 +21,10 @@ from optoscope.interventions.landmarks import find_landmarks
 from optoscope.interventions.variants import MECHANISMS, Subject, Variant, make_variants
 from optoscope.interventions.verdicts import Effect, judge
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.running.run_log import open_run
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training import Purpose, evaluate
 from optoscope.training.evaluate import Evaluation
-from optoscope.training.run_directory import append_record, open_run, recovered_records
 
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
@@ -133,6 +132,7 @@ def ablate(
     directory: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> Ablation:
     """Remove each mechanism of an optimizer, and try each alone, on the same test problems.
 
@@ -153,6 +153,7 @@ def ablate(
         directory: where each variant's scale and runs are logged as they come; nothing is written if None.
         resume: go on with the ablation in `directory`.
         report: called with what is being done, how much is done and how much there is.
+        announce: called with sentences about what a directory holds that is damaged, or of other versions.
 
     Returns:
         Effects with intervals and verdicts; what could not be tried is in the verdicts, with the reason.
@@ -167,16 +168,27 @@ def ablate(
     check_number("margin", margin, low=0, open_low=True, hint="0.05 counts changes of 5% and more")
     for mechanism in mechanisms:
         check_choice("mechanism", mechanism, MECHANISMS)
-    draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
     num_tuning = (
         num_problems
         if num_tuning_problems is None
         else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
     )
-    sizes = {"num_problems": num_problems, "num_tuning_problems": num_tuning, "num_steps": num_steps}
     beside = _shipped_baselines(task) if baselines is None else baselines
-    settings = {**sizes, "mechanisms": [*mechanisms], "controls": num_controls}
-    log = _Log(directory, resume, {"optimizer": optimizer, **beside}, task, key, settings)
+    described = {"task": repr(task), "task_hash": fingerprint(task), "key": fingerprint(key), "num_steps": num_steps}
+    described |= {"optimizers": {name: fingerprint(one) for name, one in {"optimizer": optimizer, **beside}.items()}}
+    described |= {"num_problems": num_problems, "num_tuning_problems": num_tuning, "mechanisms": [*mechanisms]}
+    described |= {"num_controls": num_controls, "num_devices": jax.local_device_count()}
+    with open_run(None if directory is None else Path(directory), described, resume=resume, announce=announce) as log:
+        return _ablate(
+            log, optimizer, task, beside, key=key, num_problems=num_problems, num_tuning=num_tuning,
+            num_steps=num_steps, mechanisms=mechanisms, num_controls=num_controls, margin=margin, report=report,
+        )  # fmt: skip
+
+
+def _ablate(
+    log, optimizer, task, beside, *, key, num_problems, num_tuning, num_steps, mechanisms, num_controls, margin, report
+) -> Ablation:
+    draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
     tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
     visits = visit(optimizer, task, **tuning)
     params = jax.eval_shape(task.sample, key).initial_params
@@ -201,7 +213,7 @@ def ablate(
     found = np.empty((len(variants), 2, num_problems))
     for i, one in enumerate(variants):
         for column, scale in enumerate((1.0, float(scales[i]))):
-            name = f"objectives of {one.name}, updates times {scale:g}"
+            name = f"objectives of {one.name}, updates times {scale!r}"
             found[i, column] = log.known_or(name, lambda one=one, scale=scale: objectives(one, scale))
         if report is not None:
             report("evaluating", i + 1, len(variants))
@@ -212,29 +224,6 @@ def ablate(
     return _summarize(
         name_of(task), found, variants, left_out, scales, list(mechanisms), margin, next(iter(beside), ""), made
     )
-
-
-class _Log:
-    """What is known of an ablation already, kept in a directory if there is one."""
-
-    def __init__(self, directory, resume: bool, optimizers, task, key, settings: dict[str, Any]):
-        self.folder, self.known = None if directory is None else Path(directory), {}
-        if self.folder is None:
-            return
-        arrays = jax.tree.leaves(eqx.filter(dict(optimizers), eqx.is_array))
-        weights = hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
-        subjects = {"set of optimizers": {name: repr(one) for name, one in optimizers.items()}, "weights": weights}
-        key = np.asarray(jax.random.key_data(key)).tolist()
-        open_run(self.folder, {"task": repr(task), "key": key, **subjects, **settings}, resume=resume)
-        self.known = {record["name"]: record["value"] for record in recovered_records(self.folder)}
-
-    def known_or(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Return what is known under a name, or compute it and keep it."""
-        if name not in self.known:
-            self.known[name] = compute()
-            if self.folder is not None:
-                append_record(self.folder, {"name": name, "value": self.known[name]})
-        return self.known[name]
 
 
 def best_scale(variant: Variant, task: AbstractTask, *, key: PRNGKeyArray, num_problems: int, num_steps: int) -> float:

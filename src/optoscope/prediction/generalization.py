@@ -1,7 +1,6 @@
 """Where optimizers work away from home: other tasks, longer horizons, rescaled gradients, and what was predicted."""
 
 import dataclasses
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxtyping import Float, Int
 
 from optoscope import artifacts, tasks
 from optoscope._checks import check_choice, check_count, check_number
+from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Array, Params, PRNGKeyArray, Scalar
@@ -300,6 +300,7 @@ def generalize(
     horizons: Sequence[int] = HORIZONS,
     num_problems: Mapping[str, int] | None = None,
     report: Callable[[str, int, int], None] | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> GeneralizationMatrix:
     """Run each optimizer on each task at each scale, and predict from its dynamics what should happen.
 
@@ -307,7 +308,8 @@ def generalize(
         optimizers: component-wise rules, by name.
         task_names: registered names, with settings if wanted.
         key: draws the problems.
-        directory: where finished cells are kept; cells that are there already are not run again.
+        directory: where finished cells are kept; those of the same optimizer, task, settings and versions are not run
+            again.
         homes: for trained optimizers, the task that they were trained on: it gives the range of gradients seen.
         references: for each task, the one of `optimizers` along whose runs its curvatures are taken: best one that
             works there; the first whose home it is, else the first if None.
@@ -315,6 +317,7 @@ def generalize(
         horizons: iterations at which each run is read.
         num_problems: problems per cell by task; `NUM_PROBLEMS` if None.
         report: called with what is being done, how much is done and how much there is.
+        announce: called with sentences about kept cells that are damaged.
 
     Returns:
         The matrix.
@@ -334,8 +337,8 @@ def generalize(
     for task_name, task in places.items():
         for name, optimizer in optimizers.items():
             for scale in scales:
-                cells[name, task_name, scale] = _cell_on_disk(
-                    directory, optimizer, task, name=name, scale=scale, key=key,
+                cells[name, task_name, scale] = _kept_cell(
+                    directory, optimizer, task, announce, name=name, scale=scale, key=key,
                     num_problems=sizes[task_name], horizons=horizons,
                 )  # fmt: skip
                 say("cells", len(cells), total)
@@ -368,29 +371,26 @@ def shipped_optimizers(*, most_units: float = MOST_UNITS) -> tuple[dict[str, Abs
     return {name: one.optimizer for name, one in loaded.items()}, homes
 
 
-def _cell_on_disk(directory, optimizer, task, **settings) -> Cell:
-    """Read a cell of the same settings, or run it."""
-    path = None
-    if directory is not None:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        words = f"{settings['name']} on {tasks.name_of(task)} x {settings['scale']:g}"
-        path = Path(directory) / ("".join(c if c.isalnum() or c in "._-" else "-" for c in words) + ".npz")
-        if path.exists():
-            try:
-                cell = Cell.load(path)
-            except (ValueError, zipfile.BadZipFile):
-                cell = None
-            wanted = {"num_problems": settings["num_problems"],
-                      "key": np.asarray(jax.random.key_data(settings["key"])).tolist()}  # fmt: skip
-            if (
-                cell is not None
-                and cell.provenance["settings"] == wanted
-                and (cell.horizons == sorted(settings["horizons"]))
-            ):
+def _kept_cell(directory, optimizer, task, announce, **settings) -> Cell:
+    """Read the cell of the same optimizer, task and settings, or run it and keep it."""
+    if directory is None:
+        return run_cell(optimizer, task, **settings)
+    made = provenance()["versions"]
+    identity = fingerprint(optimizer, task, settings, made, jax.default_backend())
+    words = f"{settings['name']} on {tasks.name_of(task)} x {settings['scale']:g}"
+    stem = "".join(c if c.isalnum() or c in "._-" else "-" for c in words)
+    path = Path(directory) / f"{stem[:100]}-{identity[:16]}.npz"
+    if path.exists():
+        try:
+            cell = Cell.load(path)
+            if cell.provenance.get("identity") == identity:
                 return cell
+            announce(f"{path} holds another cell than its name says; it is run again")
+        except ValueError as error:
+            announce(f"{error} It is run again.")
     cell = run_cell(optimizer, task, **settings)
-    if path is not None:
-        cell.save(path)
+    cell = dataclasses.replace(cell, provenance={**cell.provenance, "identity": identity})
+    cell.save(path)
     return cell
 
 

@@ -16,10 +16,12 @@ import numpy as np
 
 from optoscope import artifacts, tasks
 from optoscope._checks import check_count, check_number
+from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.run_log import RunLog, open_run
 from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
 from optoscope.training.config import PRESETS, MetaTrainConfig
@@ -33,7 +35,6 @@ from optoscope.training.meta_step import (
     untrained,
 )
 from optoscope.training.objective import Purpose, sample_problems
-from optoscope.training.run_directory import append_record, open_run, read_records, rewrite_records
 from optoscope.training.sharding import devices_for, replicate
 
 
@@ -100,22 +101,37 @@ def meta_train(
     """
     _check(config)
     folder = None if directory is None else Path(directory)
-    settings = {"task": repr(task), "config": dataclasses.asdict(config), "key": _key_data(key)}
-    if folder is not None:
-        open_run(folder, settings, resume=resume)
-    start = _Start(None, 0.0)
-    if config.warm_start is not None:
+    devices = devices_for(config.batch_size)
+    settings = {"task": repr(task), "task_hash": fingerprint(task), "config": dataclasses.asdict(config)}
+    given = _given_start(config.warm_start)
+    settings |= {"key": fingerprint(key), "num_devices": len(devices), "start": given and fingerprint(given)}
+    announce = announce or (lambda sentence: None)
+    with open_run(folder, settings, resume=resume, announce=announce) as log:
+        return _train(
+            log, task, config, key, given, preset=preset, seed=seed, report=report, announce=announce, stop_at=stop_at,
+            checkpoint_seconds=checkpoint_seconds,
+        )  # fmt: skip
+
+
+def _train(
+    log: RunLog, task: AbstractTask, config: MetaTrainConfig, key: PRNGKeyArray, given: GRUOptimizer | None, *, preset,
+    seed, report, announce, stop_at, checkpoint_seconds,
+) -> TrainedOptimizer:  # fmt: skip
+    folder = log.folder
+    start = _Start(given, 0.0)
+    if config.warm_start is not None and given is None:
         start = _warm_start(config.warm_start, key, folder, seed=seed, report=report, announce=announce)
     devices = devices_for(config.batch_size)
-    phases = _Phases(task, with_segments(task, config, len(devices)), devices, announce or (lambda sentence: None))
+    phases = _Phases(task, with_segments(task, config, len(devices)), devices, announce)
     objective = eqx.filter_jit(batch_objective)
     validation_set = sample_problems(task, Purpose.VALIDATE.key(key), config.num_validation_problems)
     validate = lambda optimizer: objective(optimizer, task, config, *validation_set)
     run = _Run.start(config, key, start.optimizer)
-    if folder is not None and resume and (checkpoint := load_checkpoint(folder, run.arrays)) is not None:
-        run.restore(checkpoint)
     if folder is not None:
-        rewrite_records(folder, [record for record in read_records(folder) if record["step"] <= run.step])
+        checkpoint = load_checkpoint(folder, run.arrays, run=log.identity, announce=announce)
+        if checkpoint is not None:
+            run.restore(checkpoint)
+    log.keep([record for record in log.records if record["step"] <= run.step])
     run.state, train_key = replicate((run.state, Purpose.TRAIN.key(key)), devices)
     end = min(config.num_meta_steps, stop_at or config.num_meta_steps)
     began, before, last_saved, first_step = time.monotonic(), run.seconds, time.monotonic(), run.step
@@ -128,16 +144,16 @@ def meta_train(
             run.step += 1
             run.seconds = before + time.monotonic() - began
             validation = run.observe(validate)
-            if folder is not None and validation is not None:
-                append_record(folder, run.record(validation))
+            if validation is not None:
+                log.append(run.record(validation))
             if report is not None:
                 speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
                 report(run.progress(config, validation, speed))
             if folder is not None and time.monotonic() - last_saved > checkpoint_seconds:
-                save_checkpoint(folder, run.step, run.arrays, run.data)
+                save_checkpoint(folder, run.step, run.arrays, run.data, run=log.identity)
                 last_saved = time.monotonic()
         if folder is not None:
-            save_checkpoint(folder, run.step, run.arrays, run.data)
+            save_checkpoint(folder, run.step, run.arrays, run.data, run=log.identity)
     if interrupted.is_set():
         raise KeyboardInterrupt(f"stopped after meta-step {run.step}")
     return run.finish(task, config, preset, seed, phases, start.seconds)
@@ -177,18 +193,22 @@ class _Start(NamedTuple):
     seconds: float
 
 
+def _given_start(name: str | None) -> GRUOptimizer | None:
+    """The optimizer that a warm start names, unless it is one that is trained first."""
+    if name is None or (":" in name and name.partition(":")[0] in PRESETS):
+        return None
+    return artifacts.load_trained(name).optimizer
+
+
 def _warm_start(name: str, key: PRNGKeyArray, folder: Path | None, *, announce, **settings) -> _Start:
-    setting, separator, task = name.partition(":")
-    if separator and setting in PRESETS:
-        if announce is not None:
-            announce(f"first {task}, preset {setting}")
-        own_folder = None if folder is None else folder / "start"
-        trained = meta_train(
-            tasks.get(task), config=preset_of(setting, task), key=key, directory=own_folder, resume=True,
-            preset=setting, announce=announce, **settings,
-        )  # fmt: skip
-        return _Start(trained.optimizer, trained.metrics["seconds"] + trained.metrics["seconds_of_start"])
-    return _Start(artifacts.load_trained(name).optimizer, 0.0)
+    setting, _, task = name.partition(":")
+    announce(f"first {task}, preset {setting}")
+    own_folder = None if folder is None else folder / "start"
+    trained = meta_train(
+        tasks.get(task), config=preset_of(setting, task), key=key, directory=own_folder, resume=True,
+        preset=setting, announce=announce, **settings,
+    )  # fmt: skip
+    return _Start(trained.optimizer, trained.metrics["seconds"] + trained.metrics["seconds_of_start"])
 
 
 class _Run:
@@ -333,10 +353,6 @@ def _snapshot_steps(config: MetaTrainConfig) -> np.ndarray:
     # From the end, so that of a single one it is the last.
     spaced = np.geomspace(config.num_meta_steps, 1, config.num_snapshots - 1).round().astype(int)
     return np.unique(np.concatenate([[0], spaced]))
-
-
-def _key_data(key: PRNGKeyArray) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).tolist()
 
 
 @contextlib.contextmanager

@@ -10,13 +10,14 @@ import jax
 import numpy as np
 
 from optoscope._checks import check_count, check_number
-from optoscope._files import write_json
+from optoscope._files import sealed, write_json
+from optoscope._fingerprint import fingerprint
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
+from optoscope.running.run_log import open_run
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import MetaTrainConfig
 from optoscope.training.meta_train import meta_train
-from optoscope.training.run_directory import append_record, open_run, recovered_records
 
 #: Settings that are searched, each evenly in its logarithm between these multiples of the configuration's value.
 FACTORS: dict[str, tuple[float, float]] = {
@@ -59,6 +60,7 @@ def search(
     resume: bool = False,
     seed: int | None = None,
     report: Callable[[str, int, int], None] | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[TrainedOptimizer, list[Searched]]:
     """Search meta-training's learning rate, scales and clip, and the width if several are given.
 
@@ -77,6 +79,7 @@ def search(
         resume: go on with the search in `directory`.
         seed: the seed that made `key`, recorded in the results.
         report: called with what is being done, how much is done and how much there is.
+        announce: called with sentences about what a directory holds that is damaged, or of other versions.
 
     Returns:
         The best optimizer, and every sample's last result, best first.
@@ -88,45 +91,36 @@ def search(
     check_count("num_samples", num_samples, hint="a few dozen short runs find the right decade")
     check_number("kept", kept, low=0, high=1.0 + 1e-9, open_low=True, hint="it is the share that goes on")
     folder = Path(directory)
-    described = {"config": dataclasses.asdict(config), "num_samples": num_samples, "widths": list(widths)}
-    described |= {"shares": list(shares), "kept": kept, "key": np.asarray(jax.random.key_data(key)).tolist()}
-    open_run(folder, {"task": repr(task), **described}, resume=resume)
-    records = recovered_records(folder)
-    known = {(record["sample"], record["num_meta_steps"]): Searched(**record) for record in records}
+    described = {"task": repr(task), "task_hash": fingerprint(task), "config": dataclasses.asdict(config)}
+    described |= {"num_samples": num_samples, "widths": list(widths), "shares": list(shares), "kept": kept}
+    described |= {"key": fingerprint(key), "num_devices": jax.local_device_count()}
     drawn = _settings(config, num_samples, widths, key)
-    left, latest = list(range(num_samples)), {}
-    best: TrainedOptimizer | None = None
-    for round_, share in enumerate(shares):
-        stop = max(1, round(share * config.num_meta_steps))
-        last_round = round_ == len(shares) - 1
-        for done, sample in enumerate(left):
-            if report is not None:
-                report(f"round {round_ + 1}: {stop} meta-steps", done, len(left))
-            if (sample, stop) not in known or last_round:
-                trained = meta_train(
-                    task,
-                    config=dataclasses.replace(config, **drawn[sample]),
-                    key=key,
-                    directory=folder / f"sample_{sample:03d}",
-                    resume=True,
-                    preset=f"search sample {sample}",
-                    seed=seed,
-                    stop_at=stop,
-                )
-                found = Searched(
-                    sample, drawn[sample], stop, trained.metrics["best_validation"], trained.metrics["seconds"]
-                )
-                if (sample, stop) not in known:
-                    append_record(folder, dataclasses.asdict(found))
-                known[sample, stop] = found
-                if last_round and (best is None or found.validation < best.metrics["best_validation"]):
-                    best = trained
-            latest[sample] = known[sample, stop]
-        ranked = sorted(left, key=lambda sample: known[sample, stop].validation)
-        left = ranked if last_round else ranked[: max(1, math.ceil(kept * len(left)))]
-    assert best is not None
-    results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.validation))
-    write_json(folder / "results.json", {"results": [dataclasses.asdict(one) for one in results]})
+
+    def train(sample: int, stop: int) -> TrainedOptimizer:
+        return meta_train(
+            task, config=dataclasses.replace(config, **drawn[sample]), key=key,
+            directory=folder / f"sample_{sample:03d}", resume=True,
+            preset=f"search sample {sample}", seed=seed, stop_at=stop, announce=announce,
+        )  # fmt: skip
+
+    def searched(sample: int, stop: int) -> dict[str, Any]:
+        metrics = train(sample, stop).metrics
+        return dataclasses.asdict(Searched(sample, drawn[sample], stop, metrics["best_validation"], metrics["seconds"]))
+
+    with open_run(folder, described, resume=resume, announce=announce) as log:
+        left, latest = list(range(num_samples)), {}
+        for round_, share in enumerate(shares):
+            stop = max(1, round(share * config.num_meta_steps))
+            for done, sample in enumerate(left):
+                if report is not None:
+                    report(f"round {round_ + 1}: {stop} meta-steps", done, len(left))
+                kept_part = log.known_or([sample, stop], lambda sample=sample, stop=stop: searched(sample, stop))
+                latest[sample] = Searched(**kept_part)
+            ranked = sorted(left, key=lambda sample: latest[sample].validation)
+            left = ranked[: max(1, math.ceil(kept * len(left)))]
+        best = train(ranked[0], stop)  # it is there already
+        results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.validation))
+        write_json(folder / "results.json", sealed({"results": [dataclasses.asdict(one) for one in results]}))
     return best, results
 
 

@@ -10,21 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._checks import check_count
+from optoscope._files import digest_of_array
+from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._types import Array, Device, Float, Keys, PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers import get as get_optimizer
 from optoscope.rollouts import rollout_batch
+from optoscope.running.run_log import RunLog, open_run
 from optoscope.tasks import AbstractTask, Problem, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
-from optoscope.training.run_directory import append_record, open_run, recovered_records
 from optoscope.training.search_spaces import Range, Stage, search_space, search_stages
 from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, replicate
 
 _EDGE = 0.02  # a winner within this share of a range's width of its end lies on the edge
 _WIDENINGS = 4
-_CHUNK = 8  # settings per device between two records
+_CHUNK = 16  # settings between two records; on more devices, as many as there are
 
 
 def tune(
@@ -40,6 +42,7 @@ def tune(
     directory: str | Path | None = None,
     resume: bool = False,
     report: Callable[[str, int, int], None] | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> TunedOptimizer:
     """Tune an optimizer on a task by random search, with the objective that learned optimizers are trained on.
 
@@ -61,6 +64,7 @@ def tune(
         directory: where scores are logged as they come; nothing is written if None.
         resume: go on from the scores in `directory`.
         report: called with what is being done, how much is done and how much there is.
+        announce: called with sentences about what a directory holds that is damaged, or of other versions.
 
     Returns:
         The winner and every setting with its score. Diverged settings score infinity.
@@ -74,13 +78,14 @@ def tune(
     kind = get_optimizer(rule)
     space = dict(space or search_space(name_of(task), rule))
     stages = tuple(stages or search_stages(name_of(task)))
-    folder = None if directory is None else Path(directory)
-    if folder is not None:
-        described = {"task": repr(task), "rule": rule, "num_samples": num_samples, "space": _as_data(space)}
-        described |= {"stages": _as_data(stages), "key": np.asarray(jax.random.key_data(key)).tolist()}
-        open_run(folder, described, resume=resume)
-    scorer = _Scorer(task, kind, stages, Purpose.TUNE.key(key), folder, report or (lambda what, done, total: None))
+    described = {"task": repr(task), "task_hash": fingerprint(task), "rule": rule, "num_samples": num_samples}
+    described |= {"space": _as_data(space), "stages": _as_data(stages), "key": fingerprint(key)}
+    with open_run(None if directory is None else Path(directory), described, resume=resume, announce=announce) as log:
+        scorer = _Scorer(task, kind, stages, Purpose.TUNE.key(key), log, report or (lambda what, done, total: None))
+        return _search(scorer, task, rule, space, num_samples, num_rechecked, key, seed)
 
+
+def _search(scorer, task, rule, space, num_samples, num_rechecked, key, seed) -> TunedOptimizer:
     # With few samples the best may lie a gap between samples away from an edge that it would cross.
     edge = max(_EDGE, 3 / num_samples)
     widened: list[str] = []
@@ -96,7 +101,7 @@ def tune(
                 f"all {num_samples} samples of {rule} diverged on {name_of(task)}; "
                 "search smaller learning rates (pass `space`)."
             )
-        finalists = np.flatnonzero(reached == len(stages) - 1)
+        finalists = np.flatnonzero(reached == len(scorer.stages) - 1)
         winner = int(finalists[np.argmin(scores[finalists])])
         wider = {name: bounds.widened(u, edge) for (name, bounds), u in zip(space.items(), unit[winner])}
         on_edge = {name: new for name, new in wider.items() if new is not None}
@@ -110,7 +115,7 @@ def tune(
             space[name] = new
         attempt += 1
     return TunedOptimizer(
-        optimizer=kind(**dict(zip(space, samples[winner].tolist()))),
+        optimizer=scorer.kind(**dict(zip(space, samples[winner].tolist()))),
         task=name_of(task),
         rule=rule,
         seed=seed,
@@ -124,7 +129,7 @@ def tune(
         widened=widened,
         settings={
             "num_samples": num_samples,
-            "stages": _as_data(stages),
+            "stages": _as_data(scorer.stages),
             "dropped early, checked again": _recheck(scorer, samples, list(space), attempt, reached, num_rechecked),
         },
         provenance=provenance(task=repr(task), rule=rule, seed=seed),
@@ -134,8 +139,8 @@ def tune(
 class _Scorer:
     """Scores settings on a stage's problems, chunk by chunk, and remembers in a directory what is scored already."""
 
-    def __init__(self, task, kind, stages: tuple[Stage, ...], key, folder: Path | None, report):
-        self.task, self.kind, self.stages, self.folder, self.report = task, kind, stages, folder, report
+    def __init__(self, task, kind, stages: tuple[Stage, ...], key, log: RunLog, report):
+        self.task, self.kind, self.stages, self.log, self.report = task, kind, stages, log, report
         self.devices = jax.local_devices()
         # One draw, hence one compilation, for all stages.
         ends = np.cumsum([stage.num_problems for stage in stages])
@@ -144,29 +149,26 @@ class _Scorer:
             replicate(jax.tree.map(lambda array, part=slice(start, end): array[part], everything), self.devices)
             for start, end in zip([0, *ends], ends)
         ]
-        self.known: dict[tuple, list[float]] = {}
-        if folder is not None:
-            self.known = {tuple(record["chunk"]): record["scores"] for record in recovered_records(folder)}
 
     def scores(self, samples: np.ndarray, names: list[str], stage: int, label: tuple, what: str) -> np.ndarray:
         """Score settings [sample, hyperparameter] on a stage's problems; `label` tells this set of settings apart."""
-        chunk = _CHUNK * len(self.devices)
-        padded = np.resize(samples, (-(-len(samples) // chunk) * chunk, samples.shape[1])).astype(np.float32)
+        padded = np.resize(samples, (-(-len(samples) // _CHUNK) * _CHUNK, samples.shape[1])).astype(np.float32)
         scores: list[float] = []
-        for start in range(0, len(padded), chunk):
-            address = (*label, start)
-            if address not in self.known:
-                values = dict(zip(names, jnp.asarray(padded[start : start + chunk].T)))
-                found = _scores(
-                    self.task, self.kind, values, *self.problems[stage], self.stages[stage].num_steps,
-                    self.stages[-1].num_steps, self.devices,
-                )  # fmt: skip
-                self.known[address] = np.asarray(found).tolist()
-                if self.folder is not None:
-                    append_record(self.folder, {"chunk": address, "scores": self.known[address]})
-            scores += self.known[address]
-            self.report(what, min(start + chunk, len(samples)), len(samples))
+        for start in range(0, len(padded), _CHUNK):
+            chunk = padded[start : start + _CHUNK]
+            key = {"chunk": [*label, start], "settings": digest_of_array(chunk)}
+            scores += self.log.known_or(key, lambda chunk=chunk: self._run(chunk, names, stage))
+            self.report(what, min(start + _CHUNK, len(samples)), len(samples))
         return np.array(scores[: len(samples)])
+
+    def _run(self, chunk: np.ndarray, names: list[str], stage: int) -> list[float]:
+        """Scores of a chunk of settings, which do not depend on the number of devices that it is shared out over."""
+        shared_out = np.resize(chunk, (-(-len(chunk) // len(self.devices)) * len(self.devices), chunk.shape[1]))
+        found = _scores(
+            self.task, self.kind, dict(zip(names, jnp.asarray(shared_out.T))), *self.problems[stage],
+            self.stages[stage].num_steps, self.stages[-1].num_steps, self.devices,
+        )  # fmt: skip
+        return np.asarray(found)[: len(chunk)].tolist()
 
 
 def _screen(scorer: _Scorer, samples, names, attempt) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Running problems, and keeping what was run."""
