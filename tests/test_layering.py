@@ -19,6 +19,7 @@ LEVELS = {
     "_choices": 0,
     "_literals": 0,
     "_files": 0,
+    "_interrupts": 0,
     "_provenance": 0,
     "_results": 0,
     "_status": 0,
@@ -42,6 +43,7 @@ LEVELS = {
     "information": 3,
     "report": 4,
     "cli": 5,
+    "__main__": 5,
 }
 #: Rooms of one level that never see each other.
 STRANGERS = [("optimizers", "tasks"), ("tasks", "optimizers"), ("figures", "report")]
