@@ -22,6 +22,7 @@ LEVELS = {
     "_files": 0,
     "_fingerprint": 0,
     "_locks": 0,
+    "_interrupts": 0,
     "_provenance": 0,
     "_results": 0,
     "_status": 0,
@@ -46,6 +47,7 @@ LEVELS = {
     "information": 3,
     "report": 4,
     "cli": 5,
+    "__main__": 5,
 }
 #: Rooms of one level that never see each other.
 STRANGERS = [("optimizers", "tasks"), ("tasks", "optimizers"), ("figures", "report")]

@@ -272,6 +272,46 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(key, tmp_path):
     assert logs[0] == logs[1]
 
 
+def test_sigterm_saves_and_then_goes_to_whoever_handles_it(key, tmp_path):
+    came = []
+    previous = signal.signal(signal.SIGTERM, lambda signum, frame: came.append(sorted(tmp_path.glob("checkpoint-*"))))
+
+    def terminate(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt, match="stopped after meta-step 5"):
+            meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, report=terminate)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert [path.name for path in came[0]][-1:] == ["checkpoint-00000005.safetensors"]
+    assert len(came) == 1
+
+
+def test_saving_takes_a_small_share_of_the_time(key, tmp_path, monkeypatch):
+    module = sys.modules["optoscope.training.meta_train"]  # the function of the same name hides it
+    saved = []
+    monkeypatch.setattr(module, "save_checkpoint", lambda *_: (saved.append(time.monotonic()), time.sleep(0.05)))
+    config = dataclasses.replace(TINY, num_meta_steps=40)
+    slowly = lambda progress: time.sleep(0.1)
+    meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, report=slowly)
+    assert len(saved) == 3  # after the first meta-step, 50 times as long later as saving takes, and at the end
+    assert saved[1] - saved[0] >= 50 * 0.05
+
+
+def test_without_a_handler_sigterm_ends_the_process_once_all_is_saved(tmp_path):
+    script = (
+        "import os, signal\nfrom pathlib import Path\nfrom optoscope._interrupts import deferred\n"
+        "with deferred() as interruption:\n    os.kill(os.getpid(), signal.SIGTERM)\n    Path('saved').touch()\n"
+        "interruption.deliver('saved')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path).returncode == -signal.SIGTERM
+    assert (tmp_path / "saved").exists()
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(key, tmp_path):
     whole = meta_train(LinearRegression(), config=TINY, key=key)
     meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, checkpoint_seconds=0)

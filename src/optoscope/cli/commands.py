@@ -65,7 +65,8 @@ class Train(_Computes):
 
     Example: optoscope train linear_regression --preset fast --out runs/lr
 
-    Ctrl-C saves and leaves; the same command with --resume goes on, to the same bits.
+    Ctrl-C and SIGTERM save and leave; the same command with --resume goes on, to the same bits. Killed without warning,
+    it loses what it did since the last checkpoint: about a second, or the meta-step under way.
     """
 
     task: _Task

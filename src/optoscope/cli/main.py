@@ -16,6 +16,7 @@ from optoscope.cli.diagnose import Diagnose
 from optoscope.cli.distill import Distill
 from optoscope.cli.gallery import Gallery
 from optoscope.cli.generalize import Generalize
+from optoscope.cli.signals import farewell, say_how_to_go_on
 from optoscope.cli.stability import Stability
 
 _DESCRIPTION = """Open up optimizers: meta-train learned ones, tune baselines, and take any of them apart.
@@ -62,7 +63,8 @@ _COMMANDS = tuple(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
-    0: done; 1: some part failed; 2: the call was wrong, with one paragraph on standard error; 130: stopped by Ctrl-C.
+    0: done; 1: some part failed; 2: the call was wrong, with one paragraph on standard error; 130 or 143: stopped by
+    Ctrl-C or SIGTERM.
     """
     command = tyro.cli(
         tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(_union(_COMMANDS)),
@@ -70,12 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=_DESCRIPTION,
         args=arguments,
     )
+    say_how_to_go_on("; the same command with --resume goes on" if hasattr(command, "resume") else "")
     try:
         return command.run()
     except KeyboardInterrupt as stop:
-        hint = "; the same command with --resume goes on" if hasattr(command, "resume") else ""
-        print(f"optoscope: {str(stop) or 'stopped'}{hint}.", file=sys.stderr)  # noqa: T201
-        return 130
+        return farewell(stop)
     except (ValueError, TypeError, OSError, AttributeError, ImportError) as error:
         if os.environ.get("OPTOSCOPE_TRACEBACK"):
             raise
@@ -91,4 +92,6 @@ def _union(kinds: tuple):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from optoscope.__main__ import main as main_of_process
+
+    sys.exit(main_of_process())

@@ -1,9 +1,6 @@
 """Meta-train a learned optimizer: the loop around the meta-step, which can be stopped and resumed to the same bits."""
 
-import contextlib
 import dataclasses
-import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 from optoscope import artifacts, tasks
 from optoscope._checks import check_count, check_number
 from optoscope._fingerprint import fingerprint
+from optoscope._interrupts import deferred
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
@@ -36,6 +34,9 @@ from optoscope.training.meta_step import (
 )
 from optoscope.training.objective import Purpose, sample_problems
 from optoscope.training.sharding import devices_for, replicate
+
+#: Work that a kill may cost, unless saving would take more than this share of the time.
+_SECONDS_AT_RISK, _SHARE_OF_SAVING = 1.0, 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,7 @@ def meta_train(
     report: Callable[[Progress], None] | None = None,
     announce: Callable[[str], None] | None = None,
     stop_at: int | None = None,
-    checkpoint_seconds: float = 20.0,
+    checkpoint_seconds: float | None = None,
 ) -> TrainedOptimizer:
     """Meta-train a GRU optimizer on a task by backpropagation through whole unrolls (App. D.2).
 
@@ -89,7 +90,8 @@ def meta_train(
         report: called after every meta-step.
         announce: called with sentences about the run, such as the memory that it will need.
         stop_at: meta-step at which to stop early, with a checkpoint; `resume` goes on from there.
-        checkpoint_seconds: time between checkpoints.
+        checkpoint_seconds: time between checkpoints, which are made after a meta-step; if None a second, or longer
+            where saving would take more than 2% of the time.
 
     Returns:
         The best weights, with weights along meta-training, the validation curve and provenance.
@@ -97,7 +99,8 @@ def meta_train(
     Raises:
         ValueError: if a setting is out of range, or `resume` finds a run with other settings.
         FileExistsError: if `directory` holds a run and `resume` is false.
-        KeyboardInterrupt: on Ctrl-C, after the present meta-step is finished and saved.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, after the present meta-step is finished and saved; SIGTERM first goes
+            to its handler, and without one ends the process. A second signal does not wait.
     """
     _check(config)
     folder = None if directory is None else Path(directory)
@@ -134,29 +137,37 @@ def _train(
     log.keep([record for record in log.records if record["step"] <= run.step])
     run.state, train_key = replicate((run.state, Purpose.TRAIN.key(key)), devices)
     end = min(config.num_meta_steps, stop_at or config.num_meta_steps)
-    began, before, last_saved, first_step = time.monotonic(), run.seconds, time.monotonic(), run.step
+    began, before, due, first_step = time.monotonic(), run.seconds, 0.0, run.step
     run.observe(validate)
-    with _deferred_interrupt() as interrupted:
-        while run.step < end and not interrupted.is_set():
-            run.state, value = phases.at(run.step)(run.state, train_key)
-            # Waiting for each step keeps several from queueing up, which can deadlock collectives on the CPU.
-            run.objectives.append(float(value))
-            run.step += 1
-            run.seconds = before + time.monotonic() - began
-            validation = run.observe(validate)
-            if validation is not None:
-                log.append(run.record(validation))
-            if report is not None:
-                speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
-                report(run.progress(config, validation, speed))
-            if folder is not None and time.monotonic() - last_saved > checkpoint_seconds:
-                save_checkpoint(folder, run.step, run.arrays, run.data, run=log.identity)
-                last_saved = time.monotonic()
-        if folder is not None:
-            save_checkpoint(folder, run.step, run.arrays, run.data, run=log.identity)
-    if interrupted.is_set():
-        raise KeyboardInterrupt(f"stopped after meta-step {run.step}")
+    while run.step < end:
+        meta_step = phases.at(run.step)  # it may have to be compiled: nothing is unsaved meanwhile
+        with deferred() as interruption:
+            while run.step < min(end, phases.end) and interruption.signum is None:
+                run.state, value = meta_step(run.state, train_key)
+                # Waiting for each step keeps several from queueing up, which can deadlock collectives on the CPU.
+                run.objectives.append(float(value))
+                run.step += 1
+                run.seconds = before + time.monotonic() - began
+                validation = run.observe(validate)
+                if validation is not None:
+                    log.append(run.record(validation))
+                if report is not None:
+                    speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
+                    report(run.progress(config, validation, speed))
+                if folder is not None and time.monotonic() >= due:
+                    due = _save(log, run, checkpoint_seconds)
+            if folder is not None:
+                due = _save(log, run, checkpoint_seconds)
+        interruption.deliver(f"stopped after meta-step {run.step}")
     return run.finish(task, config, preset, seed, phases, start.seconds)
+
+
+def _save(log: RunLog, run: "_Run", seconds: float | None) -> float:
+    """Save a checkpoint; returns the time at which the next one is due."""
+    began = time.monotonic()
+    save_checkpoint(log.folder, run.step, run.arrays, run.data, run=log.identity)
+    saved = time.monotonic()
+    return saved + (max(_SECONDS_AT_RISK, (saved - began) / _SHARE_OF_SAVING) if seconds is None else seconds)
 
 
 class _Phases:
@@ -167,6 +178,7 @@ class _Phases:
         self.ends = [*np.cumsum([length for _, length in config.curriculum]), config.num_meta_steps]
         self.num_steps = [steps for steps, _ in config.curriculum] + [config.num_steps]
         self.current: int | None = None
+        self.end = 0
         self.predicted_bytes = 0
 
     def at(self, step: int) -> Callable:
@@ -182,7 +194,7 @@ class _Phases:
                 f"unroll of {unroll} steps in segments of {length or unroll} on {len(self.devices)} devices; predicted "
                 f"peak memory {self.predicted_bytes / 1e9:.2f} GB"
             )
-            self.current = phase
+            self.current, self.end = phase, int(self.ends[phase])
         return self.run
 
 
@@ -353,23 +365,3 @@ def _snapshot_steps(config: MetaTrainConfig) -> np.ndarray:
     # From the end, so that of a single one it is the last.
     spaced = np.geomspace(config.num_meta_steps, 1, config.num_snapshots - 1).round().astype(int)
     return np.unique(np.concatenate([[0], spaced]))
-
-
-@contextlib.contextmanager
-def _deferred_interrupt():
-    """Let Ctrl-C set an event instead of raising in the middle of a step; a second Ctrl-C raises at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handler(signum, frame):
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = signal.signal(signal.SIGINT, handler)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -90,6 +90,8 @@ def search(
     """
     check_count("num_samples", num_samples, hint="a few dozen short runs find the right decade")
     check_number("kept", kept, low=0, high=1.0 + 1e-9, open_low=True, hint="it is the share that goes on")
+    if not shares:
+        raise ValueError("`shares` must not be empty; (1.0,) trains every sample to the end.")
     folder = Path(directory)
     described = {"task": repr(task), "task_hash": fingerprint(task), "config": dataclasses.asdict(config)}
     described |= {"num_samples": num_samples, "widths": list(widths), "shares": list(shares), "kept": kept}
@@ -108,7 +110,7 @@ def search(
         return dataclasses.asdict(Searched(sample, drawn[sample], stop, metrics["best_validation"], metrics["seconds"]))
 
     with open_run(folder, described, resume=resume, announce=announce) as log:
-        left, latest = list(range(num_samples)), {}
+        left, ranked, latest, stop = list(range(num_samples)), [], {}, 0
         for round_, share in enumerate(shares):
             stop = max(1, round(share * config.num_meta_steps))
             for done, sample in enumerate(left):

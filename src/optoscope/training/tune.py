@@ -164,10 +164,9 @@ class _Scorer:
     def _run(self, chunk: np.ndarray, names: list[str], stage: int) -> list[float]:
         """Scores of a chunk of settings, which do not depend on the number of devices that it is shared out over."""
         shared_out = np.resize(chunk, (-(-len(chunk) // len(self.devices)) * len(self.devices), chunk.shape[1]))
-        found = _scores(
-            self.task, self.kind, dict(zip(names, jnp.asarray(shared_out.T))), *self.problems[stage],
-            self.stages[stage].num_steps, self.stages[-1].num_steps, self.devices,
-        )  # fmt: skip
+        values, (problems, keys) = dict(zip(names, jnp.asarray(shared_out.T))), self.problems[stage]
+        num_steps, whole_steps = self.stages[stage].num_steps, self.stages[-1].num_steps
+        found = _scores(self.task, self.kind, values, problems, keys, num_steps, whole_steps, self.devices)
         return np.asarray(found)[: len(chunk)].tolist()
 
 
