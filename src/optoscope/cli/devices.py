@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 
@@ -24,10 +23,3 @@ def use_all_cores() -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # JAX is already running
             jax.config.update("jax_num_cpu_devices", min(cores, 8))
-
-
-def prepare(mnist_dir: Path | None) -> None:
-    """Set up the process of a command: all cores, and where MNIST is."""
-    use_all_cores()
-    if mnist_dir is not None:
-        os.environ["OPTOSCOPE_MNIST"] = str(mnist_dir)

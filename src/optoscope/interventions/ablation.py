@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._checks import check_choice, check_count, check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
@@ -119,7 +120,7 @@ class Ablation(Result):
 
 
 def ablate(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     task: AbstractTask,
     *,
     key: PRNGKeyArray,
@@ -129,7 +130,7 @@ def ablate(
     num_controls: int = 5,
     num_tuning_problems: int | None = None,
     margin: float = 0.05,
-    baselines: Mapping[str, AbstractOptimizer] | None = None,
+    baselines: Mapping[str, AnyOptimizer] | None = None,
     directory: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -140,7 +141,7 @@ def ablate(
     updates) comes from tuning problems, which are not test problems.
 
     Args:
-        optimizer: any component-wise optimizer.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise.
         task: where problems come from.
         key: draws problems and controls.
         num_problems: test problems.
@@ -167,6 +168,7 @@ def ablate(
     check_number("margin", margin, low=0, open_low=True, hint="0.05 counts changes of 5% and more")
     for mechanism in mechanisms:
         check_choice("mechanism", mechanism, MECHANISMS)
+    optimizer = as_rule(optimizer)
     draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
     num_tuning = (
         num_problems
@@ -174,7 +176,9 @@ def ablate(
         else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
     )
     sizes = {"num_problems": num_problems, "num_tuning_problems": num_tuning, "num_steps": num_steps}
-    beside = _shipped_baselines(task) if baselines is None else baselines
+    beside = _shipped_baselines(task)
+    if baselines is not None:
+        beside = {name: as_rule(one) for name, one in baselines.items()}
     settings = {**sizes, "mechanisms": [*mechanisms], "controls": num_controls}
     log = _Log(directory, resume, {"optimizer": optimizer, **beside}, task, key, settings)
     tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
