@@ -11,7 +11,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from optoscope._locks import held
-with held(Path(sys.argv[1])):
+path = Path(sys.argv[1])
+with held(path, is_file=path.suffix == ".npz"):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -39,11 +40,12 @@ def hold():
 @pytest.mark.parametrize("name", ["run", "result.npz"])
 def test_what_another_process_holds_is_refused_until_it_goes_however_it_goes(tmp_path, hold, name):
     process = hold(tmp_path / "new" / name)
-    with pytest.raises(InUseError, match="being written by another process"), held(tmp_path / "new" / name):
+    place = tmp_path / "new" / name
+    with pytest.raises(InUseError, match="being written by another"), held(place, is_file=name.endswith(".npz")):
         pass
     process.kill()
     process.wait()
-    with held(tmp_path / "new" / name):
+    with held(place, is_file=name.endswith(".npz")):
         pass
 
 
@@ -64,6 +66,7 @@ def test_a_directory_that_nothing_was_written_into_is_gone_again(tmp_path):
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    for path in (tmp_path / "file" / "run", tmp_path / "file" / "result.npz"):
-        with pytest.raises(NotADirectoryError, match="a file is in the way"), held(path):
+    for is_file in (False, True):
+        place = held(tmp_path / "file" / "result", is_file=is_file)
+        with pytest.raises(NotADirectoryError, match="a file is in the way"), place:
             pass

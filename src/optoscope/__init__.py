@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from optoscope import tasks as tasks
     from optoscope import training as training
     from optoscope._artifact_files import shipped as shipped
+    from optoscope._as_optimizer import as_optimizer as as_optimizer
+    from optoscope._as_optimizer import as_rule as as_rule
     from optoscope.anatomy import Anatomy as Anatomy
     from optoscope.anatomy import dissect as dissect
     from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
@@ -49,6 +51,8 @@ _PUBLIC: dict[str, str | None] = {
     "ablate": "optoscope.interventions",
     "Ablation": "optoscope.interventions",
     "Anatomy": "optoscope.anatomy",
+    "as_optimizer": "optoscope._as_optimizer",
+    "as_rule": "optoscope._as_optimizer",
     "calibrate": "optoscope.calibration",
     "diagnose": "optoscope.mechanisms",
     "dissect": "optoscope.anatomy",

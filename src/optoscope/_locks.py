@@ -10,21 +10,21 @@ class InUseError(FileExistsError):
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, *, is_file: bool = False) -> Iterator[None]:
     """Hold a directory, or a file that is to be written, for this thread of this process alone.
 
     Directories that are missing are made, and those that are still empty at the end are removed again. Whoever holds
     a path may hold it once more. The lock goes when its process ends, however it ends.
 
     Args:
-        path: a directory, or a file if it has an ending.
+        path: a directory, or a file.
+        is_file: whether it is a file.
 
     Raises:
         InUseError: if another process holds it.
         OSError: if it cannot be written.
     """
     path = path.resolve()
-    is_file = bool(path.suffix) and not path.is_dir()
     folder = path.parent if is_file else path
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from optoscope import dynamics, load
-from optoscope.cli.optimizer_spec import parse_component_wise, parse_optimizer
+from optoscope import as_optimizer, as_rule, dynamics, load
 from optoscope.optimizers import from_torch, lift
 from optoscope.torch_optimizer import LearnedOptimizer
 
@@ -336,18 +335,18 @@ def test_states_in_half_precision_are_refused():
 
 
 def test_the_command_line_names_torch_optimizers():
-    assert parse_component_wise("torch.optim:SGD(lr=0.1, momentum=0.9)").state_names == ("momentum_buffer",)
+    assert as_rule("torch.optim:SGD(lr=0.1, momentum=0.9)").state_names == ("momentum_buffer",)
     with pytest.raises(ValueError, match=r"LBFGS\(\) failed: `from_torch` takes only"):
-        parse_optimizer("torch.optim:LBFGS()")
+        as_optimizer("torch.optim:LBFGS()")
 
 
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
 import optoscope
-from optoscope.cli.optimizer_spec import parse_optimizer
+from optoscope import as_optimizer
 for attempt in (lambda: optoscope.from_torch(print), lambda: optoscope.LearnedOptimizer,
-                lambda: parse_optimizer("torch.optim:SGD(lr=0.1)")):
+                lambda: as_optimizer("torch.optim:SGD(lr=0.1)")):
     try:
         attempt()
     except (ImportError, ValueError) as error:

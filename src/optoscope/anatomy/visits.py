@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._checks import check_count
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Params, PRNGKeyArray
 from optoscope.dynamics import total_variance
-from optoscope.optimizers import AbstractOptimizer
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, sample_problems
@@ -58,7 +58,7 @@ class Visits(Result):
 
 
 def visit(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     task: AbstractTask,
     *,
     key: PRNGKeyArray,
@@ -69,7 +69,7 @@ def visit(
     """Run an optimizer on test problems and keep what components met; runs that diverged are left out.
 
     Args:
-        optimizer: a component-wise rule.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise.
         task: gives the test problems.
         key: draws the problems, and the components where not all are kept.
         num_problems, num_steps: size of the runs.
@@ -79,6 +79,7 @@ def visit(
     Raises:
         ValueError: if every run diverged.
     """
+    optimizer = as_rule(optimizer)
     check_count("max_components", max_components)
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     chosen, group, groups = choose_components(problems.initial_params, max_components, key)

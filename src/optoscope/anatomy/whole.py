@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._checks import check_count
 from optoscope._results import Result
 from optoscope._status import Status
@@ -106,7 +107,7 @@ class Anatomy:
 
 
 def dissect(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     task: AbstractTask,
     *,
     key: PRNGKeyArray,
@@ -119,7 +120,8 @@ def dissect(
     """Take an optimizer apart on a task (Maheswaranathan et al., 2021, sections 4 and 5).
 
     Args:
-        optimizer: any component-wise optimizer that has a fixed point at g = 0 with a linearization.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise, with a fixed point at
+            g = 0 and a linearization there.
         task: gives the test problems on which it runs.
         key: draws problems and seeds.
         untrained: the same network before meta-training, whose spectrum is the control.
@@ -133,6 +135,7 @@ def dissect(
     Raises:
         ValueError: if there is neither a fixed point nor a slow point at g = 0, or no linearization there.
     """
+    optimizer = as_rule(optimizer)
     check_count("num_problems", num_problems, minimum=2)
     check_count("num_seeds", num_seeds, minimum=2)
     if visits is None:

@@ -60,9 +60,7 @@ def optax_gallery(
     """
     rules = find_rules()
     if names is not None:
-        known = {rule.name.removeprefix("optax.") for rule in rules}
-        for name in names:
-            check_choice("rule of optax", name, known)
+        check_rules(names)
         rules = [rule for rule in rules if rule.name.removeprefix("optax.") in names]
     rows = []
     for i, rule in enumerate(rules):
@@ -73,6 +71,17 @@ def optax_gallery(
         report("rules of optax", len(rules), len(rules))
     made = provenance()
     return Gallery(rules=rows, optax=made["versions"]["optax"], provenance=made)
+
+
+def check_rules(names: tuple[str, ...]) -> None:
+    """Check that optax has these rules.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    known = {rule.name.removeprefix("optax.") for rule in find_rules()} if names else ()
+    for name in names:
+        check_choice("rule of optax", name, known)
 
 
 def _examined(rule: Rule) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import tyro
-
-from optoscope.cli.commands import _check_file, _Computes, _Optimizer
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope._allowed import Allowed
+from optoscope.cli._arguments import Force, Names, NumSteps, Optimizer, Resume, Seed, SeveralProblems, TaskOption
+from optoscope.cli._checks import check_file, check_fits
+from optoscope.cli._command import TakesOptimizers
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Ablate(_Computes):
+class Ablate(TakesOptimizers):
     """Remove each mechanism of an optimizer, and try each alone: which are needed, and which are enough?
 
     OPTIMIZER is a shipped name, a path, or module:name(literals).
@@ -20,59 +20,75 @@ class Ablate(_Computes):
     Example: optoscope ablate rosenbrock --task rosenbrock --out ablation
     """
 
-    optimizer: _Optimizer
-    """A shipped name, a path, or module:name(literals)."""
-    task: str
-    """Name of a task."""
+    optimizer: Optimizer
+    task: TaskOption
     out: Path | None = None
     """Directory for the whole result (.npz), the figure (PNG, SVG), its numbers (JSON), and what is known meanwhile."""
-    mechanisms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    mechanisms: Names = ()
     """Mechanisms: momentum, clipping, schedule, adaptation, non-monotonicity, grouping; all if none is named."""
-    num_problems: int = 64
+    num_problems: SeveralProblems = 64
     """Test problems, and as many to tune each variant's scale of updates on."""
-    num_steps: int = 200
-    """Updates per run."""
-    num_controls: int = 5
+    num_steps: NumSteps = 200
+    num_controls: Annotated[int, Allowed(0, 1000)] = 5
     """Random draws beside the removal of modes."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws problems and controls."""
-    json: bool = False
-    """Print JSON instead of tables."""
-    resume: bool = False
-    """Go on with the ablation in --out."""
-    force: bool = False
-    """Overwrite what --out holds."""
+    resume: Resume = False
+    force: Force = False
 
-    def run(self) -> int:
-        """Ablate, print and save."""
-        prepare(self.mnist_dir)
-        import jax
-        import numpy as np
+    @property
+    def title(self) -> str:
+        """The optimizer and the task."""
+        return f"ablate {self.optimizer} on {self.task}"
 
+    def prepare(self) -> tuple[Any, Any]:
+        """Return the optimizer and the task."""
         from optoscope import tasks
-        from optoscope.cli.optimizer_spec import parse_component_wise
+        from optoscope._choices import check_choice
+        from optoscope.interventions import MECHANISMS
+
+        for mechanism in self.mechanisms:
+            check_choice("mechanism", mechanism, MECHANISMS)
+        task = tasks.get(self.task)
+        if self.out is not None:
+            check_file(self.out / "ablation.npz", self.force)
+        check_fits(task, num_problems=self.num_problems, num_steps=self.num_steps)
+        return self.read_rule(self.optimizer), task
+
+    def compute(self, prepared: tuple[Any, Any], report: Reporter) -> Any:
+        """Ablate."""
+        import jax
+
         from optoscope.interventions import MECHANISMS, ablate
         from optoscope.running.run_log import discard_run
 
-        task = tasks.get(self.task)
-        if self.out is not None:
-            _check_file(self.out / "ablation.npz", self.force)
-            if self.force and not self.resume:
-                discard_run(self.out)
-        with make_reporter(f"ablate {self.optimizer} on {self.task}") as report:
-            result = ablate(
-                parse_component_wise(self.optimizer),
-                task,
-                key=jax.random.key(self.seed),
-                num_problems=self.num_problems,
-                num_steps=self.num_steps,
-                mechanisms=self.mechanisms or MECHANISMS,
-                num_controls=self.num_controls,
-                directory=self.out,
-                resume=self.resume,
-                report=report.stage,
-            )
-        out = Output(json=self.json)
+        if self.out is not None and self.force and not self.resume:
+            discard_run(self.out, "ablation.npz")
+        return ablate(
+            *prepared,
+            key=jax.random.key(self.seed),
+            num_problems=self.num_problems,
+            num_steps=self.num_steps,
+            mechanisms=self.mechanisms or MECHANISMS,
+            num_controls=self.num_controls,
+            directory=self.out,
+            resume=self.resume,
+            report=report.stage,
+            announce=report.note,
+        )
+
+    def save(self, result: Any) -> list[Path]:
+        """Write the result and the figure."""
+        if self.out is None:
+            return []
+        from optoscope.figures.ablation import save_ablation_figure
+
+        return [result.save(self.out / "ablation.npz"), *save_ablation_figure(result, self.out)]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print effects and verdicts."""
+        import numpy as np
+
         ratio = lambda values: np.exp(values).tolist()
         rows = [
             [
@@ -96,9 +112,3 @@ class Ablate(_Computes):
         )  # fmt: skip
         columns = ["mechanism", "needed", "why_needed", "sufficient", "why_sufficient"]
         out.table("Verdicts", columns, [[entry[column] for column in columns] for entry in result.verdicts])
-        if self.out is not None:
-            from optoscope.figures.ablation import save_ablation_figure
-
-            written = [result.save(self.out / "ablation.npz"), *save_ablation_figure(result, self.out)]
-            out.text(f"wrote {', '.join(str(path) for path in written)}")
-        return out.finish()

@@ -2,14 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated, Any
 
-from optoscope.cli.commands import _Computes
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope._allowed import Allowed
+from optoscope.cli._arguments import Force, Names, Seed
+from optoscope.cli._checks import check_directory
+from optoscope.cli._command import Computes
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibrate(_Computes):
+class Calibrate(Computes):
     """Diagnose optimizers whose mechanisms are known by construction, and count how often that is wrong.
 
     Example: optoscope calibrate --out calibration
@@ -17,36 +20,43 @@ class Calibrate(_Computes):
 
     out: Path
     """Directory for calibration.json, calibration_results.md and calibration.npz."""
-    family: tuple[str, ...] = ()
+    family: Names = ()
     """Families of constructions; all of them, and networks, if none is named."""
-    num_steps: int = 200
+    num_steps: Annotated[int, Allowed(10, 100_000, advice="the paper uses 200")] = 200
     """Length of the runs by which optimizers are diagnosed."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws numbers, units, coordinates and the halves."""
-    json: bool = False
-    """Print JSON instead of tables."""
-    force: bool = False
-    """Write into a directory that is not empty."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Calibrate and save."""
-        prepare(self.mnist_dir)
+    def prepare(self) -> None:
+        """Check the families and the directory."""
+        from optoscope._choices import check_choice
+        from optoscope.calibration.families import FAMILIES
+
+        for family in self.family:
+            check_choice("family", family, FAMILIES)
+        check_directory(self.out, force=self.force)
+
+    def compute(self, prepared: None, report: Reporter) -> Any:
+        """Calibrate."""
         import jax
 
-        from optoscope._files import fresh_directory
         from optoscope.calibration import calibrate
 
-        fresh_directory(self.out, force=self.force)
-        with make_reporter("calibrate") as report:
-            result = calibrate(
-                key=jax.random.key(self.seed),
-                families=self.family or None,
-                num_steps=self.num_steps,
-                report=report.stage,
-            )
+        return calibrate(
+            key=jax.random.key(self.seed),
+            families=self.family or None,
+            num_steps=self.num_steps,
+            report=report.stage,
+        )
+
+    def save(self, result: Any) -> list[Path]:
+        """Write the result and its page."""
         result.save(self.out / "calibration.npz")
-        page = result.write(self.out)
-        out = Output(json=self.json)
+        return [result.write(self.out)]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the error rates."""
         for half in ("first", "second"):
             rows = [
                 [name, *_counts(r["false positive"]), *_counts(r["false negative"]), r["undecided"]["count"]]
@@ -70,8 +80,6 @@ class Calibrate(_Computes):
         out.table(
             "Mistakes", ["half", "what"], [[half, what] for half, some in result.mistakes.items() for what in some]
         )
-        out.text(f"wrote {page}")
-        return out.finish()
 
 
 def _counts(rate) -> list:

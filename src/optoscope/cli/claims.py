@@ -2,55 +2,65 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from optoscope.cli.commands import _check_file, _Computes, _Tasks
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope.cli._arguments import Force, Seed, Tasks
+from optoscope.cli._checks import check_file, check_source
+from optoscope.cli._command import Computes
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Claims(_Computes):
+class Claims(Computes):
     """Print the paper's claims with what was measured: reproduced, partly, or not, by a stated rule.
 
     Example: optoscope claims linear_regression rosenbrock --out claims
     """
 
-    task: _Tasks = ()
+    task: Tasks = ()
     """The paper's tasks; all of them if none is named."""
     out: Path | None = None
     """Directory for claims.json, with every number, interval and rule."""
     source: Path | None = None
     """Directory with artifacts in the layout of the shipped ones."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the test problems."""
-    json: bool = False
-    """Print JSON instead of tables."""
-    force: bool = False
-    """Overwrite claims.json."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Judge, print and save."""
-        prepare(self.mnist_dir)
+    def prepare(self) -> None:
+        """Check the tasks and the directories."""
+        from optoscope._choices import check_choice
+        from optoscope.figure_data import PAPER_TASKS
+
+        for task in self.task:
+            check_choice("task of the paper", task, PAPER_TASKS)
+        check_source(self.source)
+        if self.out is not None:
+            check_file(self.out / "claims.json", self.force)
+
+    def compute(self, prepared: None, report: Reporter) -> Any:
+        """Judge."""
         from optoscope.claims import make_ledger
 
-        if self.out is not None:
-            _check_file(self.out / "claims.json", self.force)
-        with make_reporter("claims") as report:
-            ledger = make_ledger(self.task, seed=self.seed, source=self.source, report=report.stage)
-        if self.out is not None:
-            ledger.save(self.out)
-        if self.json:
-            import json
-            import sys
+        return make_ledger(self.task, seed=self.seed, source=self.source, report=report.stage)
 
-            sys.stdout.write(json.dumps(ledger.to_json(), indent=1, allow_nan=False) + "\n")
-            return 0
-        out = Output()
-        for task in ledger.counts:
+    def save(self, result: Any) -> list[Path]:
+        """Write the ledger."""
+        if self.out is None:
+            return []
+        result.save(self.out)
+        return [self.out / "claims.json"]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the ledger."""
+        if self.json:
+            out.whole(result.to_json())
+            return
+        for task in result.counts:
             rows = [
                 [one.section, "" if one.figure is None else one.figure, one.says, one.verdict + " *" * one.is_beyond,
                  one.sentence]
-                for one in ledger.findings
+                for one in result.findings
                 if one.task == task and one.verdict != "not measured"
             ]  # fmt: skip
             if rows:
@@ -59,13 +69,10 @@ class Claims(_Computes):
                 )
         columns = ["reproduced", "partly", "not", "not measured"]
         rows = [
-            [task.replace("_", " "), *(count[column] for column in columns)] for task, count in ledger.counts.items()
+            [task.replace("_", " "), *(count[column] for column in columns)] for task, count in result.counts.items()
         ]
         out.table("Counts", ["task", *columns], rows)
-        for reason in ledger.left_out.values():
+        for reason in result.left_out.values():
             out.text(f"left out: {reason}")
-        if any(one.is_beyond for one in ledger.findings):
+        if any(one.is_beyond for one in result.findings):
             out.text("* not a claim of the paper about this task: measured as well, not counted")
-        if self.out is not None:
-            out.text(f"wrote {self.out / 'claims.json'}")
-        return out.finish()

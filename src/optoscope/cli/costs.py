@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from optoscope.cli.commands import _check_file, _Computes, _Optimizers, _Task
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope.cli._arguments import Force, NumSteps, Optimizers, Seed, SeveralProblems, Task
+from optoscope.cli._checks import check_file, check_fits
+from optoscope.cli._command import TakesOptimizers
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Costs(_Computes):
+class Costs(TakesOptimizers):
     """Measure what a step of each optimizer costs, and compare losses after equal time, not only equal steps.
 
     Without OPTIMIZER: the learned optimizer and the tuned baselines that ship for the task.
@@ -17,32 +19,26 @@ class Costs(_Computes):
     Example: optoscope costs rosenbrock --out costs
     """
 
-    task: _Task
-    """Name of a task."""
+    task: Task
     out: Path
     """Directory for the results (.npz), the figure (PNG, SVG) and its numbers (JSON)."""
-    optimizer: _Optimizers = ()
+    optimizer: Optimizers = ()
     """Shipped names, paths, or module:name(literals)."""
-    num_problems: int = 16
+    num_problems: SeveralProblems = 16
     """Test problems of the loss curves."""
-    num_steps: int = 200
-    """Updates per run."""
-    seed: int = 0
+    num_steps: NumSteps = 200
+    seed: Seed = 0
     """Draws the test problems."""
-    json: bool = False
-    """Print JSON instead of tables."""
-    force: bool = False
-    """Overwrite what --out holds."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Evaluate, time, print and save."""
-        prepare(self.mnist_dir)
-        import jax
-        import numpy as np
+    @property
+    def title(self) -> str:
+        """The task."""
+        return f"costs on {self.task}"
 
+    def prepare(self) -> tuple[Any, dict[str, Any]]:
+        """Return the task and the optimizers."""
         from optoscope import artifacts, tasks
-        from optoscope.cli.optimizer_spec import parse_optimizer
-        from optoscope.training import evaluate, measure_costs
 
         task = tasks.get(self.task)
         specs = {name: name for name in self.optimizer}
@@ -50,28 +46,41 @@ class Costs(_Computes):
             specs = {name.partition("/")[2] or "learned": name for name in artifacts.shipped_for(self.task)}
         if not specs:
             raise ValueError(f"nothing ships for {self.task}; name the optimizers to time.")
-        _check_file(self.out / "wall_clock.json", self.force)
+        check_file(self.out / "wall_clock.json", self.force)
+        check_fits(task, num_problems=self.num_problems, num_steps=self.num_steps)
+        return task, {name: self.read_optimizer(spec) for name, spec in specs.items()}
+
+    def compute(self, prepared: tuple[Any, dict[str, Any]], report: Reporter) -> tuple[Any, Any]:
+        """Evaluate and time."""
+        import jax
+
+        from optoscope.training import evaluate, measure_costs
+
+        task, rules = prepared
         key = jax.random.key(self.seed)
-        rules = {name: parse_optimizer(spec) for name, spec in specs.items()}
-        with make_reporter(f"costs on {self.task}") as report:
-            evaluation = evaluate(  # first, because it refuses bad sizes
-                task, rules, num_problems=self.num_problems, num_steps=self.num_steps, key=key, report=report.stage
-            )
-            costs = measure_costs(task, rules, key=key, report=report.stage)
-        self.out.mkdir(parents=True, exist_ok=True)
-        costs.save(self.out / "costs.npz")
-        evaluation.save(self.out / "evaluation.npz")
+        sizes = {"num_problems": self.num_problems, "num_steps": self.num_steps}
+        evaluation = evaluate(task, rules, **sizes, key=key, report=report.stage)
+        return evaluation, measure_costs(task, rules, key=key, report=report.stage)
+
+    def save(self, result: tuple[Any, Any]) -> list[Path]:
+        """Write the results and the figure."""
         from optoscope.figures.wall_clock import save_wall_clock_figure
 
-        written = save_wall_clock_figure(evaluation, costs, self.out)
-        out = Output(json=self.json)
+        evaluation, costs = result
+        costs.save(self.out / "costs.npz")
+        evaluation.save(self.out / "evaluation.npz")
+        return list(save_wall_clock_figure(evaluation, costs, self.out))
+
+    def show(self, result: tuple[Any, Any], out: Output) -> None:
+        """Print the costs."""
+        import numpy as np
+
+        evaluation, costs = result
         rows = [
             [name, 1e6 * seconds, seconds / costs.medians.min(), float(np.median(run[:, -1])), float(np.median(loss))]
             for name, seconds, run, loss in zip(
-                rules, costs.medians, evaluation.losses, costs.at_equal_time(evaluation)
+                costs.names, costs.medians, evaluation.losses, costs.at_equal_time(evaluation)
             )
         ]
         columns = ["optimizer", "microseconds per step", "times the cheapest", "median last loss", "at equal time"]
         out.table(f"Cost of a step on {self.task}", columns, rows)
-        out.text(f"wrote {', '.join(str(path) for path in written)}")
-        return out.finish()

@@ -3,16 +3,18 @@
 import contextlib
 import ctypes
 import os
-from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 
 
-def use_all_cores() -> None:
+def use_all_cores(num_devices: int | None = None) -> None:
     """Let JAX make one device per usable core (at most 8), unless it is already running or was told how many.
 
     Also keeps glibc from handing the large buffers of each meta-step back to the system only to fault them in, page
     by page, for the next one.
+
+    Args:
+        num_devices: this many devices instead, however many cores there are: what a run computes depends on it.
     """
     import jax
 
@@ -23,11 +25,4 @@ def use_all_cores() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # JAX is already running
-            jax.config.update("jax_num_cpu_devices", min(cores, 8))
-
-
-def prepare(mnist_dir: Path | None) -> None:
-    """Set up the process of a command: all cores, and where MNIST is."""
-    use_all_cores()
-    if mnist_dir is not None:
-        os.environ["OPTOSCOPE_MNIST"] = str(mnist_dir)
+            jax.config.update("jax_num_cpu_devices", num_devices or min(cores, 8))

@@ -1,20 +1,20 @@
 """`optoscope diagnose`."""
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from optoscope.cli.commands import _check_file, _Computes, _Optimizer
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output
+from optoscope._allowed import Allowed
+from optoscope.cli._arguments import Force, Optimizer, Seed, TaskOption
+from optoscope.cli._checks import check_file, check_fits
+from optoscope.cli._command import TakesOptimizers
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnose(_Computes):
+class Diagnose(TakesOptimizers):
     """Say which mechanisms an optimizer has: momentum, clipping, schedule, adaptation, grouping.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals).
@@ -22,58 +22,70 @@ class Diagnose(_Computes):
     Example: optoscope diagnose "optax:adam(learning_rate=0.001)"
     """
 
-    optimizer: _Optimizer
-    """A shipped name, a path, or module:name(literals)."""
-    task: str | None = None
+    optimizer: Optimizer
+    task: TaskOption | None = None
     """Name of a task; without one nothing is said about gradients that really occur."""
-    gradients: Annotated[tuple[float, ...], tyro.conf.arg(metavar="MAGNITUDE")] = ()
+    gradients: Annotated[
+        tuple[float, ...], Allowed(1e-12, 1e12, distinct=True, at_most=2), tyro.conf.arg(metavar="MAGNITUDE")
+    ] = ()
     """The largest magnitude of gradients, or the smallest and the largest."""
     out: Path | None = None
     """Directory for the report (JSON), the evidence (.npz) and the figure (PNG, SVG, and its numbers as JSON)."""
-    num_steps: int = 200
+    num_steps: Annotated[int, Allowed(10, 100_000, advice="the paper uses 200")] = 200
     """Length of every run."""
-    seed: int = 0
+    seed: Seed = 0
     """Draws the task's test problems."""
-    json: bool = False
-    """Print the report as JSON."""
-    force: bool = False
-    """Overwrite what --out holds."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Diagnose, print and save."""
-        prepare(self.mnist_dir)
-        import jax
-
-        from optoscope import artifacts, tasks
-        from optoscope.cli.optimizer_spec import parse_component_wise
-        from optoscope.mechanisms import diagnose
+    def prepare(self) -> tuple[Any, Any]:
+        """Return the optimizer and the task."""
+        from optoscope import tasks
+        from optoscope._as_optimizer import read
 
         if self.out is not None:
-            _check_file(self.out / "diagnosis.json", self.force)
-        report = diagnose(
-            parse_component_wise(self.optimizer) if ":" in self.optimizer else artifacts.load(self.optimizer),
-            task=None if self.task is None else tasks.get(self.task),
+            check_file(self.out / "diagnosis.json", self.force)
+        if len(self.gradients) == 2 and self.gradients[0] > self.gradients[1]:
+            raise ValueError("--gradients takes the smallest magnitude first, then the largest.")
+        task = None if self.task is None else tasks.get(self.task)
+        if task is not None:
+            check_fits(task, num_problems=64, num_steps=self.num_steps)
+        return read(self.optimizer, trust=self.trust), task
+
+    def compute(self, prepared: tuple[Any, Any], report: Reporter) -> Any:
+        """Diagnose."""
+        del report
+        import jax
+
+        from optoscope.mechanisms import diagnose
+
+        optimizer, task = prepared
+        return diagnose(
+            optimizer,
+            task=task,
             key=jax.random.key(self.seed),
             gradients=list(self.gradients) or None,
             num_steps=self.num_steps,
             name=self.optimizer,
         )
-        path = None
-        if self.out is not None:
-            from optoscope.figures.diagnosis import save_diagnosis_figure
 
-            path = report.save(self.out)
-            save_diagnosis_figure(report, self.out)
+    def save(self, result: Any) -> list[Path]:
+        """Write the report, the evidence and the figure."""
+        if self.out is None:
+            return []
+        from optoscope.figures.diagnosis import save_diagnosis_figure
+
+        path = result.save(self.out)
+        save_diagnosis_figure(result, self.out)
+        return [path]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the verdicts."""
         if self.json:
-            sys.stdout.write(json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n")
-            return 0
-        out = Output()
-        out.text(f"{report.optimizer}: {report.summary}.")
-        low, high = report.gradients
-        out.text(f"Gradients from {low:.3g} to {high:.3g} ({report.gradients_origin}).")
+            out.whole(result.to_json())
+            return
+        out.text(f"{result.optimizer}: {result.summary}.")
+        low, high = result.gradients
+        out.text(f"Gradients from {low:.3g} to {high:.3g} ({result.gradients_origin}).")
         columns = ["mechanism", "verdict", "effect", "interval", "before meta-training", "why"]
-        rows = [[k, v.verdict, v.effect, v.interval, v.untrained_effect, v.reason] for k, v in report.verdicts.items()]
+        rows = [[k, v.verdict, v.effect, v.interval, v.untrained_effect, v.reason] for k, v in result.verdicts.items()]
         out.table("Mechanisms", columns, rows)
-        if path is not None:
-            out.text(f"wrote {path}")
-        return out.finish()

@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from optoscope.cli.commands import _Computes
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope.cli._arguments import Force, Names
+from optoscope.cli._checks import check_directory
+from optoscope.cli._command import Computes
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Gallery(_Computes):
+class Gallery(Computes):
     """Diagnose every rule of the installed optax, or say why it is not the rule of one component.
 
     Example: optoscope gallery --out gallery
@@ -17,28 +19,31 @@ class Gallery(_Computes):
 
     out: Path
     """Directory for optax_gallery.json and optax_gallery.md."""
-    rule: tuple[str, ...] = ()
+    rule: Names = ()
     """Names of rules, such as adam or contrib.adopt; all of them if none is given."""
-    json: bool = False
-    """Print JSON instead of a table."""
-    force: bool = False
-    """Write into a directory that is not empty."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Diagnose and save."""
-        prepare(self.mnist_dir)
-        from optoscope._files import fresh_directory
+    def prepare(self) -> None:
+        """Check the names and the directory."""
+        from optoscope.calibration.gallery import check_rules
+
+        check_rules(self.rule)
+        check_directory(self.out, force=self.force)
+
+    def compute(self, prepared: None, report: Reporter) -> Any:
+        """Diagnose every rule."""
         from optoscope.calibration import optax_gallery
 
-        fresh_directory(self.out, force=self.force)
-        with make_reporter("gallery") as report:
-            result = optax_gallery(names=self.rule or None, report=report.stage)
-        page = result.write(self.out)
-        out = Output(json=self.json)
+        return optax_gallery(names=self.rule or None, report=report.stage)
+
+    def save(self, result: Any) -> list[Path]:
+        """Write the table."""
+        return [result.write(self.out)]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the table."""
         out.table(
             f"Rules of optax {result.optax}",
             ["rule", "arguments", "outcome", "what it is made of, or why not"],
             [[row["name"], row["arguments"], row["outcome"], row["text"]] for row in result.rules],
         )
-        out.text(f"wrote {page}")
-        return out.finish()

@@ -15,12 +15,17 @@ class Output:
     def __init__(self, *, json: bool = False):
         self.json = json
         self._data: dict[str, Any] = {}
+        self._is_whole = False
+
+    def whole(self, data: dict[str, Any]) -> None:
+        """Print this as the JSON object, and nothing beside it."""
+        self._data, self._is_whole = data, True
 
     def text(self, line: str) -> None:
         """Say one line."""
-        if self.json:
+        if self.json and not self._is_whole:
             self._data.setdefault("messages", []).append(line)
-        else:
+        elif not self.json:
             sys.stdout.write(line + "\n")
 
     def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:

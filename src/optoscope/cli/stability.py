@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from optoscope.cli.commands import _check_file, _Computes, _Optimizer
-from optoscope.cli.devices import prepare
-from optoscope.cli.output import Output, make_reporter
+from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
+from optoscope.cli._checks import check_file, check_fits
+from optoscope.cli._command import TakesOptimizers
+from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Stability(_Computes):
+class Stability(TakesOptimizers):
     """Predict from its linearization at which curvatures an optimizer is stable, and measure it in simulation.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals). With a task, the edges stand beside the curvatures
@@ -18,59 +20,69 @@ class Stability(_Computes):
     Example: optoscope stability linear_regression --task linear_regression --out stability
     """
 
-    optimizer: _Optimizer
-    """A shipped name, a path, or module:name(literals)."""
+    optimizer: Optimizer
     out: Path
     """Directory for the results (.npz), the figure (PNG, SVG) and its numbers (JSON)."""
-    task: str | None = None
-    """Name of a task."""
-    num_problems: int | None = None
+    task: TaskOption | None = None
+    num_problems: NumProblems | None = None
     """Test problems for the task's curvatures: 64 of small tasks, 2 of networks."""
-    num_steps: int = 200
-    """Updates per run."""
-    seed: int = 0
+    num_steps: NumSteps = 200
+    seed: Seed = 0
     """Draws the test problems."""
-    json: bool = False
-    """Print JSON instead of tables."""
-    force: bool = False
-    """Overwrite what --out holds."""
+    force: Force = False
 
-    def run(self) -> int:
-        """Predict, measure, print and save."""
-        prepare(self.mnist_dir)
-        import jax
+    @property
+    def title(self) -> str:
+        """The optimizer."""
+        return f"stability of {self.optimizer}"
 
+    def prepare(self) -> dict[str, Any]:
+        """Return the arguments of the study."""
         from optoscope import artifacts, tasks
-        from optoscope.cli.optimizer_spec import parse_component_wise
         from optoscope.prediction.generalization import NUM_PROBLEMS
-        from optoscope.prediction.stability import study_stability
 
-        _check_file(self.out / "stability.json", self.force)
-        optimizer = parse_component_wise(self.optimizer)
+        check_file(self.out / "stability.json", self.force)
         task = None if self.task is None else tasks.get(self.task)
         kind = (self.task or "").partition("(")[0]
+        num_problems = self.num_problems or NUM_PROBLEMS.get(kind, 64)
+        if task is not None:
+            check_fits(task, num_problems=num_problems, num_steps=self.num_steps)
         other = f"{kind}/momentum"
         baseline = artifacts.load(other).optimizer if other in artifacts.shipped() and other != self.optimizer else None
-        with make_reporter(f"stability of {self.optimizer}") as report:
-            study = study_stability(
-                optimizer,
-                name=self.optimizer,
-                task=task,
-                baseline=baseline,
-                baseline_name=other,
-                key=jax.random.key(self.seed),
-                num_problems=self.num_problems or NUM_PROBLEMS.get(kind, 64),
-                num_steps=self.num_steps,
-                report=report.stage,
-            )
+        return {
+            "optimizer": self.read_rule(self.optimizer),
+            "task": task,
+            "baseline": baseline,
+            "baseline_name": other,
+            "num_problems": num_problems,
+        }
+
+    def compute(self, prepared: dict[str, Any], report: Reporter) -> Any:
+        """Predict and measure."""
+        import jax
+
+        from optoscope.prediction.stability import study_stability
+
+        return study_stability(
+            name=self.optimizer,
+            key=jax.random.key(self.seed),
+            num_steps=self.num_steps,
+            report=report.stage,
+            **prepared,
+        )
+
+    def save(self, result: Any) -> list[Path]:
+        """Write the results and the figure."""
         from optoscope.figures.stability import save_stability_figure
 
-        study.save(self.out)
-        written = save_stability_figure(study, self.out)
-        out = Output(json=self.json)
-        rows = study.edges()
+        result.save(self.out)
+        return list(save_stability_figure(result, self.out))
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the edges."""
+        rows = result.edges()
         columns = ["optimizer", "predicted", "measured", "error", "stable below"]
-        if task is not None:
+        if self.task is not None:
             columns += ["largest curvature of all runs", "edge / largest", "edge / largest at the end"]
         out.table("Edges of stability", columns, [[row.get(column) for column in columns] for row in rows])
         columns = ["curvature", "outcome", "amplitude", "period"]
@@ -79,5 +91,3 @@ class Stability(_Computes):
             ["optimizer", *columns],
             [[row["optimizer"], *(end[c] for c in columns)] for row in rows for end in row.get("beyond", [])],
         )
-        out.text(f"wrote {', '.join(str(path) for path in written)}")
-        return out.finish()

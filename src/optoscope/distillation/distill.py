@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope._checks import check_count
 from optoscope._choices import check_choice
 from optoscope._provenance import provenance
@@ -231,7 +232,7 @@ class Distilled(Result):
 
 
 def distill(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     task: AbstractTask,
     *,
     key: PRNGKeyArray,
@@ -249,10 +250,10 @@ def distill(
     once more.
 
     Args:
-        optimizer: what to distill; component-wise.
+        optimizer: what to distill: anything that `optoscope.as_optimizer` takes and that is component-wise.
         task: where its problems come from.
         key: draws problems and starts.
-        source: its name, for the record.
+        source: its name, for the record; the text that names it if empty.
         config: how hard to try.
         report: called with what is being done, how much is done and how much there is.
 
@@ -262,10 +263,11 @@ def distill(
     Raises:
         ValueError: if the optimizer diverges on the task, a number is out of range, or nothing fits `max_numbers`.
     """
-    config = config or DistillConfig()
+    config, source = config or DistillConfig(), source or name_of_optimizer(optimizer) or ""
     report = report or (lambda what, done, total: None)
     check_count("num_starts", config.num_starts)
     check_count("num_lanes", config.num_lanes, minimum=config.num_starts)
+    optimizer = as_rule(optimizer)
     trajectories = record_trajectories(
         task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps),
         purpose=Purpose.TRAIN, key=key,

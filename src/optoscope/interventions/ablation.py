@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._checks import check_choice, check_count, check_number
 from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
@@ -118,7 +119,7 @@ class Ablation(Result):
 
 
 def ablate(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     task: AbstractTask,
     *,
     key: PRNGKeyArray,
@@ -128,7 +129,7 @@ def ablate(
     num_controls: int = 5,
     num_tuning_problems: int | None = None,
     margin: float = 0.05,
-    baselines: Mapping[str, AbstractOptimizer] | None = None,
+    baselines: Mapping[str, AnyOptimizer] | None = None,
     directory: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -140,7 +141,7 @@ def ablate(
     updates) comes from tuning problems, which are not test problems.
 
     Args:
-        optimizer: any component-wise optimizer.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise.
         task: where problems come from.
         key: draws problems and controls.
         num_problems: test problems.
@@ -168,12 +169,15 @@ def ablate(
     check_number("margin", margin, low=0, open_low=True, hint="0.05 counts changes of 5% and more")
     for mechanism in mechanisms:
         check_choice("mechanism", mechanism, MECHANISMS)
+    optimizer = as_rule(optimizer)
     num_tuning = (
         num_problems
         if num_tuning_problems is None
         else check_count("num_tuning_problems", num_tuning_problems, minimum=2)
     )
-    beside = _shipped_baselines(task) if baselines is None else baselines
+    beside = _shipped_baselines(task)
+    if baselines is not None:
+        beside = {name: as_rule(one) for name, one in baselines.items()}
     described = {"task": repr(task), "task_hash": fingerprint(task), "key": fingerprint(key), "num_steps": num_steps}
     described |= {"optimizers": {name: fingerprint(one) for name, one in {"optimizer": optimizer, **beside}.items()}}
     described |= {"num_problems": num_problems, "num_tuning_problems": num_tuning, "mechanisms": [*mechanisms]}

@@ -8,12 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer, read
 from optoscope._files import write_json
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
-from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
+from optoscope.artifacts import TrainedOptimizer
 from optoscope.mechanisms._material import Material, gather
 from optoscope.mechanisms._verdict import Verdict, plain
 from optoscope.mechanisms.adaptation import assess_adaptation
@@ -21,7 +21,7 @@ from optoscope.mechanisms.clipping import assess_clipping
 from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.schedule import assess_schedule
-from optoscope.optimizers import AbstractOptimizer, GRUOptimizer, from_optax
+from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask
 
 #: Summary of an optimizer whose update never changes.
@@ -74,7 +74,7 @@ class MechanismReport:
 
 
 def diagnose(
-    optimizer: AbstractOptimizer | optax.GradientTransformation | TrainedOptimizer | TunedOptimizer,
+    optimizer: AnyOptimizer,
     *,
     task: AbstractTask | None = None,
     key: PRNGKeyArray | None = None,
@@ -86,8 +86,8 @@ def diagnose(
     """Find out which mechanisms an optimizer has, how strong they are, and with which numbers.
 
     Args:
-        optimizer: any component-wise rule; an optax transformation is taken through `from_optax`, and an artifact
-            brings its network before meta-training with it.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise; an artifact brings its
+            network before meta-training with it.
         task: where it runs; without one nothing is said about gradients that really occur.
         key: draws the test problems; key 0 if None.
         gradients: the largest magnitude of gradients, or the smallest and the largest. If None that of the task;
@@ -106,13 +106,12 @@ def diagnose(
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
     'momentum with timescale 0.90; no clipping; no schedule; no adaptation'
     """
+    name = name or name_of_optimizer(optimizer)
+    optimizer = read(optimizer)
     if isinstance(optimizer, TrainedOptimizer) and untrained is None:
         untrained = optimizer.untrained
-    if isinstance(optimizer, TrainedOptimizer | TunedOptimizer):
-        optimizer = optimizer.optimizer
-    rule = optimizer if isinstance(optimizer, AbstractOptimizer) else from_optax(optimizer)
     material = gather(
-        rule,
+        as_rule(optimizer),
         task=task,
         key=jax.random.key(0) if key is None and task is not None else key,
         gradients=gradients,

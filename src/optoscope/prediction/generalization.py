@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts, tasks
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._checks import check_choice, check_count, check_number
 from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
@@ -289,7 +290,7 @@ def end_of_run(losses: Float[np.ndarray, " step"], updates: Float[np.ndarray, "u
 
 
 def generalize(
-    optimizers: Mapping[str, AbstractOptimizer],
+    optimizers: Mapping[str, AnyOptimizer],
     task_names: Sequence[str],
     *,
     key: PRNGKeyArray,
@@ -305,7 +306,7 @@ def generalize(
     """Run each optimizer on each task at each scale, and predict from its dynamics what should happen.
 
     Args:
-        optimizers: component-wise rules, by name.
+        optimizers: by name, anything that `optoscope.as_optimizer` takes and that is component-wise.
         task_names: registered names, with settings if wanted.
         key: draws the problems.
         directory: where finished cells are kept; those of the same optimizer, task, settings and versions are not run
@@ -327,6 +328,7 @@ def generalize(
     """
     if not optimizers or not task_names:
         raise ValueError("`optimizers` and `task_names` must not be empty; `shipped_optimizers()` are those that ship.")
+    optimizers = {name: as_rule(one) for name, one in optimizers.items()}
     say, homes = report or (lambda what, done, total: None), dict(homes or {})
     places = {name: tasks.get(name) for name in task_names}
     counts = {**NUM_PROBLEMS, **dict(num_problems or {})}

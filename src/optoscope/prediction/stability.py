@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule
 from optoscope._types import PRNGKeyArray
 from optoscope.dynamics import EdgeMeasurement, Outcome, StabilityMap, find_resting_point, measure_edge, stability_map
-from optoscope.optimizers import AbstractOptimizer
 from optoscope.prediction.curvatures import Curvatures, task_curvatures
 from optoscope.tasks import AbstractTask
 
@@ -58,11 +58,11 @@ class StabilityStudy:
 
 
 def study_stability(
-    optimizer: AbstractOptimizer,
+    optimizer: AnyOptimizer,
     *,
     name: str,
     task: AbstractTask | None = None,
-    baseline: AbstractOptimizer | None = None,
+    baseline: AnyOptimizer | None = None,
     baseline_name: str = "tuned momentum",
     key: PRNGKeyArray,
     num_problems: int = 64,
@@ -72,7 +72,8 @@ def study_stability(
     """Predict an optimizer's edges of stability, measure them, and compare them with a task's curvatures.
 
     Args:
-        optimizer: any component-wise optimizer with a linearization at its resting point.
+        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise, with a linearization at its
+            resting point.
         name: what it is called.
         task: whose curvatures along the optimizer's own test runs are computed.
         baseline: another optimizer to compare with.
@@ -88,7 +89,8 @@ def study_stability(
         ValueError: if an optimizer has no resting point with a linearization.
     """
     say = report or (lambda what, done, total: None)
-    rules = [optimizer] if baseline is None else [optimizer, baseline]
+    optimizer = as_rule(optimizer)
+    rules = [optimizer] if baseline is None else [optimizer, as_rule(baseline)]
     points = [find_resting_point(one) for one in rules]
     measured = []
     for i, (one, point) in enumerate(zip(rules, points)):

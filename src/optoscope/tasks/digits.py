@@ -1,14 +1,17 @@
 """Classifying the 8 x 8 digits that come with scikit-learn: MNIST's network with no download."""
 
-from typing import final
+from typing import Annotated, final
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_count
+from optoscope._allowed import Allowed, check_setting
 from optoscope._types import Array, Int
 from optoscope.tasks._images import AbstractImageTask
+
+_BatchSize = Annotated[int, Allowed(1, 100_000, advice="MNIST's is 100")]
+_Channels = Annotated[tuple[int, ...], Allowed(1, 1000, at_most=3)]
 
 
 @final
@@ -35,9 +38,9 @@ class Digits(AbstractImageTask):
     kernel_size: int = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
 
-    def __init__(self, batch_size: int = 100, channels: tuple[int, ...] = (8, 8, 8)):
-        self.batch_size = check_count("batch_size", batch_size, hint="MNIST's is 100")
-        self.channels = tuple(check_count("channels", channel) for channel in channels)
+    def __init__(self, batch_size: _BatchSize = 100, channels: _Channels = (8, 8, 8)):
+        self.batch_size = check_setting("batch_size", batch_size, _BatchSize)
+        self.channels = check_setting("channels", channels, _Channels)
         self.white, self.kernel_size = 16.0, 3
         from sklearn.datasets import load_digits
 

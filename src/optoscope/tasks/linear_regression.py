@@ -1,14 +1,16 @@
 """Random least-squares problems with condition numbers in [1, 1000]."""
 
-from typing import final
+from typing import Annotated, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from optoscope._checks import check_count
+from optoscope._allowed import Allowed, check_setting
 from optoscope._types import Array, Float, PRNGKeyArray
 from optoscope.tasks._base import AbstractTask, Problem
+
+_Params = Annotated[int, Allowed(1, 10_000, advice="the paper's problems have 5")]
 
 
 class LinearRegressionProblem(Problem):
@@ -36,10 +38,10 @@ class LinearRegression(AbstractTask):
     ()
     """
 
-    num_params: int = eqx.field(static=True, default=5)
+    num_params: _Params = eqx.field(static=True, default=5)
 
     def __check_init__(self):
-        check_count("num_params", self.num_params, hint="the paper's problems have 5")
+        check_setting("num_params", self.num_params, _Params)
 
     def sample(self, key: PRNGKeyArray) -> LinearRegressionProblem:
         rotation_key, spectrum_key, linear_key, initial_key = jax.random.split(key, 4)

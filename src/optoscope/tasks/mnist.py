@@ -1,16 +1,20 @@
 """Classifying handwritten digits: MNIST."""
 
 from pathlib import Path
-from typing import final
+from typing import Annotated, final
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_count
+from optoscope._allowed import Allowed, check_setting
 from optoscope._types import Array, Int
 from optoscope.tasks._data import load_mnist
 from optoscope.tasks._images import AbstractImageTask
+
+_Directory = str | Path | None
+_BatchSize = Annotated[int, Allowed(1, 100_000, advice="the paper's is 100")]
+_Channels = Annotated[tuple[int, ...], Allowed(1, 1000, at_most=13, advice="the paper's has three of 16")]
 
 
 @final
@@ -38,13 +42,14 @@ class MNIST(AbstractImageTask):
 
     def __init__(
         self,
-        directory: str | Path | None = None,
+        directory: _Directory = None,
         *,
-        batch_size: int = 100,
-        channels: tuple[int, ...] = (16, 16, 16),
+        batch_size: _BatchSize = 100,
+        channels: _Channels = (16, 16, 16),
     ):
-        self.batch_size = check_count("batch_size", batch_size, hint="the paper's is 100")
-        self.channels = tuple(check_count("channels", channel) for channel in channels)
+        check_setting("directory", directory, _Directory)
+        self.batch_size = check_setting("batch_size", batch_size, _BatchSize)
+        self.channels = check_setting("channels", channels, _Channels)
         self.white, self.kernel_size = 255.0, 3
         images, labels = load_mnist(directory)
         self.images, self.labels = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))

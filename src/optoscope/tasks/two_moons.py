@@ -1,16 +1,22 @@
 """Classifying the two moons with a fully connected network."""
 
-from typing import final
+from typing import Annotated, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_count
+from optoscope._allowed import Allowed, check_setting
 from optoscope._types import Array, Float, Params, PRNGKeyArray
 from optoscope.tasks._base import Problem
 from optoscope.tasks._network import AbstractNetworkTask, dense, dense_params
+
+_Examples = Annotated[int, Allowed(2, 1_000_000, advice="the paper's dataset has 1024")]
+_Widths = Annotated[
+    tuple[int, ...], Allowed(1, 100_000, at_most=100, advice="the paper's network has three layers of 64 units")
+]
+_Penalty = Annotated[float, Allowed(0)]
 
 
 class TwoMoonsProblem(Problem):
@@ -43,18 +49,15 @@ class TwoMoons(AbstractNetworkTask):
     widths: tuple[int, ...] = eqx.field(static=True)
     penalty: float = eqx.field(static=True)
 
-    def __init__(self, num_examples: int = 1024, widths: tuple[int, ...] = (64, 64, 64), penalty: float = 5e-3):
-        check_count("num_examples", num_examples, minimum=2, hint="the paper's dataset has 1024")
-        for width in widths:
-            check_count("widths", width, hint="the paper's network has three layers of 64 units")
+    def __init__(self, num_examples: _Examples = 1024, widths: _Widths = (64, 64, 64), penalty: _Penalty = 5e-3):
+        self.num_examples = check_setting("num_examples", num_examples, _Examples)
+        self.widths = check_setting("widths", widths, _Widths)
+        self.penalty = check_setting("penalty", penalty, _Penalty)
         from sklearn.datasets import make_moons
 
         inputs, labels = make_moons(num_examples, noise=0.1, random_state=0)
         self.inputs = jnp.asarray(inputs, jnp.float32)
         self.signs = jnp.asarray(np.where(labels == 1, 1.0, -1.0), jnp.float32)
-        self.num_examples = num_examples
-        self.widths = tuple(widths)
-        self.penalty = penalty
 
     def sample(self, key: PRNGKeyArray) -> TwoMoonsProblem:
         sizes = (2, *self.widths, 1)

@@ -13,6 +13,7 @@ from optoscope.training.meta_train import meta_train as meta_train
 from optoscope.training.objective import Purpose as Purpose
 from optoscope.training.objective import meta_objective as meta_objective
 from optoscope.training.objective import sample_problems as sample_problems
+from optoscope.training.run_checks import check_run as check_run
 from optoscope.training.search import Searched as Searched
 from optoscope.training.search import search as search
 from optoscope.training.search_spaces import Range as Range

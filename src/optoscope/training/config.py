@@ -1,83 +1,101 @@
 """Settings of meta-training, as data. This file imports neither JAX nor NumPy, so that a command line can show it."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
+from optoscope._allowed import COUNT, POSITIVE, Allowed, NumSteps, check_settings
 from optoscope._choices import check_choice
+
+_Count = Annotated[int, COUNT]
+_MetaSteps = Annotated[int, Allowed(1, 1_000_000_000)]
+_Scale = Annotated[float, POSITIVE]
+_Decay = Annotated[float, Allowed(0, 1, below=True)]
+_Bound = Annotated[float, dataclasses.replace(POSITIVE, or_infinite=True)]
 
 
 @dataclasses.dataclass(frozen=True)
 class MetaTrainConfig:
-    """Everything that determines a meta-training run, besides its task and its seed."""
+    """Everything that determines a meta-training run, besides its task and its seed.
 
-    num_units: int = 32
+    Raises:
+        ValueError: if a setting is not what is allowed beside it.
+    """
+
+    num_units: Annotated[int, Allowed(1, 100_000)] = 32
     """Size of the GRU's state."""
-    input_scale: float = 1.0
+    input_scale: _Scale = 1.0
     """Multiplies the gradient before the network reads it."""
-    output_scale: float = 1.0
+    output_scale: _Scale = 1.0
     """Multiplies the update that the network writes."""
     input_kind: Literal["gradient", "log_sign"] = "gradient"
     """What the network reads: the gradient, or the pair (log1p |g|, sign g)."""
     bfloat16: bool = False
     """Whether the cell's products, and the activations kept for the reverse pass, have this precision in training: less
     memory, and less time where the hardware has it. What comes out is run in float32."""
-    num_steps: int = 200
+    num_steps: NumSteps = 200
     """Length of the unroll."""
-    batch_size: int = 64
+    batch_size: _Count = 64
     """Problems per meta-step."""
-    num_meta_steps: int = 5000
+    num_meta_steps: _MetaSteps = 5000
     """Meta-steps in all."""
-    learning_rate: float = 4e-3
+    learning_rate: _Scale = 4e-3
     """Largest learning rate of the meta-optimizer, Adam."""
     schedule: Literal["cosine", "exponential"] = "cosine"
     """How the learning rate falls: to `decay_rate` times the largest at the end (cosine), or by `decay_rate` every
     `decay_steps` meta-steps, in steps (exponential)."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, Allowed(0, 1_000_000_000)] = 0
     """Meta-steps of linear warm-up."""
-    decay_rate: float = 0.01
+    decay_rate: Annotated[float, Allowed(0, 1)] = 0.01
     """See `schedule`."""
-    decay_steps: int = 500
+    decay_steps: _MetaSteps = 500
     """See `schedule`."""
-    b1: float = 0.9
+    b1: _Decay = 0.9
     """Adam's decay of the mean."""
-    b2: float = 0.999
+    b2: _Decay = 0.999
     """Adam's decay of the mean square."""
-    eps: float = 1e-8
+    eps: _Scale = 1e-8
     """Adam's epsilon."""
-    clip: float = 5.0
+    clip: _Bound = 5.0
     """Element-wise bound on the meta-gradient."""
-    l2: float = 1e-5
+    l2: Annotated[float, Allowed(0, advice="0 switches it off")] = 1e-5
     """Weight of the (unsquared) Euclidean norm of the meta-parameters."""
-    objective_cap: float = float("inf")
+    objective_cap: _Bound = float("inf")
     """Bound on one problem's objective: beyond it the problem is counted as the bound and gives no gradient. Rosenbrock
     starts next to the minimum make the plain mean heavy-tailed."""
-    weight_average: float = 0.0
+    weight_average: Annotated[float, Allowed(0, 1, below=True, advice="0 switches it off")] = 0.0
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 for none."""
-    spike_factor: float = float("inf")
+    spike_factor: _Bound = float("inf")
     """A meta-step whose objective exceeds this many times the running one is not applied; the weights go back to
     their average instead. It ends an instability before it spreads, and needs `weight_average`."""
-    num_validation_problems: int = 256
+    num_validation_problems: _Count = 256
     """Problems on which the best weights are chosen; never trained on."""
-    validate_every: int = 100
+    validate_every: _MetaSteps = 100
     """Meta-steps between validations."""
-    num_snapshots: int = 32
+    num_snapshots: Annotated[int, Allowed(2, 10_000, advice="the first and the last are always kept")] = 32
     """How many weights along meta-training are kept, spaced evenly in the logarithm of the meta-step."""
-    curriculum: tuple[tuple[int, int], ...] = ()
+    curriculum: tuple[tuple[NumSteps, _MetaSteps], ...] = ()
     """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length, and so has
     validation."""
     warm_start: str | None = None
     """An optimizer to start from: a name or path, or `PRESET:TASK`, which is then trained first, with the same seed. It
     may come from a cheaper task, or have fewer units. Its weights are taken over, not its scales."""
-    segment_length: int | None = None
+    segment_length: NumSteps | None = None
     """Steps per rematerialized segment: less memory for one more forward pass of the network. None keeps every step,
     unless `memory_gigabytes` says otherwise."""
-    memory_gigabytes: float | None = None
+    memory_gigabytes: Annotated[float, Allowed(1e-3, 1e6)] | None = None
     """Picks the longest segments with which the run stays within this much memory."""
-    part_size: int | None = None
+    part_size: Annotated[int, Allowed(1, 1_000_000, advice="1 keeps the least in memory")] | None = None
     """Problems that each device works off at a time, so that a batch's size does not set the memory. None: all."""
-    part_clip: float = float("inf")
+    part_clip: _Bound = float("inf")
     """Norm to which the gradient of each part of a batch is scaled down before the mean over parts: with parts of one
     problem, one chaotic run does not drown the others."""
+
+    def __post_init__(self):
+        check_settings(self)
+        if self.spike_factor != float("inf") and not self.weight_average:
+            raise ValueError(
+                "`spike_factor` sets weights back to their average; set `weight_average` too, such as 0.995."
+            )
 
 
 def preset(name: str, task: str) -> MetaTrainConfig:

@@ -8,14 +8,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 from jaxtyping import Float
 
+from optoscope._as_optimizer import AnyOptimizer, as_optimizers
 from optoscope._checks import check_count
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
-from optoscope.optimizers import AbstractOptimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.evaluate import Evaluation
@@ -61,7 +60,7 @@ class StepCosts(Result):
 
 def measure_costs(
     task: AbstractTask,
-    optimizers: Mapping[str, AbstractOptimizer | optax.GradientTransformation],
+    optimizers: Mapping[str, AnyOptimizer],
     *,
     num_steps: int = 20,
     num_problems: int = 1,
@@ -73,7 +72,7 @@ def measure_costs(
 
     Args:
         task: gives the loss.
-        optimizers: component-wise rules or optax transformations, by name.
+        optimizers: by name, anything that `optoscope.as_optimizer` takes.
         num_steps: steps of one timed run.
         num_problems: problems worked on at once; the time is divided by their number.
         num_repetitions: timed runs of each, taken in turn, so that a machine's moods hit all alike.
@@ -88,6 +87,7 @@ def measure_costs(
     check_count("num_repetitions", num_repetitions)
     if not optimizers:
         raise ValueError("`optimizers` is empty; pass at least one, such as {'momentum': Momentum(0.1, 0.9)}.")
+    optimizers = as_optimizers(optimizers)
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     seconds = np.empty((len(optimizers), num_repetitions))
     for repetition in range(-1, num_repetitions):  # the first round compiles

@@ -7,15 +7,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 from jaxtyping import Float
 
+from optoscope._as_optimizer import AnyOptimizer, as_optimizers
 from optoscope._checks import check_count
 from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
-from optoscope.optimizers import AbstractOptimizer
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
@@ -115,7 +114,7 @@ class Evaluation(Result):
 
 def evaluate(
     task: AbstractTask,
-    optimizers: Mapping[str, AbstractOptimizer | optax.GradientTransformation],
+    optimizers: Mapping[str, AnyOptimizer],
     *,
     num_problems: int = 64,
     num_steps: int = 200,
@@ -126,7 +125,7 @@ def evaluate(
 
     Args:
         task: where problems come from; they are drawn apart from training, validation and tuning.
-        optimizers: component-wise rules or optax transformations, by name.
+        optimizers: by name, anything that `optoscope.as_optimizer` takes.
         num_problems: number of problems; the paper uses 64.
         num_steps: length of a run; the paper uses 200.
         key: draws the problems.
@@ -142,6 +141,7 @@ def evaluate(
     check_count("num_steps", num_steps, hint="the paper uses 200")
     if not optimizers:
         raise ValueError("`optimizers` is empty; pass at least one, such as {'momentum': Momentum(0.1, 0.9)}.")
+    optimizers = as_optimizers(optimizers)
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     devices, losses = devices_for(num_problems), []
     say = report or (lambda what, done, total: None)

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope import artifacts, tasks
-from optoscope._checks import check_count, check_number
 from optoscope._fingerprint import fingerprint
 from optoscope._interrupts import deferred
 from optoscope._provenance import provenance
@@ -24,7 +23,7 @@ from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
 from optoscope.training.config import PRESETS, MetaTrainConfig
 from optoscope.training.config import preset as preset_of
-from optoscope.training.memory import peak_bytes, resident_bytes, with_segments
+from optoscope.training.memory import peak_bytes, resident_bytes
 from optoscope.training.meta_step import (
     MetaState,
     batch_objective,
@@ -33,6 +32,7 @@ from optoscope.training.meta_step import (
     untrained,
 )
 from optoscope.training.objective import Purpose, sample_problems
+from optoscope.training.run_checks import check_run
 from optoscope.training.sharding import devices_for, replicate
 
 #: Work that a kill may cost, unless saving would take more than this share of the time.
@@ -102,7 +102,7 @@ def meta_train(
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after the present meta-step is finished and saved; SIGTERM first goes
             to its handler, and without one ends the process. A second signal does not wait.
     """
-    _check(config)
+    segmented = check_run(task, config)
     folder = None if directory is None else Path(directory)
     devices = devices_for(config.batch_size)
     settings = {"task": repr(task), "task_hash": fingerprint(task), "config": dataclasses.asdict(config)}
@@ -111,21 +111,21 @@ def meta_train(
     announce = announce or (lambda sentence: None)
     with open_run(folder, settings, resume=resume, announce=announce) as log:
         return _train(
-            log, task, config, key, given, preset=preset, seed=seed, report=report, announce=announce, stop_at=stop_at,
-            checkpoint_seconds=checkpoint_seconds,
+            log, task, config, segmented, key, given, preset=preset, seed=seed, report=report, announce=announce,
+            stop_at=stop_at, checkpoint_seconds=checkpoint_seconds,
         )  # fmt: skip
 
 
 def _train(
-    log: RunLog, task: AbstractTask, config: MetaTrainConfig, key: PRNGKeyArray, given: GRUOptimizer | None, *, preset,
-    seed, report, announce, stop_at, checkpoint_seconds,
+    log: RunLog, task: AbstractTask, config: MetaTrainConfig, segmented: MetaTrainConfig, key: PRNGKeyArray,
+    given: GRUOptimizer | None, *, preset, seed, report, announce, stop_at, checkpoint_seconds,
 ) -> TrainedOptimizer:  # fmt: skip
     folder = log.folder
     start = _Start(given, 0.0)
     if config.warm_start is not None and given is None:
         start = _warm_start(config.warm_start, key, folder, seed=seed, report=report, announce=announce)
     devices = devices_for(config.batch_size)
-    phases = _Phases(task, with_segments(task, config, len(devices)), devices, announce)
+    phases = _Phases(task, segmented, devices, announce)
     objective = eqx.filter_jit(batch_objective)
     validation_set = sample_problems(task, Purpose.VALIDATE.key(key), config.num_validation_problems)
     validate = lambda optimizer: objective(optimizer, task, config, *validation_set)
@@ -165,6 +165,7 @@ def _train(
 def _save(log: RunLog, run: "_Run", seconds: float | None) -> float:
     """Save a checkpoint; returns the time at which the next one is due."""
     began = time.monotonic()
+    assert log.folder is not None
     save_checkpoint(log.folder, run.step, run.arrays, run.data, run=log.identity)
     saved = time.monotonic()
     return saved + (max(_SECONDS_AT_RISK, (saved - began) / _SHARE_OF_SAVING) if seconds is None else seconds)
@@ -334,31 +335,6 @@ def _in_float32(optimizer: GRUOptimizer, config: MetaTrainConfig) -> GRUOptimize
     """The same weights, to be run in float32 whatever they were trained in."""
     plain = jax.eval_shape(lambda: untrained(dataclasses.replace(config, bfloat16=False), jax.random.key(0)))
     return jax.tree.unflatten(jax.tree.structure(plain), jax.tree.leaves(optimizer))
-
-
-def _check(config: MetaTrainConfig) -> None:
-    counts = ("num_steps", "batch_size", "num_meta_steps", "num_validation_problems", "validate_every")
-    for name in counts:
-        check_count(name, getattr(config, name), hint="see the presets for customary values")
-    num_devices = len(devices_for(config.batch_size))
-    if config.part_size is not None:
-        check_count("part_size", config.part_size, hint="1 keeps the least in memory")
-        if config.batch_size // num_devices % config.part_size:
-            raise ValueError(
-                f"`batch_size` must be a multiple of `part_size` x {num_devices} devices, got {config.batch_size} and "
-                f"{config.part_size}."
-            )
-    for pair in config.curriculum:
-        check_count("curriculum", pair[0], hint="it is a tuple of pairs (num_steps, meta-steps)")
-        check_count("curriculum", pair[1], hint="it is a tuple of pairs (num_steps, meta-steps)")
-    check_count("num_snapshots", config.num_snapshots, minimum=2, hint="the first and the last are always kept")
-    for name in ("learning_rate", "eps", "clip", "objective_cap", "spike_factor", "part_clip"):
-        if getattr(config, name) != float("inf"):
-            check_number(name, getattr(config, name), low=0, open_low=True, hint="see the presets")
-    check_number("l2", config.l2, low=0, hint="0 switches it off")
-    if config.spike_factor != float("inf") and not config.weight_average:
-        raise ValueError("`spike_factor` sets weights back to their average; set `weight_average` too, such as 0.995.")
-    check_number("weight_average", config.weight_average, low=0, high=1, hint="0 switches it off")
 
 
 def _snapshot_steps(config: MetaTrainConfig) -> np.ndarray:

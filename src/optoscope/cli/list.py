@@ -1,0 +1,48 @@
+"""`optoscope list`."""
+
+import dataclasses
+from typing import Any
+
+from optoscope.cli._command import Command
+from optoscope.cli.output import Output, Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class List(Command):
+    """List tasks, presets, rules that can be tuned, shipped optimizers and figures.
+
+    Example: optoscope list --json
+    """
+
+    def prepare(self) -> None:
+        """There is nothing to check."""
+
+    def compute(self, prepared: None, report: Reporter) -> dict[str, Any]:
+        """Load what ships."""
+        del prepared, report
+        from optoscope import artifacts
+
+        return {name: artifacts.load(name) for name in artifacts.shipped()}
+
+    def show(self, result: dict[str, Any], out: Output) -> None:
+        """Print what there is."""
+        from optoscope.report.reproduce import figure_numbers
+        from optoscope.tasks import TASKS
+        from optoscope.training.config import PRESETS
+        from optoscope.training.search_spaces import SEARCH_SPACES
+
+        rows = [_describe(name, artifact) for name, artifact in result.items()]
+        out.table("Shipped optimizers", ["name", "task", "how", "meta-objective"], rows)
+        out.table("Tasks", ["name"], [[name] for name in TASKS])
+        out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
+        spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
+        out.table("Rules that can be tuned", ["task", "rules"], spaces)
+        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in figure_numbers())]])
+
+
+def _describe(name: str, artifact) -> list:
+    if hasattr(artifact, "preset"):
+        how = f"GRU-{artifact.optimizer.num_units}, preset {artifact.preset}, seed {artifact.seed}"
+        return [name, artifact.task, how, artifact.metrics["best_validation"]]
+    how = ", ".join(f"{name}={value:.4g}" for name, value in artifact.hyperparameters.items())
+    return [name, artifact.task, how, artifact.score]

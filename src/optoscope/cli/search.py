@@ -1,0 +1,83 @@
+"""`optoscope search`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from optoscope._allowed import Allowed
+from optoscope.cli._arguments import Resume, Seed, Settings, Task
+from optoscope.cli._command import Computes
+from optoscope.cli._settings import configured
+from optoscope.cli.output import Output, Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class Search(Computes):
+    """Search meta-training's learning rate, scales, clip and width: short runs first, the best go on.
+
+    Example: optoscope search rosenbrock --num-samples 16 --widths 16 32 --out runs/search
+    """
+
+    task: Task
+    out: Path
+    """Directory: one run per sample, and every result in log.jsonl."""
+    num_samples: Annotated[int, Allowed(1, 1000, advice="a few dozen short runs find the right decade")] = 16
+    """Settings to try; the first is the preset itself."""
+    widths: Annotated[tuple[int, ...], Allowed(1, 4096, distinct=True), tyro.conf.arg(metavar="UNITS")] = ()
+    """Numbers of units to choose from; the preset's if none is given."""
+    preset: str = "fast"
+    """Center of the search."""
+    seed: Seed = 0
+    """Determines everything random."""
+    set: Settings = ()
+    resume: Resume = False
+
+    @property
+    def title(self) -> str:
+        """The task that is searched on."""
+        return f"search on {self.task}"
+
+    def prepare(self) -> tuple[Any, Any]:
+        """Return the task and the configuration in the middle of the search."""
+        from optoscope import tasks
+        from optoscope.training import check_run
+
+        task, config = tasks.get(self.task), configured(self.preset, self.task, self.set)
+        for width in self.widths or (config.num_units,):
+            check_run(task, dataclasses.replace(config, num_units=width))
+        return task, config
+
+    def compute(self, prepared: tuple[Any, Any], report: Reporter) -> tuple[Any, list]:
+        """Search."""
+        import jax
+
+        from optoscope.training import search
+
+        task, config = prepared
+        return search(
+            task,
+            config=config,
+            num_samples=self.num_samples,
+            widths=self.widths,
+            key=jax.random.key(self.seed),
+            directory=self.out,
+            resume=self.resume,
+            seed=self.seed,
+            report=report.stage,
+            announce=report.note,
+        )
+
+    def save(self, result: tuple[Any, list]) -> list[Path]:
+        """Write the best optimizer."""
+        return [result[0].save(self.out / "best")]
+
+    def show(self, result: tuple[Any, list], out: Output) -> None:
+        """Print every sample."""
+        rows = [[r.sample, r.num_meta_steps, r.validation, r.seconds, _plainly(r.settings)] for r in result[1]]
+        out.table("Samples, best first", ["sample", "meta-steps", "validation", "s", "settings"], rows)
+
+
+def _plainly(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value:.3g}" for name, value in settings.items()) or "the preset's"
