@@ -5,6 +5,7 @@ Heavy modules are imported inside `run`.
 
 import ast
 import dataclasses
+import sys
 import typing
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,6 +93,7 @@ class Train(_Computes):
         from optoscope import tasks
         from optoscope.training import meta_train, preset
         from optoscope.training.run_directory import discard_run
+        from optoscope.training.validation import why_nothing_was_learned
 
         task = tasks.get(self.task)
         config = _override(preset(self.preset, self.task), self.set)
@@ -109,6 +111,10 @@ class Train(_Computes):
                 report=report.meta_training,
                 announce=report.note,
             )
+        failure = why_nothing_was_learned(trained)
+        if failure is not None:
+            print(f"optoscope: {failure} No optimizer was written.", file=sys.stderr)  # noqa: T201
+            return 1
         path = trained.save(self.out / self.task.partition("(")[0])
         out = Output()
         out.text(
@@ -152,6 +158,7 @@ class Search(_Computes):
 
         from optoscope import tasks
         from optoscope.training import preset, search
+        from optoscope.training.validation import why_nothing_was_learned
 
         task = tasks.get(self.task)
         config = _override(preset(self.preset, self.task), self.set)
@@ -167,12 +174,13 @@ class Search(_Computes):
                 seed=self.seed,
                 report=report.stage,
             )
-        path = best.save(self.out / "best")
+        failure = why_nothing_was_learned(best)
+        path = None if failure is not None else best.save(self.out / "best")
         out = Output(json=self.json)
         rows = [[r.sample, r.num_meta_steps, r.validation, r.seconds, _plainly(r.settings)] for r in results]
         out.table("Samples, best first", ["sample", "meta-steps", "validation", "s", "settings"], rows)
-        out.text(f"wrote {path}")
-        return out.finish()
+        out.text(f"wrote {path}" if failure is None else f"{failure} No optimizer was written.")
+        return out.finish() or int(failure is not None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Searched:
         settings: what differs from the configuration.
         num_meta_steps: how far it was trained.
         validation: its best validation so far.
+        finite_share: share of the validation problems over which that is the mean; a larger one is better.
         seconds: time spent on it.
     """
 
@@ -43,7 +44,13 @@ class Searched:
     settings: dict[str, Any]
     num_meta_steps: int
     validation: float
+    finite_share: float
     seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller is better."""
+        return -self.finite_share, self.validation
 
 
 def search(
@@ -96,6 +103,7 @@ def search(
     drawn = _settings(config, num_samples, widths, key)
     left, latest = list(range(num_samples)), {}
     best: TrainedOptimizer | None = None
+    best_rank = (0.0, float("inf"))
     for round_, share in enumerate(shares):
         stop = max(1, round(share * config.num_meta_steps))
         last_round = round_ == len(shares) - 1
@@ -113,19 +121,18 @@ def search(
                     seed=seed,
                     stop_at=stop,
                 )
-                found = Searched(
-                    sample, drawn[sample], stop, trained.metrics["best_validation"], trained.metrics["seconds"]
-                )
+                names = ("best_validation", "finite_share", "seconds")
+                found = Searched(sample, drawn[sample], stop, *(trained.metrics[name] for name in names))
                 if (sample, stop) not in known:
                     append_record(folder, dataclasses.asdict(found))
                 known[sample, stop] = found
-                if last_round and (best is None or found.validation < best.metrics["best_validation"]):
-                    best = trained
+                if last_round and (best is None or found.rank < best_rank):
+                    best, best_rank = trained, found.rank
             latest[sample] = known[sample, stop]
-        ranked = sorted(left, key=lambda sample: known[sample, stop].validation)
+        ranked = sorted(left, key=lambda sample: known[sample, stop].rank)
         left = ranked if last_round else ranked[: max(1, math.ceil(kept * len(left)))]
     assert best is not None
-    results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.validation))
+    results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.rank))
     write_json(folder / "results.json", {"results": [dataclasses.asdict(one) for one in results]})
     return best, results
 
