@@ -38,7 +38,8 @@ class TrainedOptimizer:
         seed: the seed of the run.
         config: all settings.
         metrics: `best_validation`, `best_step`, `num_skipped`, `seconds`, ...
-        curve: vectors `steps`, `objectives` (mean over the batches since the last) and `validations`.
+        curve: vectors `steps`, `objectives` (mean over the batches since the last), `validations`, and
+            `finite_shares`: the share of the validation problems over which these are the mean.
         snapshot_steps: meta-steps at which weights were kept.
         snapshots: those weights: an optimizer whose leaves have a leading snapshot axis.
         provenance: versions, time and machine kind.

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -13,6 +15,7 @@ from optoscope.anatomy import Visits
 from optoscope.artifacts import load
 from optoscope.cli.main import main
 from optoscope.optimizers import Momentum
+from optoscope.tasks import AbstractTask, Problem
 
 TINY = ["--set", "num_meta_steps=4", "num_units=3", "num_steps=10", "batch_size=4", "num_validation_problems=8",
         "validate_every=2", "segment_length=5", "num_snapshots=3"]  # fmt: skip
@@ -151,6 +154,25 @@ def test_a_wrong_call_is_one_clear_paragraph_and_writes_nothing(arguments, messa
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_that_learned_nothing_fails_and_writes_no_optimizer(capsys, tmp_path, monkeypatch):
+    class Exploding(AbstractTask):
+        def sample(self, key):
+            return Problem(jax.random.normal(key, (1,)))
+
+        def loss(self, problem, params, key):
+            return jnp.where(jnp.sum(params - problem.initial_params) > 0, jnp.nan, 1.0) + 0.0 * jnp.sum(params)
+
+    monkeypatch.setattr("optoscope.tasks.get", lambda name: Exploding())
+    monkeypatch.setattr("optoscope.tasks.name_of", lambda task: "linear_regression")
+    code, out, err = run(capsys, "train", "linear_regression", "--out", str(tmp_path), *TINY)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith(
+        "optoscope: nothing was learned: on validation problems no weights did better"
+    )
+    assert err.endswith("No optimizer was written.\n")
+    assert not (tmp_path / "linear_regression.json").exists() and (tmp_path / "log.jsonl").exists()
 
 
 def test_costs_refuses_bad_sizes_before_it_times_anything(capsys, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import abc
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,12 +49,16 @@ class Command(abc.ABC):
         with contextlib.nullcontext() if place is None else held(place, is_file=place.suffix == ".npz"):
             with make_reporter(self.title) as report:
                 result = self.compute(prepared, report)
-            written = self.save(result)
+            failure = self.failure(result)
+            written = [] if failure else self.save(result)
         out = Output(json=self.json)
         self.show(result, out)
         if written:
             out.text(f"wrote {', '.join(str(path) for path in written)}")
-        return out.finish()
+        code = out.finish()
+        if failure:
+            print(f"optoscope: {failure}", file=sys.stderr)  # noqa: T201
+        return 1 if failure else code
 
     @classmethod
     def _shown(cls, name: str) -> str:
@@ -76,6 +81,11 @@ class Command(abc.ABC):
     @abc.abstractmethod
     def compute(self, prepared: Any, report: Reporter) -> Any:
         """Compute the result."""
+
+    def failure(self, result: Any) -> str | None:
+        """Return why the result is of no use, if so; then nothing is saved, and the exit code is 1."""
+        del result
+        return None
 
     def save(self, result: Any) -> list[Path]:
         """Write the result where it was asked for; returns the paths."""

@@ -69,6 +69,13 @@ class Search(Computes):
             announce=report.note,
         )
 
+    def failure(self, result: Any) -> str | None:
+        """Return why nothing was learned, if so."""
+        from optoscope.training.validation import why_nothing_was_learned
+
+        why = why_nothing_was_learned(result[0])
+        return why and f"{why} No optimizer was written."
+
     def save(self, result: tuple[Any, list]) -> list[Path]:
         """Write the best optimizer."""
         return [result[0].save(self.out / "best")]

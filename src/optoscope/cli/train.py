@@ -68,6 +68,13 @@ class Train(Computes):
             announce=report.note,
         )
 
+    def failure(self, result: Any) -> str | None:
+        """Return why nothing was learned, if so."""
+        from optoscope.training.validation import why_nothing_was_learned
+
+        why = why_nothing_was_learned(result)
+        return why and f"{why} No optimizer was written."
+
     def save(self, result: Any) -> list[Path]:
         """Write the trained optimizer."""
         return [result.save(self.out / self.task.partition("(")[0])]

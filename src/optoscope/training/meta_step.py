@@ -78,14 +78,21 @@ def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> Meta
     )
 
 
-def batch_objective(
+def problem_objectives(
     optimizer: GRUOptimizer, task: AbstractTask, config: MetaTrainConfig, problems: Problem, keys: Keys
-) -> Float[Array, ""]:
-    """Mean meta-objective over a batch of problems, each bounded by `config.objective_cap`."""
+) -> Float[Array, " problem"]:
+    """Meta-objective of each problem of a batch, bounded by `config.objective_cap`."""
     run = rollout_batch(
         task, problems, optimizer, num_steps=config.num_steps, keys=keys, segment_length=config.segment_length
     )
-    return jnp.mean(jnp.minimum(meta_objective(run.losses), config.objective_cap))
+    return jnp.minimum(meta_objective(run.losses), config.objective_cap)
+
+
+def batch_objective(
+    optimizer: GRUOptimizer, task: AbstractTask, config: MetaTrainConfig, problems: Problem, keys: Keys
+) -> Float[Array, ""]:
+    """Mean over the problems of a batch of their meta-objectives."""
+    return jnp.mean(problem_objectives(optimizer, task, config, problems, keys))
 
 
 def make_objective_and_gradient(

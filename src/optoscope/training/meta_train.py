@@ -26,17 +26,20 @@ from optoscope.training.config import preset as preset_of
 from optoscope.training.memory import peak_bytes, resident_bytes
 from optoscope.training.meta_step import (
     MetaState,
-    batch_objective,
     initial_meta_state,
     make_meta_step,
     untrained,
 )
-from optoscope.training.objective import Purpose, sample_problems
+from optoscope.training.objective import Purpose
 from optoscope.training.run_checks import check_run
 from optoscope.training.sharding import devices_for, replicate
+from optoscope.training.validation import NOTHING, Validation, make_validation
 
 #: Work that a kill may cost, unless saving would take more than this share of the time.
 _SECONDS_AT_RISK, _SHARE_OF_SAVING = 1.0, 0.02
+#: With an average to go back to, weights are checked after this many meta-steps in a row that were not applied. Without
+#: one after as many as lie between validations: dozens may fail only because of the problems they drew.
+_PATIENCE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +79,9 @@ def meta_train(
     """Meta-train a GRU optimizer on a task by backpropagation through whole unrolls (App. D.2).
 
     Problems are shared out over all local devices as far as the batch size allows. A meta-step whose objective or
-    gradient is not finite is skipped and counted, never applied. The weights that are best on validation problems,
-    which are never trained on, are kept beside the last.
+    gradient is not finite is skipped and counted, never applied; if the weights have blown up, the run goes on from the
+    best so far. Those are the weights with which the fewest validation problems, which are never trained on, have an
+    objective that is not finite, and among them those with the best mean over the other problems.
 
     Args:
         task: where problems come from.
@@ -97,7 +101,8 @@ def meta_train(
         The best weights, with weights along meta-training, the validation curve and provenance.
 
     Raises:
-        ValueError: if a setting is out of range, or `resume` finds a run with other settings.
+        ValueError: if a setting is out of range, `resume` finds a run with other settings, or no validation problem
+            has a finite objective before meta-training.
         FileExistsError: if `directory` holds a run and `resume` is false.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after the present meta-step is finished and saved; SIGTERM first goes
             to its handler, and without one ends the process. A second signal does not wait.
@@ -126,10 +131,8 @@ def _train(
         start = _warm_start(config.warm_start, key, folder, seed=seed, report=report, announce=announce)
     devices = devices_for(config.batch_size)
     phases = _Phases(task, segmented, devices, announce)
-    objective = eqx.filter_jit(batch_objective)
-    validation_set = sample_problems(task, Purpose.VALIDATE.key(key), config.num_validation_problems)
-    validate = lambda optimizer: objective(optimizer, task, config, *validation_set)
-    run = _Run.start(config, key, start.optimizer)
+    validate = make_validation(task, config, key)
+    run = _Run.start(config, key, start.optimizer, announce)
     if folder is not None:
         checkpoint = load_checkpoint(folder, run.arrays, run=log.identity, announce=announce)
         if checkpoint is not None:
@@ -148,6 +151,7 @@ def _train(
                 run.objectives.append(float(value))
                 run.step += 1
                 run.seconds = before + time.monotonic() - began
+                run.go_back_if_lost(validate, devices)
                 validation = run.observe(validate)
                 if validation is not None:
                     log.append(run.record(validation))
@@ -227,8 +231,10 @@ def _warm_start(name: str, key: PRNGKeyArray, folder: Path | None, *, announce, 
 class _Run:
     """What is saved in a checkpoint, and the bookkeeping on it."""
 
-    def __init__(self, config: MetaTrainConfig, state: MetaState):
+    def __init__(self, config: MetaTrainConfig, state: MetaState, announce: Callable[[str], None]):
         self.config = config
+        self.announce = announce
+        self.said: set[str] = set()
         self.state = state
         self.best: GRUOptimizer = jax.tree.map(np.asarray, state.average)
         self.snapshot_steps = _snapshot_steps(config)
@@ -236,17 +242,22 @@ class _Run:
             lambda leaf: np.zeros((len(self.snapshot_steps), *leaf.shape), leaf.dtype), self.best
         )
         self.step, self.seconds = 0, 0.0
-        self.best_validation = float("inf")
+        self.best_validation = NOTHING
         self.best_step = 0
-        self.curve: list[tuple[int, float, float]] = []  # step, mean batch objective since the last, validation
+        #: step, mean batch objective since the last, validation and its share of finite problems
+        self.curve: list[tuple[int, float, float, float]] = []
         self.objectives: list[float] = []
+        self.counts = (0, 0)  # meta-steps skipped, and rolled back
+        self.num_lost = 0  # in a row
 
     @staticmethod
-    def start(config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None) -> "_Run":
+    def start(
+        config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None, announce: Callable[[str], None]
+    ) -> "_Run":
         optimizer = untrained(config, Purpose.INITIALIZE.key(key))
         if warm is not None:
             optimizer = warm.embedded_in(optimizer)
-        return _Run(config, initial_meta_state(optimizer, config))
+        return _Run(config, initial_meta_state(optimizer, config), announce)
 
     @property
     def arrays(self):
@@ -254,7 +265,7 @@ class _Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        names = ("step", "seconds", "best_validation", "best_step", "curve", "objectives")
+        names = ("step", "seconds", "best_validation", "best_step", "curve", "objectives", "num_lost")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, checkpoint) -> None:
@@ -262,6 +273,8 @@ class _Run:
         self.best, self.snapshots = checkpoint.arrays["best"], checkpoint.arrays["snapshots"]
         for name, value in checkpoint.data.items():
             setattr(self, name, value)
+        self.best_validation = Validation(*self.best_validation)
+        self.counts = self._counts()
 
     def observe(self, validate) -> float | None:
         """Keep a snapshot and validate, where the step asks for it."""
@@ -271,24 +284,77 @@ class _Run:
         due = self.step % self.config.validate_every == 0 or self.step == self.config.num_meta_steps
         if not due or (self.curve and self.curve[-1][0] == self.step):
             return None
+        validation = self._validate(validate)
+        mean_objective = float(np.mean(self.objectives)) if self.objectives else float("nan")
+        self.curve.append((self.step, mean_objective, validation.objective, validation.finite_share))
+        self.objectives = []
+        if validation.finite_share == 0 and self.step == 0:
+            raise ValueError(
+                f"before meta-training, the objective is finite on none of the {self.config.num_validation_problems} "
+                "validation problems; make sure that the task's loss is finite where its problems start."
+            )
+        if validation.finite_share < 1:
+            self._say_once(
+                f"on {1 - validation.finite_share:.2%} of the validation problems the objective is not finite; weights "
+                "are judged by how many these are, then by the mean over the others",
+                "validation",
+            )
+        return validation.objective
+
+    def _validate(self, validate) -> Validation:
+        """Validate the average, and keep it if it is the best."""
         # Fetched first, so that validation runs on one device whatever the meta-step ran on.
         weights = jax.tree.map(np.asarray, self.state.average)
-        validation = float(validate(weights))
-        if validation < self.best_validation:
+        validation = validate(weights)
+        if validation.beats(self.best_validation):
             self.best, self.best_validation, self.best_step = weights, validation, self.step
-        mean_objective = float(np.mean(self.objectives)) if self.objectives else float("nan")
-        self.curve.append((self.step, mean_objective, validation))
-        self.objectives = []
         return validation
+
+    def go_back_if_lost(self, validate, devices) -> None:
+        """Where meta-steps are no longer applied because the weights have blown up, go on from the best so far.
+
+        A step that is not applied goes back to the average of the weights. Where that has blown up with them, every
+        later one would go back to it too.
+        """
+        before, self.counts = self.counts, self._counts()
+        if self.counts == before:
+            self.num_lost = 0
+            return
+        self.num_lost += 1
+        is_spike = self.counts[0] == before[0]
+        if not is_spike:
+            self._say_once("the objective or its gradient is not finite; such steps are skipped and counted", "skipped")
+        times, rest = divmod(self.num_lost, _PATIENCE if self.config.weight_average else self.config.validate_every)
+        if rest or times & (times - 1):  # checked after so many, twice as many, four times as many, ...
+            return
+        validation = self._validate(validate)
+        if validation.finite_share < self.best_validation.finite_share or (
+            is_spike and validation.objective > self.best_validation.objective
+        ):
+            self._say_once(f"the weights have blown up; back to those of meta-step {self.best_step}", "blown up")
+            validation = self.best_validation
+            weights = tuple(jax.tree.map(jnp.array, self.best) for _ in range(2))  # each is given away
+            self.state = eqx.tree_at(lambda state: (state.optimizer, state.average), self.state, weights)
+        running = jnp.asarray(validation.objective, self.state.running_objective.dtype)
+        self.state = replicate(eqx.tree_at(lambda state: state.running_objective, self.state, running), devices)
+
+    def _counts(self) -> tuple[int, int]:
+        return int(self.state.num_skipped), int(self.state.num_rollbacks)
+
+    def _say_once(self, sentence: str, kind: str) -> None:
+        if kind not in self.said:
+            self.said.add(kind)
+            self.announce(f"meta-step {self.step}: {sentence}")
 
     def record(self, validation: float) -> dict[str, Any]:
         return {
             "step": self.step,
             "objective": self.curve[-1][1],
             "validation": validation,
-            "best_validation": self.best_validation,
-            "num_skipped": int(self.state.num_skipped),
-            "num_rollbacks": int(self.state.num_rollbacks),
+            "finite_share": self.curve[-1][3],
+            "best_validation": self.best_validation.objective,
+            "num_skipped": self.counts[0],
+            "num_rollbacks": self.counts[1],
             "seconds": round(self.seconds, 3),
         }
 
@@ -298,15 +364,14 @@ class _Run:
             num_steps=config.num_meta_steps,
             objective=self.objectives[-1] if self.objectives else self.curve[-1][1],
             validation=validation,
-            best_validation=self.best_validation,
-            num_skipped=int(self.state.num_skipped),
-            num_rollbacks=int(self.state.num_rollbacks),
+            best_validation=self.best_validation.objective,
+            num_skipped=self.counts[0],
+            num_rollbacks=self.counts[1],
             steps_per_second=speed,
             seconds=self.seconds,
         )
 
     def finish(self, task, config, preset, seed, phases: _Phases, seconds_of_start: float) -> TrainedOptimizer:
-        steps, objectives, validations = np.array(self.curve).T
         return TrainedOptimizer(
             optimizer=_in_float32(self.best, config),
             task=tasks.name_of(task),
@@ -314,17 +379,18 @@ class _Run:
             seed=seed,
             config=dataclasses.asdict(config),
             metrics={
-                "best_validation": self.best_validation,
+                "best_validation": self.best_validation.objective,
                 "best_step": self.best_step,
-                "num_skipped": int(self.state.num_skipped),
-                "num_rollbacks": int(self.state.num_rollbacks),
+                "finite_share": self.best_validation.finite_share,
+                "num_skipped": self.counts[0],
+                "num_rollbacks": self.counts[1],
                 "seconds": round(self.seconds, 1),
                 "seconds_of_start": round(seconds_of_start, 1),
                 "num_devices": len(phases.devices),
                 "predicted_peak_gigabytes": round(phases.predicted_bytes / 1e9, 3),
                 "peak_gigabytes": round(peak_bytes(phases.devices) / 1e9, 3),
             },
-            curve={"steps": steps, "objectives": objectives, "validations": validations},
+            curve=dict(zip(("steps", "objectives", "validations", "finite_shares"), np.array(self.curve).T)),
             snapshot_steps=self.snapshot_steps,
             snapshots=_in_float32(self.snapshots, config),
             provenance=provenance(task=repr(task), seed=seed, preset=preset),

@@ -37,6 +37,7 @@ class Searched:
         settings: what differs from the configuration.
         num_meta_steps: how far it was trained.
         validation: its best validation so far.
+        finite_share: share of the validation problems over which that is the mean; a larger one is better.
         seconds: time spent on it.
     """
 
@@ -44,7 +45,13 @@ class Searched:
     settings: dict[str, Any]
     num_meta_steps: int
     validation: float
+    finite_share: float
     seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller is better."""
+        return -self.finite_share, self.validation
 
 
 def search(
@@ -107,7 +114,8 @@ def search(
 
     def searched(sample: int, stop: int) -> dict[str, Any]:
         metrics = train(sample, stop).metrics
-        return dataclasses.asdict(Searched(sample, drawn[sample], stop, metrics["best_validation"], metrics["seconds"]))
+        found = (metrics[name] for name in ("best_validation", "finite_share", "seconds"))
+        return dataclasses.asdict(Searched(sample, drawn[sample], stop, *found))
 
     with open_run(folder, described, resume=resume, announce=announce) as log:
         left, ranked, latest, stop = list(range(num_samples)), [], {}, 0
@@ -118,10 +126,10 @@ def search(
                     report(f"round {round_ + 1}: {stop} meta-steps", done, len(left))
                 kept_part = log.known_or([sample, stop], lambda sample=sample, stop=stop: searched(sample, stop))
                 latest[sample] = Searched(**kept_part)
-            ranked = sorted(left, key=lambda sample: latest[sample].validation)
+            ranked = sorted(left, key=lambda sample: latest[sample].rank)
             left = ranked[: max(1, math.ceil(kept * len(left)))]
         best = train(ranked[0], stop)  # it is there already
-        results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.validation))
+        results = sorted(latest.values(), key=lambda one: (-one.num_meta_steps, one.rank))
         write_json(folder / "results.json", sealed({"results": [dataclasses.asdict(one) for one in results]}))
     return best, results
 
