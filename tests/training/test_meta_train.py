@@ -364,7 +364,7 @@ def test_sigterm_saves_and_then_goes_to_whoever_handles_it(key, tmp_path):
 def test_saving_takes_a_small_share_of_the_time(key, tmp_path, monkeypatch):
     now, saved = [1000.0], []
 
-    def save(folder, step, *_):
+    def save(folder, step, *_, run):
         saved.append(step)
         now[0] += 0.05
 
