@@ -183,7 +183,7 @@ BAD_ARGUMENTS = [
         lambda: GRUOptimizer.create(2, key=jax.random.key(0), output_scale=-1.0),
         r"`output_scale` must lie in \(0, inf\)",
     ),
-    (lambda: LinearRegression(num_params=0), r"`num_params` must be a whole number of at least 1, got 0"),
+    (lambda: LinearRegression(num_params=0), r"`num_params` must be a whole number from 1 to 10000, got 0"),
     (
         lambda: optimizers.get("momentun"),
         r"unknown optimizer 'momentun'. Did you mean 'momentum'\? Known: adam, .*, rms",

@@ -55,9 +55,9 @@ class Allowed:
         if self.low == -LARGEST and self.high == LARGEST:
             words = ""
         elif self.high == LARGEST:
-            words = "more than 0" if self.low == SMALLEST else f"at least {low}"
+            words = "above 0" if self.low == SMALLEST else f"at least {low}"
         elif self.low == SMALLEST:
-            words = f"more than 0, at most {high}"
+            words = f"above 0, at most {high}"
         else:
             words = f"from {low} to below {high}" if self.below else f"from {low} to {high}"
         if self.or_infinite:
@@ -212,9 +212,7 @@ def _exactly(value: Any, kind: Any) -> Any:
 def _in_range(name: str, value: Any, allowed: Allowed, kind: Any) -> Any:
     if value not in allowed:
         advice = f"; {allowed.advice}" if allowed.advice else ""
-        what = "a whole number" if kind is int else "a finite number"
-        words = str(allowed) or f"between {-LARGEST:g} and {LARGEST:g}"
-        raise ValueError(f"`{name}` must be {what} {words}, got {_short(value)}{advice}.")
+        raise ValueError(f"`{name}` must be {_number_in_words(kind, allowed)}, got {_short(value)}{advice}.")
     return value
 
 
@@ -225,8 +223,9 @@ def _as_tuple(name: str, value: Any, kinds: tuple[Any, ...], allowed: Allowed | 
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
         raise _NotOfThisKind(f" with {len(value)} entries instead of {len(kinds)}")
+    of_each = None if allowed is None else dataclasses.replace(allowed, distinct=False, at_most=None)
     entries = tuple(
-        check_setting(name, entry, Annotated[kind, allowed] if allowed and not _unwrap(kind)[1] else kind)
+        check_setting(name, entry, Annotated[kind, of_each] if of_each and not _unwrap(kind)[1] else kind)
         for entry, kind in zip(value, kinds)
     )
     if allowed is not None and allowed.distinct:
@@ -254,20 +253,27 @@ def check_text(name: str, text: str) -> None:
 
 
 def _wanted(alternatives: tuple[Any, ...], allowed: Allowed | None) -> str:
-    words = {int: "a whole number", float: "a number", bool: "True or False", str: "text", Path: "a path"}
+    words = {bool: "True or False", str: "text", Path: "a path"}
     known = []
     for one in alternatives:
         kind, own = _unwrap(one)
-        limits = str(own or allowed or "") if kind in (int, float) else ""
-        if typing.get_origin(kind) is tuple:
+        if kind in (int, float):
+            known.append(_number_in_words(kind, own or allowed or Allowed()))
+        elif typing.get_origin(kind) is tuple:
             known.append(f"a tuple such as {_example(kind)}")
         elif kind is types.NoneType:
             known.append("None")
         elif typing.get_origin(kind) is Literal:
             known += map(repr, typing.get_args(kind))
         else:
-            known.append(" ".join(filter(None, (words.get(kind, getattr(kind, "__name__", str(kind))), limits))))
+            known.append(words.get(kind, getattr(kind, "__name__", str(kind))))
     return f"must be {' or '.join(known)}"
+
+
+def _number_in_words(kind: Any, allowed: Allowed) -> str:
+    what = "a whole number" if kind is int else "a number" if allowed.or_infinite else "a finite number"
+    words = str(allowed) or f"between {-LARGEST:g} and {LARGEST:g}"
+    return f"{what} {'of ' if words.startswith('at least') else ''}{words}"
 
 
 def _example(kind: Any) -> str:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from optoscope import artifacts
+from optoscope._allowed import check_text
 from optoscope._optimizer_spec import OptimizerSpec, find_target, is_torch_class, parse_spec, returns_transformation
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer, from_optax, from_torch
@@ -93,7 +94,7 @@ def read(given: AnyOptimizer, *, trust: bool = False) -> Read:
         return given
     if isinstance(given, str):
         spec = parse_spec(given)
-        return artifacts.load(given) if spec is None else _called(spec, trust)
+        return _loaded(given) if spec is None else _called(spec, trust)
     if isinstance(given, Path):
         return artifacts.load(given)
     torch = sys.modules.get("torch")
@@ -121,6 +122,13 @@ def name_of_optimizer(given: AnyOptimizer) -> str | None:
     if torch is not None and isinstance(given, torch.optim.Optimizer):
         return type(given).__name__
     return given.__name__ if is_torch_class(given) else None
+
+
+def _loaded(name: str) -> Read:
+    check_text("optimizer", name)
+    if ":" in name and not Path(name).exists():
+        raise ValueError(f"{name!r} is neither a name nor a path nor module:name(literals); {_TAKEN}.")
+    return artifacts.load(name)
 
 
 def _called(spec: OptimizerSpec, trust: bool) -> Read:

@@ -49,11 +49,11 @@ def parse_call(text: str, *, example: str) -> Call:
         raise ValueError(f"{hint}.")
     try:
         args = [_value(argument) for argument in node.args]
-        kwargs = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords if keyword.arg}
+        kwargs = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
     except ValueError as error:
         raise ValueError(f"{hint}; {error}.") from None
-    if len(kwargs) < len(node.keywords):
-        raise ValueError(f"{hint}; every setting has a name, and ** is not one.")
+    if len(kwargs) < len(node.keywords) or "None" in kwargs:
+        raise ValueError(f"{hint}; every setting has a name of its own.")
     return Call(node.func.id, args, kwargs)
 
 

@@ -136,7 +136,7 @@ def _why_not(target: Any) -> str:
     if isinstance(target, type):
         if issubclass(target, AbstractOptimizer):
             return "it is an abstract class" if inspect.isabstract(target) else ""
-        return "" if is_torch_class(target) else "its class is not one of optimizers"
+        return "" if is_torch_class(target) else "it is a class, but not one of optimizers"
     if returns_transformation(target):
         return ""
     return "nothing says that it returns an optimizer" if callable(target) else f"it is a {type(target).__name__}"

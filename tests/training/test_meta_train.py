@@ -464,10 +464,13 @@ def test_resuming_with_other_settings_is_refused(key, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1, got 0"),
-        ({"learning_rate": -1.0}, r"`learning_rate` must lie in \(0, inf\), got -1.0"),
-        ({"weight_average": 1.0}, r"`weight_average` must lie in \[0, 1\), got 1.0"),
-        ({"num_snapshots": 1}, "`num_snapshots` must be a whole number of at least 2"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number from 1 to 1000000, got 0"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be a finite number above 0, got -1.0"),
+        (
+            {"weight_average": 1.0},
+            "`weight_average` must be a finite number from 0 to below 1, got 1.0; 0 switches it off",
+        ),
+        ({"num_snapshots": 1}, "`num_snapshots` must be a whole number from 2 to 10000, got 1"),
     ],
 )
 def test_bad_settings_are_refused_at_once(key, change, message):

@@ -1,6 +1,6 @@
 """Checks before any work: may it be written, and does it fit into memory?"""
 
-import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,11 @@ def check_place(directory: Path) -> None:
         raise OSError(f"nothing can be written to {directory}: {error.strerror}; choose another --out.") from None
     if not there.is_dir():
         raise NotADirectoryError(f"{there} is a file, so nothing can be written into it; choose another --out.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"{there} cannot be written into; choose another --out.")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:  # tried, because permissions do not tell of full disks and of file systems that refuse
+        raise OSError(f"{there} cannot be written into: {error.strerror}; choose another --out.") from None
 
 
 def check_source(source: Path | None) -> None:

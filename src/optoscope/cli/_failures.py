@@ -20,6 +20,8 @@ def check_call(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: if an argument is empty, cannot be printed or is given twice, or there is no standard output.
     """
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _fill_closed_streams()
     if sys.stdout is None:
         raise ValueError("standard output is closed, so nothing can be shown; send it to a file or to /dev/null.")
     given = set()
@@ -66,6 +68,15 @@ def _is_own(error: BaseException) -> bool:
         return False
     code = last.tb_frame.f_code
     return code.co_filename.startswith(_PACKAGE) and code.co_code[last.tb_lasti] == _RAISE
+
+
+def _fill_closed_streams() -> None:
+    """Let no file that is opened later take the place of a stream that was closed, where others would write to it."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.dup(2), "w")
 
 
 def silence_output() -> None:

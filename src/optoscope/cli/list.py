@@ -26,15 +26,19 @@ class List(Command):
 
     def show(self, result: dict[str, Any], out: Output) -> None:
         """Print what there is."""
+        from optoscope._allowed import describe, settings_of
         from optoscope.report.reproduce import figure_numbers
         from optoscope.tasks import TASKS
-        from optoscope.training.config import PRESETS
+        from optoscope.training.config import PRESETS, MetaTrainConfig
         from optoscope.training.search_spaces import SEARCH_SPACES
 
         rows = [_describe(name, artifact) for name, artifact in result.items()]
         out.table("Shipped optimizers", ["name", "task", "how", "meta-objective"], rows)
         out.table("Tasks", ["name"], [[name] for name in TASKS])
         out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
+        default = MetaTrainConfig()
+        settings = [[name, getattr(default, name), describe(hint)] for name, hint in settings_of(type(default)).items()]
+        out.table("Settings of meta-training (--set)", ["name", "default", "allowed"], settings)
         spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
         out.table("Rules that can be tuned", ["task", "rules"], spaces)
         out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in figure_numbers())]])

@@ -42,7 +42,10 @@ class Output:
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         width = None if sys.stdout.isatty() else 160
-        Console(file=sys.stdout, width=width).print(table)
+        console = Console(file=sys.stdout, width=width)
+        with console.capture() as captured:
+            console.print(table)
+        sys.stdout.write(captured.get())  # here, a reader that left is noticed like everywhere else
 
     def finish(self) -> int:
         """Print what is left; returns the exit code."""

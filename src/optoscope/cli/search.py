@@ -8,6 +8,7 @@ import tyro
 
 from optoscope._allowed import Allowed
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
+from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes
 from optoscope.cli._settings import configured
 from optoscope.cli.output import Output, Reporter
@@ -44,6 +45,7 @@ class Search(Computes):
         from optoscope import tasks
         from optoscope.training import check_run
 
+        check_place(self.out)
         task, config = tasks.get(self.task), configured(self.preset, self.task, self.set)
         for width in self.widths or (config.num_units,):
             check_run(task, dataclasses.replace(config, num_units=width))

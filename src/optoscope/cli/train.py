@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
+from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes
 from optoscope.cli._settings import configured
 from optoscope.cli.output import Output, Reporter
@@ -42,6 +43,7 @@ class Train(Computes):
         from optoscope import tasks
         from optoscope.training import check_run
 
+        check_place(self.out)
         task, config = tasks.get(self.task), configured(self.preset, self.task, self.set)
         check_run(task, config)
         return task, config

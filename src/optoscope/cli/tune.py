@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from optoscope._allowed import Allowed
 from optoscope.cli._arguments import Force, Resume, Rule, Seed, Task
+from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes
 from optoscope.cli.output import Output, Reporter
 
@@ -41,6 +42,7 @@ class Tune(Computes):
         from optoscope import optimizers, tasks
         from optoscope.training.search_spaces import search_space
 
+        check_place(self.out)
         task = tasks.get(self.task)
         optimizers.get(self.rule)
         search_space(self.task, self.rule)

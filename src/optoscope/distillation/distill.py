@@ -86,8 +86,11 @@ class DistillConfig:
     num_steps: int = 200
 
     def __post_init__(self):
-        for piece in sum(self.path, ()):
+        pieces = sum(self.path, ())
+        for i, piece in enumerate(pieces):
             check_choice("piece", piece, PIECES)
+            if piece in pieces[:i]:
+                raise ValueError(f"`path` has {piece!r} twice; each piece is added once.")
         if not self.path or "momentum" not in self.path[0]:
             raise ValueError("`path` must begin with a group that has 'momentum'; every formula is built on it.")
 

@@ -51,7 +51,7 @@ def check_figure(number: int | str) -> None:
     Raises:
         ValueError: if it cannot; the message says what is missing, or which figures there are.
     """
-    needs = FIGURES.get(int(number)) if str(number).isdigit() else None
+    needs = {str(known): needs for known, needs in FIGURES.items()}.get(str(number))
     if needs is not None and int(number) not in figure_numbers():
         missing = " or ".join(needs.tasks or needs.any_of)
         raise ValueError(f"figure {number} is about {missing}, for which no optimizer ships yet; train or tune one.")

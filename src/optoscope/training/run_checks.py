@@ -4,9 +4,11 @@ import jax
 
 from optoscope import artifacts, tasks
 from optoscope._memory import check_memory
+from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import PRESETS, MetaTrainConfig, preset
 from optoscope.training.memory import with_segments
+from optoscope.training.meta_step import untrained
 from optoscope.training.sharding import devices_for
 
 _FLOAT = 4  # bytes
@@ -39,7 +41,7 @@ def check_run(task: AbstractTask, config: MetaTrainConfig) -> MetaTrainConfig:
         )
     _check_size(task, config)
     if config.warm_start is not None:
-        _check_start(config.warm_start)
+        _start_of(config.warm_start).embedded_in(untrained(config, jax.random.key(0)))
     return with_segments(task, config, num_devices)
 
 
@@ -58,9 +60,11 @@ def _check_size(task: AbstractTask, config: MetaTrainConfig) -> None:
     check_memory(_FLOAT * validation, f"{config.num_validation_problems} validation problems")
 
 
-def _check_start(name: str) -> None:
+def _start_of(name: str) -> GRUOptimizer:
+    """Return what a run starts from; of a preset that is to be trained first, a network of its size."""
     setting, separator, task = name.partition(":")
-    if separator and setting in PRESETS:
-        check_run(tasks.get(task), preset(setting, task))
-    else:
-        artifacts.load_trained(name)
+    if not separator or setting not in PRESETS:
+        return artifacts.load_trained(name).optimizer
+    config = preset(setting, task)
+    check_run(tasks.get(task), config)
+    return untrained(config, jax.random.key(0))
