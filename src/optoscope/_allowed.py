@@ -45,8 +45,8 @@ class Allowed:
     advice: str = ""
 
     def __contains__(self, number: float) -> bool:
-        if math.isinf(number):
-            return self.or_infinite and number > 0
+        if number == math.inf:
+            return self.or_infinite
         return self.low <= number < self.high if self.below else self.low <= number <= self.high
 
     def __str__(self) -> str:
@@ -179,8 +179,10 @@ def _unwrap(hint: Any) -> tuple[Any, Allowed | None]:
 def _as_kind(name: str, value: Any, kind: Any, allowed: Allowed | None) -> Any:
     """Return the value as one of a kind; what is of that kind and yet not allowed is an error at once."""
     if typing.get_origin(kind) is Literal:
-        check_choice(name, value, typing.get_args(kind))
-        return value
+        if isinstance(value, str):
+            check_choice(name, value, typing.get_args(kind))
+            return value
+        raise _NotOfThisKind
     if typing.get_origin(kind) is tuple:
         return _as_tuple(name, value, typing.get_args(kind), allowed)
     if kind in (int, float):
