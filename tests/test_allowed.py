@@ -95,6 +95,7 @@ def test_the_words_are_those_of_the_check():
     assert describe(Few) == "from 1 to 9, at most 3 of them"
     assert describe(Annotated[int, Allowed(1)] | None) == "at least 1"
     assert describe(Literal["a", "b"]) == "a or b"
+    assert describe(Pairs) == "such as ((1, 1),)"
     assert describe(bool) == describe(str) == ""
 
 

@@ -159,6 +159,8 @@ def describe(hint: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return " or ".join(map(str, typing.get_args(kind)))
     words = "" if allowed is None else str(allowed)
+    if any(typing.get_origin(inner) is tuple for inner in typing.get_args(kind)):
+        return f"such as {_example(kind)}"
     for inner in typing.get_args(kind):
         words = words or ("" if inner is Ellipsis else describe(inner))
     return words
