@@ -110,7 +110,8 @@ def test_public_functions_take_whatever_there_is(key):
     assert found.names == ["spec", "name"]
     by_name = optoscope.study_stability("linear_regression/momentum", name="momentum", key=key)
     assert np.isfinite(by_name.measured.edges).all()
-    assert optoscope.ablate("optax:sgd(0.1)", task, mechanisms=("schedule",), num_controls=0, **small).names
+    ablation = optoscope.ablate("optax:sgd(0.1, momentum=0.9)", task, mechanisms=("schedule",), num_controls=0, **small)
+    assert "intact" in ablation.kinds
     matrix = optoscope.generalize(
         {"spec": "optax:sgd(0.1)"}, ["linear_regression"], key=key, scales=(1.0,), horizons=(10,),
         num_problems={"linear_regression": 2},

@@ -1,9 +1,11 @@
 """Entry point of `optoscope`. Only the parser is loaded before a command is known, so that help comes at once."""
 
+import functools
+import operator
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -93,12 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None):
-    kinds = [Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in COMMANDS]
-    union = kinds[0]
-    for kind in kinds[1:]:
-        union = union | kind
+    kinds: list[Any] = [Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in COMMANDS]
     return tyro.cli(
-        tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(union),
+        tyro.conf.OmitSubcommandPrefixes[functools.reduce(operator.or_, kinds)],
         prog="optoscope",
         description=_DESCRIPTION,
         args=arguments,

@@ -44,7 +44,7 @@ def _field_docstrings(kind: type) -> dict[str, str]:
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(node, ast.ClassDef)
     return {
-        field.target.id: text.value.value
+        field.target.id: str(text.value.value)
         for field, text in zip(node.body, node.body[1:])
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
