@@ -51,8 +51,10 @@ def get(name: str) -> AbstractTask:
     except TypeError as error:
         takes = ", ".join(_inspect.signature(kind).parameters) or "no settings"
         raise ValueError(f"{name}: {error}; {call.name} takes {takes}.") from None
-    hints = {one.name: one.annotation for one in _inspect.signature(kind, eval_str=True).parameters.values()}
-    return kind(**{one: _check_setting(one, value, hints[one]) for one, value in settings.items()})
+    for parameter in _inspect.signature(kind, eval_str=True).parameters.values():
+        if parameter.name in settings and parameter.annotation is not parameter.empty:
+            settings[parameter.name] = _check_setting(parameter.name, settings[parameter.name], parameter.annotation)
+    return kind(**settings)
 
 
 def is_at_hand(name: str) -> bool:
