@@ -97,9 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None):
     kinds: list[Any] = [Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in COMMANDS]
-    union: Any = functools.reduce(operator.or_, kinds)
     return tyro.cli(
-        tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(union),
+        tyro.conf.OmitSubcommandPrefixes[functools.reduce(operator.or_, kinds)],
         prog="optoscope",
         description=_DESCRIPTION,
         args=arguments,
