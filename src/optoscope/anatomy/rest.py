@@ -15,6 +15,7 @@ from optoscope.anatomy.visits import Visits
 from optoscope.dynamics import effective_learning_rate, find_fixed_points, principal_components
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Steps without a gradient after which a state counts as having arrived.
 NUM_SETTLING_STEPS = 3000
@@ -205,7 +206,7 @@ def _attractors(optimizer, ends):
     return found.states[rows], np.where(arrived, place[point], -1)
 
 
-@jax.jit(static_argnums=2)
+@compiled(static_argnums=2)
 def _settle(optimizer, states, num_steps):
     def run(h):
         return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, 0.0)[0], h)
@@ -213,7 +214,7 @@ def _settle(optimizer, states, num_steps):
     return jax.vmap(run)(states)
 
 
-@jax.jit(static_argnums=2)
+@compiled(static_argnums=2)
 def _settle_each(optimizer, state, num_steps, gradients):
     def run(g):
         return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], state)
