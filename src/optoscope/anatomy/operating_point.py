@@ -66,11 +66,11 @@ def measure_learning_rates(probe: Probe, autonomous: AutonomousTrajectory, range
     if np.isfinite(slopes).all():
         size = max(float(np.abs(slopes).max()), np.finfo(float).tiny)
         gains = probe.gain(calm[checked, None], range_.sampled)
-        near = (np.abs(gains - slopes[checked, None]) <= _AGREEMENT * size).all(0)
+        near = np.all(np.abs(gains - slopes[checked, None]) <= _AGREEMENT * size, axis=0)
         rng = np.random.default_rng(0)
         shaken = calm[checked] * (1 + _ROUNDING * rng.choice([-1.0, 1.0], (4, 1, calm.shape[1])))
         moved = np.abs(probe.slope(shaken, np.zeros((4, len(checked)))) - slopes[checked]).max()
-        if (near[1:] & near[:-1]).any() and moved <= _STEADINESS * size:
+        if np.any(near[1:] & near[:-1]) and moved <= _STEADINESS * size:
             return LearningRates(slopes, 0.0)
     return LearningRates(probe.gain(calm, np.full(len(calm), range_.middle)), range_.middle)
 

@@ -52,7 +52,7 @@ def _few_modes(study: Study, task: str) -> Measured:
     modes = study.anatomies[task].modes
     chosen, share = modes.best(2)
     named = " and ".join(
-        f"β = {_complex(modes.decays[j])} (|α| = {abs(modes.learning_rates[j]):.3g})"
+        f"β = {_complex(complex(modes.decays[j]))} (|α| = {abs(modes.learning_rates[j]):.3g})"
         for j in chosen
         if np.imag(modes.decays[j]) >= 0
     )

@@ -48,7 +48,7 @@ class Modes(Result):
         response[:1] -= self.direct
         return response
 
-    def units(self) -> list[Int[np.ndarray, " mode"]]:
+    def units(self) -> list[Int[np.ndarray, " _"]]:
         """Return the modes one by one as arrays of indices, conjugate pairs together."""
         return conjugate_units(self.decays)
 
@@ -58,7 +58,7 @@ class Modes(Result):
         parts = -(self.learning_rates[:, None] * powers).real
         return np.array([parts[unit].sum(0) for unit in self.units()]).reshape(-1, num_steps)
 
-    def leading(self, share: float = 0.9) -> Int[np.ndarray, " mode"]:
+    def leading(self, share: float = 0.9) -> Int[np.ndarray, " chosen"]:
         """Choose few modes that carry the memory, conjugate pairs together.
 
         The memory is what follows a unit gradient after the update in which it is seen. One by one the mode (or pair)
@@ -88,7 +88,7 @@ class Modes(Result):
         units = self.units()
         return np.sort(np.concatenate([np.zeros(0, int), *(units[i] for i in chosen)]))
 
-    def best(self, number: int, *, num_steps: int = 200) -> tuple[Int[np.ndarray, " mode"], float]:
+    def best(self, number: int, *, num_steps: int = 200) -> tuple[Int[np.ndarray, " chosen"], float]:
         """Return the few modes that explain most of the squared impulse response, and the share that they explain.
 
         Args:
@@ -118,7 +118,7 @@ class Modes(Result):
         return AggregatedMomentum(learning_rates=rates, decays=decays)
 
 
-def conjugate_units(decays: Complex[np.ndarray, " mode"]) -> list[Int[np.ndarray, " mode"]]:
+def conjugate_units(decays: Complex[np.ndarray, " mode"]) -> list[Int[np.ndarray, " _"]]:
     """Return decays one by one as arrays of indices, each with its conjugate, the nearest one that is left."""
     lower, units = list(np.flatnonzero(np.imag(decays) < 0)), []
     for i in np.flatnonzero(np.imag(decays) >= 0):

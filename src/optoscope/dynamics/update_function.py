@@ -66,7 +66,7 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
     return UpdateFunction(grid, states, np.asarray(updates), provenance())
 
 
-def slope_back(odd: Float[np.ndarray, "*points grid"]) -> Float[np.ndarray, "*points"]:
+def slope_back(odd: Float[np.ndarray, "point grid"]) -> Float[np.ndarray, " point"]:
     """Return how far the odd part of an update falls below its running maximum, as a share of its largest magnitude.
 
     Args:

@@ -117,7 +117,7 @@ def assess_clipping(dossier: Dossier, adaptation: AdaptationVerdict) -> Clipping
         kind=kind,
         corner=found.corner,
         saturation=float(sizes.max()) if threshold is not None and sizes[-1] <= 1.01 * sizes[-8] else None,
-        is_monotonic=bool(slope_back(updates) <= SLOPES_BACK),
+        is_monotonic=bool(slope_back(updates[None])[0] <= SLOPES_BACK),
         thresholds=[threshold, *(other.threshold for other in others)],
         fraction_beyond=beyond,
         gradients=grid,

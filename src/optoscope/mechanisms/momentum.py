@@ -39,6 +39,8 @@ RESIDUAL = 0.01
 _MOST_TOLD = 4
 #: Length of the impulse response, in runs.
 _HORIZON = 10
+#: Growth of the impulse response after which it is cut off.
+_EXPLODED = 1e9
 #: Size of the Hankel matrix to which modes are fitted.
 _HANKEL = 200
 #: Change in one step, in units of the state's largest coordinate, below which a state stands still.
@@ -99,7 +101,7 @@ def assess_momentum(dossier: Dossier) -> MomentumVerdict:
     """Assess momentum from the dossier."""
     length = _HORIZON * dossier.num_steps
     linear = dossier.known("operating_linearization")
-    response = np.zeros(length) if linear is None else linear.impulse_response(length)
+    response = np.zeros(length) if linear is None else _response(linear, length)
     is_smooth = bool(np.any(response))
     if not is_smooth and not dossier.is_idle:
         response = _memory_behind_sign(dossier)
@@ -164,6 +166,14 @@ def _verdict(dossier, word, effect, *, reason, **found):
     )
 
 
+def _response(linear, length):
+    """The impulse response, up to where an unstable one has exploded."""
+    response = linear.impulse_response(length)
+    sizes = np.abs(response)
+    exploded = np.flatnonzero(~(sizes <= _EXPLODED * sizes[:2].max())) if sizes[:2].any() else np.zeros(0, int)
+    return response[: exploded[0] + 1] if len(exploded) else response
+
+
 def _late_share(response):
     sizes = np.abs(response)
     return float(sizes[1:].sum() / sizes.sum())
@@ -175,7 +185,7 @@ def _other_effects(dossier, length):
     effects = []
     for state in (calm[last // 2], calm[last], driven.alternating[len(driven.magnitudes) // 2, last]):
         try:
-            response = linearize(dossier.optimizer, state).impulse_response(length)
+            response = _response(linearize(dossier.optimizer, state), length)
         except ValueError:
             continue
         if np.isfinite(response).all() and np.any(response):
