@@ -126,7 +126,7 @@ def _momentum(number: int, anatomies: Mapping[str, Dossier]) -> Drawn:
         "Momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"{where[0]}: states of runs (gray) around the attracting fixed point with the largest basin (square); the "
+        f"{where[0]}: states of runs (gray) around the fixed point where they come to rest (square); the "
         f"inset shows their total variance over iterations. {where[1]}: update functions at states displaced along "
         f"the leading mode (dots of the same colors). {where[2]}: eigenvalues of the trained network at that point, "
         f"colored by learning rate, over those of the untrained one (light gray). {sentence(sentences)}",
@@ -134,12 +134,11 @@ def _momentum(number: int, anatomies: Mapping[str, Dossier]) -> Drawn:
 
 
 def _summary(anatomy: Dossier) -> dict:
-    variance = anatomy.visits.total_variance
     return {
         "decay": complex(anatomy.modes.decays[0]),
         "learning rate": complex(anatomy.modes.learning_rates[0]),
         "offsets": anatomy.shift.offsets[[0, -1]].tolist(),
         "slopes": [float(anatomy.shift.learning_rates.min()), float(anatomy.shift.learning_rates.max())],
-        "variance left": float(variance[-1] / variance.max()),
+        "variance left": anatomy.visits.variance_left,
         "fixed points that attract": int(anatomy.resting.attracting.sum()),
     }

@@ -123,6 +123,6 @@ def _schedules(number: int, anatomies: Mapping[str, Dossier], tuned: Mapping[str
         figure,
         {"summary": summary, "panels": numbers},
         "The state without any gradient (blue), from its initial value (black circle), among the fixed points at g = 0 "
-        "(gray rings; the square is the one with the largest basin), and the slope of the update function on the way. "
+        "(gray rings; the square is the one where it comes to rest), and the slope of the update function on the way. "
         f"Effective learning rates, {sentences}.",
     )
