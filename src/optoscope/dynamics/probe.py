@@ -1,8 +1,7 @@
-"""Experiments on one component in float64: a few compiled functions that every assessment shares."""
+"""Experiments on one component in float64: a few compiled functions for any number of states and gradients."""
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from optoscope.dynamics._precision import in_float64, to_float64
@@ -11,8 +10,6 @@ from optoscope.optimizers._compiled import compiled
 
 #: Pairs of a state and a gradient in one compiled call: one shape for any number.
 _CHUNK = 1024
-#: Steps without a gradient after which a state has come to rest, or never does.
-_LONG = 2000
 
 
 class Probe:
@@ -32,12 +29,6 @@ class Probe:
         rows = np.broadcast_to(self.start if start is None else start, (len(gradients), len(self.start)))
         states, updates = _drive(self.optimizer, np.array(rows), np.asarray(gradients, np.float64))
         return np.concatenate([rows[:, None], np.asarray(states)], axis=1), np.asarray(updates)
-
-    @in_float64
-    def settle(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run states [run, state] without a gradient for a long time; returns the last two of each."""
-        previous, last = _settle(self.optimizer, np.asarray(states, np.float64))
-        return np.asarray(previous), np.asarray(last)
 
     @in_float64
     def update(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -103,13 +94,6 @@ def _drive(optimizer, start, gradients):
         return jax.lax.scan(step, h, sequence)[1]
 
     return jax.vmap(run)(start, gradients)
-
-
-@compiled(eqx.filter_jit)
-def _settle(optimizer, states):
-    step = jax.vmap(lambda h: optimizer.step(h, jnp.zeros((), h.dtype))[0])
-    previous = jax.lax.fori_loop(0, _LONG - 1, lambda _, h: step(h), states)
-    return previous, step(previous)
 
 
 @compiled(eqx.filter_jit)
