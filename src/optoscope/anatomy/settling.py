@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -21,7 +20,6 @@ from optoscope.dynamics import (
     settle,
 )
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
-from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,22 +202,3 @@ def _attractors(optimizer, ends):
     place = np.full(len(found.states), -1)
     place[rows] = np.arange(len(rows))
     return found.states[rows], np.where(arrived, place[point], -1)
-<<<<<<< HEAD:src/optoscope/anatomy/rest.py
-
-
-@compiled(static_argnums=2)
-def _settle(optimizer, states, num_steps):
-    def run(h):
-        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, jnp.zeros((), h.dtype))[0], h)
-
-    return jax.vmap(run)(states)
-
-
-@compiled(static_argnums=2)
-def _settle_each(optimizer, state, num_steps, gradients):
-    def run(g):
-        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], state)
-
-    return jax.vmap(run)(gradients)
-=======
->>>>>>> 93cd944a3cec78ebca26e051d12741f152d2a050:src/optoscope/anatomy/settling.py
