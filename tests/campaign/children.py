@@ -30,7 +30,7 @@ LOADED = (
     "tests.campaign.workloads",
 )
 #: Address space of a child: what asks for more gets a MemoryError instead of the machine's last page.
-ADDRESS_SPACE = 24 << 30
+ADDRESS_SPACE = 12 << 30
 _OVERRIDE = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, <linux/capability.h>
 _CAPABILITIES_3 = 0x20080522
 

@@ -2,7 +2,7 @@
 
 import re
 
-_PARSER = "╭"  # the argument parser draws a box around its paragraph
+_PARSER = "helptext"  # the argument parser draws a box around its paragraph, and says where its help is
 _MOST_CHARACTERS = 1500
 
 
@@ -32,7 +32,7 @@ def complaint(code: int | None, out: str, err: str, *, allowed: tuple[int, ...])
 
 def unclear(err: str) -> str:
     """Say why standard error does not end with one clear paragraph; empty if it does."""
-    if err.lstrip().startswith(_PARSER):
+    if _PARSER in err:
         return ""
     words = paragraph_of(err)
     if not words:
@@ -63,7 +63,7 @@ def undocumented(error: BaseException, name: str) -> str:
 
     Args:
         error: what was raised.
-        name: the file's name, which the message has to give.
+        name: the file's name, or its beginning, which the message has to give.
     """
     kind, text = type(error), str(error)
     if not kind.__module__.startswith("optoscope") and kind.__name__ not in _DOCUMENTED:

@@ -40,12 +40,15 @@ class Ledger:
     """
 
     def __init__(self, path: Path, part: str, seed: int):
-        self.path, self.part, self._lock, self._said = path, part, threading.Lock(), time.monotonic()
+        self.path, self.part, self._lock = path, part, threading.Lock()
+        self._began = self._said = time.monotonic()
         header = {"seed": seed, "sources": digest_of_sources()}
         lines = path.read_text().splitlines() if path.exists() else []
         self.cases: dict[str, Case] = {}
+        self.seconds = 0.0  # that earlier sittings and this one took
         if lines and json.loads(lines[0]) == header:
-            self.cases = {case.name: case for case in (Case(*json.loads(line)) for line in lines[1:])}
+            for *case, seconds in map(json.loads, lines[1:]):
+                self.cases[case[2]], self.seconds = Case(*case), seconds
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(header) + "\n")
@@ -54,8 +57,10 @@ class Ledger:
         """Keep a case, and show how far it is."""
         with self._lock:
             self.cases[case.name] = case
+            self.seconds += time.monotonic() - self._began
+            self._began = time.monotonic()
             with self.path.open("a") as file:
-                file.write(json.dumps(case) + "\n")
+                file.write(json.dumps([*case, round(self.seconds, 1)]) + "\n")
             if case.fault:
                 self.say(f"{case.name}: {case.fault}")
             if time.monotonic() - self._said > 10 or len(self.cases) == of:

@@ -29,16 +29,16 @@ class Reader:
     def __init__(self, fixtures: Path, scratch: Path):
         self.fixtures, self.scratch = fixtures, scratch
         self.subjects = subjects(fixtures)
-        self._sound: dict[str, tuple[Any, int]] = {}
+        self._sound: dict[str, tuple[Any, str, int]] = {}
 
-    def sound(self, name: str) -> tuple[Any, int]:
-        """What the sound files say, and how much memory that takes; read once, to load what is loaded once."""
+    def sound(self, name: str) -> tuple[Any, str, int]:
+        """What the sound files hold, what is said on reading, and its memory; twice, to load what is loaded once."""
         if name not in self._sound:
             subject = self.subjects[name]
             for _ in range(2):
                 place = self.lay_out(subject, None)
-                first, memory = _with_memory(lambda place=place: subject.read(place)[0])
-            self._sound[name] = first, memory
+                read, memory = _with_memory(lambda place=place: subject.read(place))
+            self._sound[name] = *read, memory
         return self._sound[name]
 
     def lay_out(self, subject: Subject, content: bytes | None) -> Path:
@@ -60,30 +60,22 @@ class Reader:
     def judge(self, name: str, content: bytes) -> tuple[str, str]:
         """Read a damaged file; returns how that ended, and what is wrong with it."""
         subject = self.subjects[name]
-        expected, usual = self.sound(name)
+        expected, usually_said, usual = self.sound(name)
         place = self.lay_out(subject, content)
-        spoken = [""]
-
-        def read():
-            found, spoken[0] = subject.read(place)
-            return found
-
-        error, found = None, None
+        error, found, spoken = None, None, ""
         try:
-            found, memory = _with_memory(read)
+            (found, spoken), memory = _with_memory(lambda: subject.read(place))
         except Exception as caught:
             error, memory = caught, children.peak_memory() - _before[0]
-        said = "" if error is None else undocumented(error, Path(subject.file).name)
-        del read
+        said = "" if error is None else undocumented(error, Path(subject.file).name.split(".")[0])
         if memory > usual + MEMORY:
             return "took much memory", f"{(memory - usual) / 1e6:.0f} MB"
         if error is not None:
             return f"refused: {type(error).__name__}", said
         if found != expected:
             return "accepted", "accepted with another result"
-        passed_over = subject.file.startswith("checkpoint-") and len(content) < 1_000_000
-        if passed_over and "checkpoint" in spoken[0]:
-            return "passed over, and said so", ""
+        if spoken != usually_said:  # it went on from elsewhere
+            return "passed over", "" if "checkpoint" in spoken else "passed over without a word"
         return "accepted: the same result", ""
 
 

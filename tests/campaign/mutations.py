@@ -99,7 +99,25 @@ BYTES: dict[str, Damage] = {
     "another run's file": lambda content, rng, other: other,
 }
 
-_STRANGE = (None, True, False, 0, -1, 1.5, 10**30, float("nan"), float("inf"), 1e300, "", "x", "é\u0000", [], {}, [[]], [None])
+_STRANGE = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    10**30,
+    float("nan"),
+    float("inf"),
+    1e300,
+    "",
+    "x",
+    "é\u0000",
+    [],
+    {},
+    [[]],
+    [None],
+)
 
 
 def _nested(rng: random.Random) -> str:
@@ -222,7 +240,9 @@ JSON: dict[str, Damage] = {
     "a name too many": _edited(_with_more),
     "a name given twice": _twice_named,
     "`schema_version: true`": _edited(
-        lambda data, rng: {**data, "schema_version": rng.choice((True, 1.0, "1", 2, None))} if isinstance(data, dict) else data
+        lambda data, rng: (
+            {**data, "schema_version": rng.choice((True, 1.0, "1", 2, None))} if isinstance(data, dict) else data
+        )
     ),
     "an empty object": lambda content, rng, other: b"{}",
     "no object": lambda content, rng, other: rng.choice((b"[]", b"null", b"1", b'"x"', b"NaN", b"true")),
@@ -312,7 +332,13 @@ def _tensors(header: dict) -> list[str]:
 
 def _other_dtype(header: dict, rng: random.Random) -> dict:
     name = rng.choice(_tensors(header))
-    twins = {"F32": ("I32", "U32"), "I32": ("F32", "U32"), "U32": ("F32", "I32"), "F64": ("I64",), "I64": ("F64", "U64")}
+    twins = {
+        "F32": ("I32", "U32"),
+        "I32": ("F32", "U32"),
+        "U32": ("F32", "I32"),
+        "F64": ("I64",),
+        "I64": ("F64", "U64"),
+    }
     header[name]["dtype"] = rng.choice((*twins.get(header[name]["dtype"], ()), "F16", "BF16", "Q7"))
     return header
 
@@ -352,7 +378,9 @@ SAFETENSORS: dict[str, Damage] = {
     "another shape": _of_header(_other_shape),
     "arrays changed places": _of_header(_other_place),
     "a wrong name of an array": _of_header(_renamed_tensor),
-    "an array is missing": _of_header(lambda header, rng: {n: v for n, v in header.items() if n != _tensors(header)[0]}),
+    "an array is missing": _of_header(
+        lambda header, rng: {n: v for n, v in header.items() if n != _tensors(header)[0]}
+    ),
     "strange values in the header": _of_header(_with_strange_value),
     "another number in the header": _of_header(_with_other_number),
     "a header nested deeply": _of_header(lambda header, rng: _nested(rng).encode()),

@@ -139,53 +139,65 @@ _RESULTS = {
 }
 
 
-def make_fixtures(folder: Path) -> None:
-    """Make the sound files, twice: of two seeds."""
+def _makers() -> dict[str, Callable[[Path, int], Any]]:
+    """What makes the sound files of each folder, for a seed."""
     import jax
 
     from optoscope import interventions, load, prediction, tasks, training
 
     task, momentum = tasks.get("rosenbrock"), load("rosenbrock/momentum").optimizer
-    config = training.MetaTrainConfig(**TINY)
-    for seed, end in enumerate(("", OTHER)):
-        key, place = jax.random.key(seed), lambda name, end=end: folder / (name + end)
-        for name, perform in _RUNS.items():
-            perform(place(name), seed)
-        training.meta_train(tasks.get("linear_regression"), config=config, key=key, seed=seed).save(
-            place("trained") / "one"
-        )
-        training.tune(task, "momentum", num_samples=20, stages=(training.Stage(2, 20, 4), training.Stage(4, 20, 1)),
-                      key=key, seed=seed).save(place("tuned") / "one")  # fmt: skip
-        training.evaluate(task, {"momentum": momentum}, num_problems=4, num_steps=20, key=key).save(
-            place("evaluation") / "result.npz"
-        )
-        interventions.ablate(momentum, task, key=key, num_problems=2, num_steps=20, mechanisms=("momentum",),
-                             num_controls=0, baselines={}).save(place("ablation") / "result.npz")  # fmt: skip
-        prediction.generalize({"momentum": momentum}, ["rosenbrock"], key=key, scales=(0.1, 1.0), horizons=(20,),
-                              num_problems={"rosenbrock": 2}).save(place("matrix") / "result.npz")  # fmt: skip
+    small = {"num_problems": 2, "num_steps": 20}
+    makers: dict[str, Callable[[Path, int], Any]] = dict(_RUNS)
+    makers["trained"] = lambda place, seed: load(("rosenbrock", "linear_regression")[seed]).save(place / "planted")
+    makers["tuned"] = lambda place, seed: load(("rosenbrock/adam", "two_moons/adam")[seed]).save(place / "planted")
+    makers["evaluation"] = lambda place, seed: training.evaluate(
+        task, {"momentum": momentum}, key=jax.random.key(seed), **small
+    ).save(place / "result.npz")
+    makers["ablation"] = lambda place, seed: interventions.ablate(
+        momentum, task, key=jax.random.key(seed), mechanisms=("momentum",), num_controls=0, baselines={}, **small
+    ).save(place / "result.npz")
+    makers["matrix"] = lambda place, seed: prediction.generalize(
+        {"momentum": momentum}, ["rosenbrock"], key=jax.random.key(seed), scales=(0.1, 1.0), horizons=(20,),
+        num_problems={"rosenbrock": 2},
+    ).save(place / "result.npz")  # fmt: skip
+    return makers
+
+
+def make_fixtures(folder: Path, names: tuple[str, ...] = ()) -> None:
+    """Make the sound files, each twice: of two seeds.
+
+    Args:
+        folder: where.
+        names: of the folders; all if none is named.
+    """
+    makers = _makers()
+    for name in names or makers:
+        for seed, end in enumerate(("", OTHER)):
+            makers[name](folder / (name + end), seed)
 
 
 def subjects(fixtures: Path) -> dict[str, Subject]:
-    """Return all kinds of files, by what they are called.
+    """Return all kinds of files of which there are fixtures, by what they are called.
 
     Args:
         fixtures: where `make_fixtures` made them; names of checkpoints and cells are read from there.
     """
+    of = lambda name, pattern: sorted(path.relative_to(fixtures / name) for path in (fixtures / name).rglob(pattern))
     found = {
-        "an artifact's JSON, trained": Subject("trained", "one.json", _load, 2),
-        "an artifact's arrays, trained": Subject("trained", "one.safetensors", _load, 1),
-        "an artifact's JSON, tuned": Subject("tuned", "one.json", _load, 2),
-        "an artifact's arrays, tuned": Subject("tuned", "one.safetensors", _load, 1),
+        "an artifact's JSON, trained": Subject("trained", "planted.json", _load, 2),
+        "an artifact's arrays, trained": Subject("trained", "planted.safetensors", _load, 1),
+        "an artifact's JSON, tuned": Subject("tuned", "planted.json", _load, 2),
+        "an artifact's arrays, tuned": Subject("tuned", "planted.safetensors", _load, 1),
     }
     for name, where in _RESULTS.items():
         found[f"a result, {name}"] = Subject(name, "result.npz", _result(*where), 1)
-    newest = max((fixtures / "train").glob("checkpoint-*.safetensors")).name
-    found["a checkpoint"] = Subject("train", newest, train, 2)
-    for name in ("train", "tune", "search", "ablate"):
-        found[f"run.json of {name}"] = Subject(name, "run.json", _RUNS[name], 0.5)
-        found[f"log.jsonl of {name}"] = Subject(name, "log.jsonl", _RUNS[name], 1 if name == "tune" else 0.5)
-    sample = next(path.parent.name for path in sorted((fixtures / "search").rglob("checkpoint-*.safetensors")))
-    found["log.jsonl of a sample of a search"] = Subject("search", f"{sample}/log.jsonl", search, 0.3)
-    cell = min(path.relative_to(fixtures / "generalize").as_posix() for path in (fixtures / "generalize").rglob("*.npz"))
-    found["a cell of generalize"] = Subject("generalize", cell, generalize, 1)
-    return found
+    for checkpoint in of("train", "checkpoint-*.safetensors")[-1:]:
+        found["a checkpoint"] = Subject("train", str(checkpoint), train, 2)
+    for name, share in (("train", 0.5), ("tune", 1), ("search", 0.3), ("ablate", 0.3)):
+        found[f"run.json of {name}"] = Subject(name, "run.json", _RUNS[name], share)
+        found[f"log.jsonl of {name}"] = Subject(name, "log.jsonl", _RUNS[name], share)
+    for log in of("search", "sample_*/log.jsonl")[:1]:
+        found["log.jsonl of a sample of a search"] = Subject("search", str(log), search, 0.2)
+    for cell in of("generalize", "*.npz")[:1]:
+        found["a cell of generalize"] = Subject("generalize", str(cell), generalize, 0.6)
+    return {name: subject for name, subject in found.items() if (fixtures / subject.folder).exists()}

@@ -102,7 +102,9 @@ def difference(one: Any, other: Any, where: str = "") -> str:
     if isinstance(one, list):
         if len(one) != len(other):
             return f"{where} has {len(one)} entries in one and {len(other)} in the other"
-        return next((said for i, (a, b) in enumerate(zip(one, other)) if (said := difference(a, b, f"{where}[{i}]"))), "")
+        return next(
+            (said for i, (a, b) in enumerate(zip(one, other)) if (said := difference(a, b, f"{where}[{i}]"))), ""
+        )
     return "" if one == other else f"{where or 'it'} is {_short(one)} in one and {_short(other)} in the other"
 
 

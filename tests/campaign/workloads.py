@@ -60,7 +60,9 @@ OTHERS: dict[str, Workload] = {
         ("evaluate", "rosenbrock", "optax:sgd(1e-4)", "--num-problems", "2", "--num-steps", "5"), (), "one.npz"
     ),
     "states": Workload(
-        ("states", "rosenbrock/momentum", "--task", "rosenbrock", "--num-problems", "2", "--num-steps", "5"), (), "one.npz"
+        ("states", "rosenbrock/momentum", "--task", "rosenbrock", "--num-problems", "2", "--num-steps", "5"),
+        (),
+        "one.npz",
     ),
     "gallery": Workload(("gallery", "--rule", "sgd"), ()),
 }
