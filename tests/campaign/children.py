@@ -20,6 +20,7 @@ LOADED = (
     "jax",
     "optax",
     "optoscope.artifacts",
+    "optoscope.__main__",
     "optoscope.cli.main",
     "optoscope.figures",
     "optoscope.interventions",

@@ -21,53 +21,32 @@ from tests.campaign.judge import complaint
 from tests.campaign.ledger import Case, Ledger
 from tests.campaign.workloads import TINY, command
 
-#: Sound arguments of every command, on tiny sizes: positional ones, then options.
-BASES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
-    "list": ((), {}),
-    "train": (
-        ("linear_regression",),
-        {"--out": ("new",), "--set": tuple(f"{name}={value}" for name, value in TINY.items())},
-    ),
-    "search": (
-        ("linear_regression",),
-        {"--out": ("new",), "--num-samples": ("2",), "--set": tuple(f"{name}={value}" for name, value in TINY.items())},
-    ),
-    "tune": (("rosenbrock", "gradient_descent"), {"--out": ("new",), "--num-samples": ("20",)}),
-    "evaluate": (
-        ("rosenbrock", "optax:sgd(1e-4)"),
-        {"--num-problems": ("2",), "--num-steps": ("5",), "--out": ("new.npz",)},
-    ),
-    "costs": (
-        ("rosenbrock", "optax:sgd(1e-4)"),
-        {"--out": ("new",), "--num-problems": ("2",), "--num-steps": ("5",)},
-    ),
-    "states": (
-        ("rosenbrock/momentum",),
-        {"--task": ("rosenbrock",), "--out": ("new.npz",), "--num-problems": ("2",), "--num-steps": ("5",)},
-    ),
-    "figure": (("3",), {"--out": ("new",)}),
-    "reproduce": (("rosenbrock",), {"--out": ("new",)}),
-    "diagnose": (("optax:sgd(0.1)",), {"--out": ("new",), "--num-steps": ("40",)}),
-    "calibrate": ((), {"--out": ("new",), "--num-steps": ("40",)}),
-    "gallery": ((), {"--out": ("new",), "--rule": ("sgd",)}),
-    "claims": (("rosenbrock",), {"--out": ("new",)}),
-    "ablate": (
-        ("rosenbrock/momentum",),
-        {"--task": ("rosenbrock",), "--out": ("new",), "--num-problems": ("2",), "--num-steps": ("20",),
-         "--mechanisms": ("momentum",), "--num-controls": ("0",)},
-    ),
-    "stability": (("rosenbrock/momentum",), {"--out": ("new",), "--num-steps": ("20",)}),
-    "generalize": (
-        ("rosenbrock/momentum",),
-        {"--tasks": ("rosenbrock",), "--scales": ("1",), "--horizons": ("20",), "--num-problems": ("2",), "--out": ("new",)},
-    ),
-    "distill": (
-        ("rosenbrock",),
-        {"--task": ("rosenbrock",), "--effort": ("0.01",), "--num-test": ("8",), "--num-steps": ("20",), "--out": ("new",)},
-    ),
-}  # fmt: skip
+_SET = " ".join(f"{name}={value}" for name, value in TINY.items())
+#: Sound arguments of every command, on tiny sizes.
+BASES = {
+    "list": "",
+    "train": f"linear_regression --out new --set {_SET}",
+    "search": f"linear_regression --out new --num-samples 2 --set {_SET}",
+    "tune": "rosenbrock gradient_descent --out new --num-samples 20",
+    "evaluate": "rosenbrock optax:sgd(1e-4) --num-problems 2 --num-steps 5 --out new.npz",
+    "costs": "rosenbrock optax:sgd(1e-4) --out new --num-problems 2 --num-steps 5",
+    "states": "rosenbrock/momentum --task rosenbrock --out new.npz --num-problems 2 --num-steps 5",
+    "figure": "3 --out new",
+    "reproduce": "rosenbrock --out new",
+    "diagnose": "optax:sgd(0.1) --out new --num-steps 40",
+    "calibrate": "--out new --num-steps 40",
+    "gallery": "--out new --rule sgd",
+    "claims": "rosenbrock --out new",
+    "ablate": "rosenbrock/momentum --task rosenbrock --out new --num-problems 2 --num-steps 20 --mechanisms momentum "
+    "--num-controls 0",
+    "stability": "rosenbrock/momentum --out new --num-steps 20",
+    "generalize": "rosenbrock/momentum --tasks rosenbrock --scales 1 --horizons 20 --num-problems 2 --out new",
+    "distill": "rosenbrock --task rosenbrock --effort 0.01 --num-test 8 --num-steps 20 --out new",
+}
 #: Commands that take minutes, whatever their sizes: of these only what has to be refused is tried.
 SLOW = ("figure", "reproduce", "calibrate", "claims", "distill")
+#: Files that commands write last, and do not overwrite.
+_SUMMARIES = ("claims", "diagnosis", "generalization", "stability", "wall_clock")
 #: Commands whose --out is a file.
 _TO_A_FILE = ("evaluate", "states")
 #: Seconds after which a command counts as one that works with what it should have refused.
@@ -174,8 +153,7 @@ def chosen(lines: list[CommandLine], num: int, seed: int) -> list[CommandLine]:
 
 
 def _command_line(option: Option, value: Value) -> CommandLine | None:
-    positional, options = BASES[option.command]
-    positional, options = list(positional), dict(options)
+    positional, options = _base(option.command)
     if option.kind == "a switch":
         options[option.name] = value.words
     elif option.name.startswith("--"):
@@ -196,6 +174,12 @@ def _command_line(option: Option, value: Value) -> CommandLine | None:
     return CommandLine(tuple(arguments), f"{option.command} {option.name} = {shown!r}", value.must_refuse)
 
 
+def _base(command: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The sound arguments of a command: positional ones, and the words of each option."""
+    positional, *rest = f" {BASES[command]}".split(" --")
+    return positional.split(), {f"--{one.split()[0]}": tuple(one.split()[1:]) for one in rest}
+
+
 def _with_mnist(command: str, positional: list[str], options: dict) -> tuple[list[str], dict]:
     """The same command on the task whose data may be missing."""
     if "--task" in options or "--tasks" in options:
@@ -213,8 +197,7 @@ def lay_out(place: Path) -> None:
         (place / "keep" / name).write_text("{}")
     for name, text in (("run.json", '{"task": "another"}\n'), ("log.jsonl", '{"step": 1}\n')):
         (place / "run" / name).write_text(text)
-    for name in ("diagnosis.json", "figure_3.png", "stability.json", "wall_clock.json", "ablation.npz", "claims.json", "distilled.npz",
-                 "generalization.json"):  # fmt: skip
+    for name in ("ablation.npz", "distilled.npz", "figure_3.png", *(f"{one}.json" for one in _SUMMARIES)):
         (place / "run" / name).write_text("{}")
     (place / "loop").symlink_to("loop")
     (place / "readonly").chmod(0o555)
@@ -269,7 +252,7 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 500, num_wor
 
 def _as_a_process(line: CommandLine, place: Path, environment: dict) -> children.Ended:
     kept = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
-    arguments = [sys.executable, "-m", "optoscope.cli.main", *line.arguments]
+    arguments = [sys.executable, "-m", "optoscope", *line.arguments]
     try:
         done = subprocess.run(
             arguments,

@@ -1,7 +1,7 @@
 """Faults that are planted in a child: at the n-th change of a folder it dies, is interrupted, or is refused.
 
-An audit hook sees every file that is opened for writing, renamed or removed, whatever code does it; writing and flushing
-are seen through wrapped file objects. Nothing of optoscope is replaced.
+An audit hook sees every file that is opened for writing, renamed or removed, whatever code does it; writing and
+flushing are seen through wrapped file objects. Nothing of optoscope is replaced.
 """
 
 import builtins
@@ -112,7 +112,6 @@ class _Watch:
                 number = _ERRORS[self.fault.kind]
                 raise OSError(number, os.strerror(number), os.path.join(self.folder, path))
         elif self.count == self.fault.at:
-            if self.fault.kind != "paused":
-                if self.fault.kind == "killed":
-                    half()
+            if self.fault.kind == "killed":
+                half()
             os.kill(os.getpid(), _SIGNALS[self.fault.kind])

@@ -162,7 +162,7 @@ def _some(rng: random.Random, items: list, share: float) -> list:
 
 def _process(workload: str, out: Path) -> list[str]:
     if RUNS[workload].command:
-        return [sys.executable, "-m", "optoscope.cli.main", *arguments_of(workload, out)]
+        return [sys.executable, "-m", "optoscope", *arguments_of(workload, out)]
     return [sys.executable, "-m", "tests.campaign.workloads", workload, str(out)]
 
 
@@ -185,7 +185,7 @@ def _signal_from_outside(case: Kill, reference: Reference, out: Path) -> childre
 
 def _judge(case: Kill, ended: children.Ended) -> tuple[str, str]:
     """How a disturbed run ended, and what is wrong with that."""
-    before_main = not case.is_planted and 'cli/main.py", line' not in ended.err
+    before_main = not case.is_planted and "/optoscope/" not in ended.err
     if not case.is_planted and before_main and ended.code in (-_SIGNALS[case.kind], 1, 130) and not ended.out:
         if "Traceback" in ended.err or not ended.err:
             return "died while Python loaded", ""

@@ -82,16 +82,17 @@ def perform(name: str, folder: Path, resume: bool, trace: Path | None, fault: Fa
         plant(folder, trace, fault)
     if not WORKLOADS[name].command:
         return _train_and_save_at_every_step(folder, resume)
-    from optoscope.cli.main import main
-
-    return main(arguments_of(name, folder, resume=resume))
+    return command(arguments_of(name, folder, resume=resume))
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Run a command line in this process."""
-    from optoscope.cli.main import main
+    """Run a command line in this process, as the installed script would."""
+    import sys
 
-    return main(list(arguments))
+    from optoscope.__main__ import main
+
+    sys.argv = ["optoscope", *arguments]
+    return main()
 
 
 def _train_and_save_at_every_step(folder: Path, resume: bool) -> int:
