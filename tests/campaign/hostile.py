@@ -355,6 +355,7 @@ KINDS: dict[str, list[Value]] = {
     "--scales": _FACTORS,
     "--horizons": _HORIZONS,
     "--gradients": _MAGNITUDES,
+    "--widths": _COUNT,
     "--effort": [*_bad("-1", "0", "nan", "inf", "1e400", "x", "", "1e300"), *_odd("1e-300")],
     "--mechanisms": _NAME,
     "--family": _NAME,

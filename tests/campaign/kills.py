@@ -186,17 +186,17 @@ def _signal_from_outside(case: Kill, reference: Reference, out: Path) -> childre
 def _judge(case: Kill, ended: children.Ended) -> tuple[str, str]:
     """How a disturbed run ended, and what is wrong with that."""
     before_main = not case.is_planted and "/optoscope/" not in ended.err
-    if not case.is_planted and before_main and ended.code in (-_SIGNALS[case.kind], 1, 130) and not ended.out:
-        if "Traceback" in ended.err or not ended.err:
-            return "died while Python loaded", ""
+    at_once = ended.code in (-_SIGNALS[case.kind], 1, 130) and ("Traceback" in ended.err or not ended.err)
+    if before_main and at_once and case.kind != "killed":
+        return "died while Python loaded", ""
     allowed = _CODES[case.kind] if case.is_planted else (*_CODES[case.kind], 0)
     wrong = complaint(ended.code, ended.out, ended.err, allowed=allowed)
     if wrong:
         return "ended badly", wrong
     if not case.is_planted and ended.code == 0 and ended.seconds > _SOON:
         return "ended badly", f"went on for {ended.seconds:.0f} s after the signal"
-    names = {0: "finished all the same", 2: "refused with a paragraph", -signal.SIGKILL: "died at once"}
-    return names.get(ended.code or 0, "stopped with a sentence"), ""
+    words = {0: "finished all the same", 2: "refused with a paragraph", -signal.SIGKILL: "died at once"}
+    return words.get(ended.code or 0, "stopped with a sentence"), ""
 
 
 def _go_on(workload: str, out: Path) -> children.Ended:
