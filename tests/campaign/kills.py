@@ -19,7 +19,7 @@ from tests.campaign import children, trees
 from tests.campaign.faults import KINDS, Fault
 from tests.campaign.judge import complaint
 from tests.campaign.ledger import Case, Ledger
-from tests.campaign.workloads import RUNS, arguments_of, perform
+from tests.campaign.workloads import RUNS, Workload, perform
 
 #: Changes between two of which a disk holds something else: a file that is created, flushed or given its mode is not
 #: there under its name yet.
@@ -41,14 +41,20 @@ class Reference(NamedTuple):
     """What a run leaves that nobody disturbs.
 
     Attributes:
+        workload: the run.
         results: what `trees.results` says.
         changes: every change of its directory, in order.
-        seconds: how long it took as a process of its own.
     """
 
+    workload: Workload
     results: dict
     changes: list[str]
-    seconds: float
+
+    def seconds(self, out: Path) -> float:
+        """How long it takes as a process of its own."""
+        began = time.monotonic()
+        subprocess.run(_process(self.workload, out), check=True, capture_output=True)
+        return time.monotonic() - began
 
 
 class Kill(NamedTuple):
@@ -66,13 +72,8 @@ class Kill(NamedTuple):
         return f"{self.workload}, {self.kind} {when}"
 
 
-def make_reference(workload: str, folder: Path, *, timed: bool = True) -> Reference:
+def make_reference(workload: Workload, folder: Path) -> Reference:
     """Run a workload twice undisturbed; the second run must leave the same results.
-
-    Args:
-        workload: its name.
-        folder: a place for it.
-        timed: run it a third time, as a process of its own, to know how long that takes.
 
     Raises:
         RuntimeError: if it fails or differs, for then nothing can be compared with it.
@@ -83,15 +84,11 @@ def make_reference(workload: str, folder: Path, *, timed: bool = True) -> Refere
         folder.mkdir(parents=True, exist_ok=True)
         ended = children.run(perform, workload, folder / name, False, trace, None)
         if wrong := complaint(ended.code, ended.out, ended.err, allowed=(0,)):
-            raise RuntimeError(f"{workload} fails undisturbed: {wrong}")
+            raise RuntimeError(f"{workload.command} fails undisturbed: {wrong}")
         found.append(trees.results(folder / name))
     if said := trees.difference(*found):
-        raise RuntimeError(f"{workload} differs from itself: {said}")
-    began = time.monotonic()
-    shutil.rmtree(folder / "other")
-    if timed:
-        subprocess.run(_process(workload, folder / "other"), check=True, capture_output=True)
-    return Reference(found[0], trace.read_text().splitlines(), time.monotonic() - began)
+        raise RuntimeError(f"{workload.command} differs from itself: {said}")
+    return Reference(workload, found[0], trace.read_text().splitlines())
 
 
 def plan(references: dict[str, Reference], seed: int, share: float = 1.0) -> list[Kill]:
@@ -105,34 +102,39 @@ def plan(references: dict[str, Reference], seed: int, share: float = 1.0) -> lis
             able = [i + 1 for i, what in enumerate(kinds) if what in KINDS[kind]]
             planted += [Kill(workload, kind, at, True) for at in _some(rng, able, share * num / len(able))]
         moments = []
-        if RUNS[workload].command:
-            for kind in ("killed", "killed", "terminated", "interrupted") * 2:
-                moments.append(Kill(workload, kind, rng.uniform(0.02, 1.0), False))
+        for kind in ("killed", "killed", "terminated", "interrupted") * 2 if reference.workload.command else ():
+            moments.append(Kill(workload, kind, round(rng.uniform(0.02, 1.0), 4), False))
         cases += planted + _some(rng, moments, share)
     return cases
 
 
-def perform_case(case: Kill, reference: Reference, folder: Path) -> Case:
-    """Disturb a run, let it go on, and compare it with the undisturbed one."""
+def perform_case(case: Kill, reference: Reference, folder: Path, seconds: float = 0.0) -> Case:
+    """Disturb a run, let it go on, and compare it with the undisturbed one.
+
+    Args:
+        case: what happens to it.
+        reference: the undisturbed one.
+        folder: a place for it.
+        seconds: how long the undisturbed one takes as a process of its own.
+    """
+    workload = reference.workload
     shutil.rmtree(folder, ignore_errors=True)
     out = folder / "out"
     folder.mkdir(parents=True)
     if case.is_planted:
-        ended = children.run(
-            perform, case.workload, out, False, folder / "trace", Fault(case.kind, int(case.at)), limit=180
-        )
+        ended = children.run(perform, workload, out, False, folder / "trace", Fault(case.kind, int(case.at)), limit=180)
     else:
-        ended = _signal_from_outside(case, reference, out)
+        ended = _signal_from_outside(case, workload, out, case.at * seconds)
     group = f"{case.kind} {'at a save point' if case.is_planted else 'at a random moment'}"
     outcome, fault = _judge(case, ended)
     kept = _kept(out)
-    again = _go_on(case.workload, out)
+    again = _go_on(workload, out)
     if not fault:
         if wrong := complaint(again.code, again.out, again.err, allowed=(0,)):
             fault = f"cannot go on: {wrong}"
         elif said := trees.difference(reference.results, trees.results(out)):
             fault = f"other results: {said}"
-        elif lost := _lost(case, kept, out, ended.out, again.out):
+        elif lost := _lost(workload, kept, out, ended.out, again.out):
             fault = f"lost: {lost}"
     if not fault:
         shutil.rmtree(folder)
@@ -143,14 +145,20 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, share: float = 1.0, num
     """Work off all kills that the ledger does not hold yet."""
     with ThreadPoolExecutor(num_workers) as pool:
         ledger.say("undisturbed runs")
-        made = pool.map(lambda name: make_reference(name, folder / "reference" / name.replace(" ", "_")), RUNS)
-        references = dict(zip(RUNS, made))
+        places = {name: folder / "reference" / name.replace(" ", "_") for name in RUNS}
+        references = dict(zip(RUNS, pool.map(make_reference, RUNS.values(), places.values())))
+        out = lambda name: places[name] / "process"
+        timed = {name: one for name, one in references.items() if one.workload.command}
+        for name in timed:
+            shutil.rmtree(out(name), ignore_errors=True)
+        seconds = {name: one.seconds(out(name)) for name, one in timed.items()}
         cases = plan(references, seed, share)
 
         def one(number_and_case):
             number, case = number_and_case
             if case.name not in ledger.cases:
-                done = perform_case(case, references[case.workload], folder / f"case_{number:04d}")
+                place, length = folder / f"case_{number:04d}", seconds.get(case.workload, 0.0)
+                done = perform_case(case, references[case.workload], place, length)
                 ledger.add(done, len(cases))
 
         list(pool.map(one, enumerate(cases)))
@@ -160,17 +168,15 @@ def _some(rng: random.Random, items: list, share: float) -> list:
     return sorted(rng.sample(items, min(len(items), max(1, round(share * len(items)))))) if share < 1 else items
 
 
-def _process(workload: str, out: Path) -> list[str]:
-    if RUNS[workload].command:
-        return [sys.executable, "-m", "optoscope", *arguments_of(workload, out)]
-    return [sys.executable, "-m", "tests.campaign.workloads", workload, str(out)]
+def _process(workload: Workload, out: Path) -> list[str]:
+    return [sys.executable, "-m", "optoscope", *workload.arguments(out)]
 
 
-def _signal_from_outside(case: Kill, reference: Reference, out: Path) -> children.Ended:
-    process = subprocess.Popen(_process(case.workload, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def _signal_from_outside(case: Kill, workload: Workload, out: Path, after: float) -> children.Ended:
+    process = subprocess.Popen(_process(workload, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with process:
         try:
-            said = process.communicate(timeout=case.at * reference.seconds)
+            said = process.communicate(timeout=after)
             return children.Ended(process.returncode, *said, 0.0, 0)
         except subprocess.TimeoutExpired:
             process.send_signal(_SIGNALS[case.kind])
@@ -185,10 +191,10 @@ def _signal_from_outside(case: Kill, reference: Reference, out: Path) -> childre
 
 def _judge(case: Kill, ended: children.Ended) -> tuple[str, str]:
     """How a disturbed run ended, and what is wrong with that."""
-    before_main = not case.is_planted and "/optoscope/" not in ended.err
-    at_once = ended.code in (-_SIGNALS[case.kind], 1, 130) and ("Traceback" in ended.err or not ended.err)
-    if before_main and at_once and case.kind != "killed":
-        return "died while Python loaded", ""
+    if not case.is_planted and case.kind != "killed" and "/optoscope/" not in ended.err:
+        at_once = (-_SIGNALS[case.kind], 1, 130)
+        if ended.code in at_once and (not ended.err or "Traceback" in ended.err):
+            return "died while Python loaded", ""
     allowed = _CODES[case.kind] if case.is_planted else (*_CODES[case.kind], 0)
     wrong = complaint(ended.code, ended.out, ended.err, allowed=allowed)
     if wrong:
@@ -199,7 +205,7 @@ def _judge(case: Kill, ended: children.Ended) -> tuple[str, str]:
     return words.get(ended.code or 0, "stopped with a sentence"), ""
 
 
-def _go_on(workload: str, out: Path) -> children.Ended:
+def _go_on(workload: Workload, out: Path) -> children.Ended:
     """Run the same command with --resume; without, where nothing was begun."""
     begun = out.exists() and any(not path.name.startswith(".") for path in out.rglob("*"))
     return children.run(perform, workload, out, begun, None, None, limit=180)
@@ -224,16 +230,16 @@ def _is_json(line: bytes) -> bool:
         return False
 
 
-def _lost(case: Kill, kept: dict, out: Path, before: str, after: str) -> str:
+def _lost(workload: Workload, kept: dict, out: Path, before: str, after: str) -> str:
     """Say what was kept and is not there any more, or was done twice though it was saved."""
     for name, one in kept.items():
         now = (out / name).read_bytes() if (out / name).exists() else b""
         if isinstance(one, bytes) and now != one:
             return f"{name} was run again"
-        is_memory = "train" not in case.workload and name == "log.jsonl"
+        is_memory = name == "log.jsonl" and not workload.rerecords
         if is_memory and isinstance(one, list) and not set(one) <= set(now.split(b"\n")):
             return f"records of {name}"
-    if not RUNS[case.workload].command:
+    if workload.call is not None:
         done = [int(step) for step in re.findall(r"meta-step (\d+)", before)]
         next_ = [int(step) for step in re.findall(r"meta-step (\d+)", after)]
         redone = (done[-1] if done else 0) - (next_[0] - 1 if next_ else done[-1] if done else 0)

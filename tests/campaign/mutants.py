@@ -24,11 +24,16 @@ LIMIT = 60.0
 
 
 class Reader:
-    """Reads damaged files of a folder of fixtures, one by one, in a folder of its own."""
+    """Reads damaged files of a folder of fixtures, one by one, in a folder of its own.
 
-    def __init__(self, fixtures: Path, scratch: Path):
-        self.fixtures, self.scratch = fixtures, scratch
-        self.subjects = subjects(fixtures)
+    Args:
+        fixtures: the sound files.
+        scratch: where copies of them are damaged.
+        known: the kinds of files.
+    """
+
+    def __init__(self, fixtures: Path, scratch: Path, known: dict[str, Subject]):
+        self.fixtures, self.scratch, self.subjects = fixtures, scratch, known
         self._sound: dict[str, tuple[Any, str, int]] = {}
 
     def sound(self, name: str) -> tuple[Any, str, int]:
@@ -94,7 +99,7 @@ def _with_memory(call) -> tuple[Any, int]:
 def serve(connection, fixtures: Path, scratch: Path) -> None:
     """Judge mutants by number, in a worker."""
     scratch.mkdir(parents=True, exist_ok=True)
-    reader = Reader(fixtures, scratch)
+    reader = Reader(fixtures, scratch, subjects(fixtures))
     while True:
         name, number, seed = connection.recv()
         word, content = reader.mutant(name, rng_of(name, number, seed))

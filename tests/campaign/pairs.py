@@ -27,7 +27,7 @@ def undisturbed(name: str, folder: Path) -> tuple[dict, int]:
     """What a command leaves on its own, and how many changes it makes on the way."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    ended = children.run(perform, name, folder / "out", False, folder / "trace", None, limit=300)
+    ended = children.run(perform, WORKLOADS[name], folder / "out", False, folder / "trace", None, limit=300)
     if wrong := complaint(ended.code, ended.out, ended.err, allowed=(0,)):
         raise RuntimeError(f"{name} fails undisturbed: {wrong}")
     return trees.results(folder / "out"), len((folder / "trace").read_text().splitlines())
@@ -60,13 +60,13 @@ def judge(first: str, second: str, alone: dict[str, tuple[dict, int]], at: int, 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     out = folder / "out"
-    one = children.Child(perform, first, out, False, folder / "trace", Fault("paused", at))
+    one = children.Child(perform, WORKLOADS[first], out, False, folder / "trace", Fault("paused", at))
     deadline = time.monotonic() + _ARRIVAL
     while not one.is_stopped() and not one.has_ended() and time.monotonic() < deadline:
         time.sleep(0.02)
     there = trees.snapshot(out) if out.exists() else {}
     resume = "--resume" in WORKLOADS[second].resume and at % 2 == 0
-    other = children.run(perform, second, out, resume, None, None, limit=120)
+    other = children.run(perform, WORKLOADS[second], out, resume, None, None, limit=120)
     after = trees.snapshot(out) if out.exists() else {}
     one.signal(signal.SIGCONT)
     ended = one.wait(120)

@@ -54,7 +54,10 @@ def results(folder: Path) -> dict[str, Any]:
             continue
         if path.name.startswith("checkpoint-") and path != max(path.parent.glob("checkpoint-*.safetensors")):
             continue
-        found[name] = content(path)
+        try:
+            found[name] = content(path)
+        except Exception as error:  # whatever a damaged file causes
+            found[name] = f"unreadable: {type(error).__name__}"
     return found
 
 
