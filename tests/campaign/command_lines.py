@@ -8,6 +8,7 @@ import io
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,17 @@ BASES = {
     "stability": "rosenbrock/momentum --out new --num-steps 20",
     "generalize": "rosenbrock/momentum --tasks rosenbrock --scales 1 --horizons 20 --num-problems 2 --out new",
     "distill": "rosenbrock --task rosenbrock --effort 0.01 --num-test 8 --num-steps 20 --out new",
+}
+#: Exit code of what writes to a pipe that nobody reads, as a shell gives it.
+PIPE_CLOSED = 141
+#: Standard output that takes nothing, and the exit codes that are right.
+STREAMS = {
+    "list, to a full disk": ("> /dev/full", (2,)),
+    "list, standard output closed": (">&-", (0, 2)),
+    "list, standard error closed": ("2>&-", (0,)),
+    "list, both closed": (">&- 2>&-", (0, 2)),
+    "list, nobody reads": ("| true", (0, PIPE_CLOSED)),
+    "list as JSON, nobody reads": ("--json | true", (0, PIPE_CLOSED)),
 }
 #: Commands that take minutes, whatever their sizes: of these only what has to be refused is tried.
 SLOW = ("figure", "reproduce", "calibrate", "claims", "distill")
@@ -234,7 +246,8 @@ def judge(line: CommandLine, place: Path, *, as_a_process: bool = False) -> tupl
 
 def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 500, num_workers: int = 2) -> None:
     """Type command lines that the ledger does not hold yet; every tenth in a process of its own."""
-    lines = chosen(all_command_lines(options()), num, seed)
+    lines = chosen(all_command_lines(options()), num - len(STREAMS), seed)
+    of = len(lines) + len(STREAMS)
 
     def one(number_and_line):
         number, line = number_and_line
@@ -244,10 +257,24 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 500, num_wor
         outcome, fault = judge(line, place, as_a_process=number % 10 == 0)
         (place / "readonly").chmod(0o755)
         shutil.rmtree(place.parent)
-        ledger.add(Case("command lines", line.arguments[0], line.hostile, outcome, fault), len(lines))
+        ledger.add(Case("command lines", line.arguments[0], line.hostile, outcome, fault), of)
 
     with ThreadPoolExecutor(num_workers) as pool:
         list(pool.map(one, enumerate(lines)))
+    for name in STREAMS:
+        if name not in ledger.cases:
+            ledger.add(Case("command lines", "streams", name, *judge_stream(name)), of)
+
+
+def judge_stream(name: str) -> tuple[str, str]:
+    """List what there is to a standard output that takes nothing; returns how that ended, and what is wrong."""
+    redirection, allowed = STREAMS[name]
+    words = f"{shlex.quote(sys.executable)} -m optoscope list {redirection}"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {words}"], capture_output=True, text=True, timeout=LIMIT)
+    # What cannot be said need not be: only a bug is wrong where standard error is closed too.
+    silent = done.returncode in (PIPE_CLOSED, 2) and not done.stderr
+    wrong = "" if silent else complaint(done.returncode, done.stdout, done.stderr, allowed=allowed)
+    return f"exit code {done.returncode}", wrong
 
 
 def _as_a_process(line: CommandLine, place: Path, environment: dict) -> children.Ended:

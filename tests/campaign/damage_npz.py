@@ -19,7 +19,7 @@ BOMB = 800_000_000
 
 
 def _of_members(change: Callable[[dict[str, bytes], random.Random], Any], *, packed: bool | None = None) -> Damage:
-    """Damage to the members of an npz archive, which is a sound archive again afterwards; compressed by chance if None."""
+    """Damage to the members of an npz archive, which is sound again afterwards; compressed by chance if None."""
 
     def edit(content: bytes, rng: random.Random, other: bytes) -> bytes:
         try:

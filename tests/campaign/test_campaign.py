@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.campaign import children, command_lines, kills, mutants, pairs, subjects
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the campaign ne
 @pytest.mark.parametrize(
     ("name", "faults"),
     [
-        ("tune", [("killed", 0.3), ("killed", 0.6), ("terminated", 0.5), ("disk full", 0.4)]),
-        ("train, saved at every meta-step", [("killed", 0.5), ("interrupted", 0.6)]),
+        ("tune", [("killed", 0.6), ("terminated", 0.5), ("disk full", 0.4)]),
+        ("train, saved at every meta-step", [("killed", 0.5)]),
     ],
 )
 def test_a_run_goes_on_to_the_same_bits(name, faults, tmp_path):
@@ -35,7 +35,9 @@ def check_mutants(folder):
     subjects.make_fixtures(folder, QUICK)
     reader = mutants.Reader(folder, folder / "scratch", subjects.subjects(folder))
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    phases = (Phase.explicit, Phase.generate)  # what fails is small enough
+
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, phases=phases)
     @given(name=st.sampled_from(sorted(reader.subjects)), rng=st.randoms(use_true_random=False))
     def check(name, rng):
         word, content = reader.mutant(name, rng)
@@ -52,7 +54,7 @@ def test_a_damaged_file_is_the_same_or_refused(tmp_path):
 
 def test_a_hostile_command_line_is_one_clear_paragraph_and_leaves_nothing(tmp_path):
     lines = [line for line in command_lines.all_command_lines(command_lines.options()) if line.must_refuse]
-    for line in command_lines.chosen(lines, 12, seed=1):
+    for line in command_lines.chosen(lines, 8, seed=1):
         outcome, fault = command_lines.judge(line, tmp_path / "here")
         (tmp_path / "here" / "readonly").chmod(0o755)
         assert not fault, (line.hostile, outcome, fault)
