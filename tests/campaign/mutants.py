@@ -128,6 +128,7 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 10_000, num_
     ]
     of = len(tasks)
     tasks = [task for task in tasks if _name(task) not in ledger.cases]
+    random.Random(seed).shuffle(tasks)  # so that the part of a campaign that was stopped is a sample of it
 
     def done(task, answer):
         word, outcome, fault = answer if isinstance(answer, tuple) else ("damage", answer, answer)
