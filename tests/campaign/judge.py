@@ -43,7 +43,7 @@ def unclear(err: str) -> str:
         return f"a paragraph of several lines: {words[:200]!r}"
     if len(words) > _MOST_CHARACTERS:
         return f"a paragraph of {len(words)} characters: {words[:100]!r}"
-    if len(words.split()) < 4:
+    if len(words.split()) < 3:
         return f"a riddle: {words!r}"
     return ""
 

@@ -126,7 +126,7 @@ def perform_case(case: Kill, reference: Reference, folder: Path, seconds: float 
     else:
         ended = _signal_from_outside(case, workload, out, case.at * seconds)
     group = f"{case.kind} {'at a save point' if case.is_planted else 'at a random moment'}"
-    outcome, fault = _judge(case, ended)
+    outcome, fault = _judge(case, workload, ended)
     kept = _kept(out)
     again = _go_on(workload, out)
     if not fault:
@@ -189,19 +189,22 @@ def _signal_from_outside(case: Kill, workload: Workload, out: Path, after: float
         return children.Ended(process.returncode, *said, time.monotonic() - sent, 0)
 
 
-def _judge(case: Kill, ended: children.Ended) -> tuple[str, str]:
+def _judge(case: Kill, workload: Workload, ended: children.Ended) -> tuple[str, str]:
     """How a disturbed run ended, and what is wrong with that."""
     if not case.is_planted and case.kind != "killed" and "/optoscope/" not in ended.err:
         at_once = (-_SIGNALS[case.kind], 1, 130)
         if ended.code in at_once and (not ended.err or "Traceback" in ended.err):
             return "died while Python loaded", ""
     allowed = _CODES[case.kind] if case.is_planted else (*_CODES[case.kind], 0)
+    if workload.call is not None and case.kind == "terminated":
+        allowed = (*allowed, -signal.SIGTERM)  # what a script does outside of the library is its own
     wrong = complaint(ended.code, ended.out, ended.err, allowed=allowed)
     if wrong:
         return "ended badly", wrong
     if not case.is_planted and ended.code == 0 and ended.seconds > _SOON:
         return "ended badly", f"went on for {ended.seconds:.0f} s after the signal"
-    words = {0: "finished all the same", 2: "refused with a paragraph", -signal.SIGKILL: "died at once"}
+    words = {0: "finished all the same", 2: "refused with a paragraph"}
+    words |= {-signal.SIGKILL: "died at once", -signal.SIGTERM: "died at once"}
     return words.get(ended.code or 0, "stopped with a sentence"), ""
 
 

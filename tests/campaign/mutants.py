@@ -80,7 +80,8 @@ class Reader:
         if found != expected:
             return "accepted", "accepted with another result"
         if spoken != usually_said:  # it went on from elsewhere
-            return "passed over", "" if "checkpoint" in spoken else "passed over without a word"
+            is_named = Path(subject.file).name.split("-")[0] in spoken
+            return "passed over, and said so", "" if is_named else "passed over without a word"
         return "accepted: the same result", ""
 
 
