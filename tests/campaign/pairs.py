@@ -10,12 +10,13 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.campaign import children, trees
 from tests.campaign.faults import Fault
 from tests.campaign.judge import complaint
 from tests.campaign.ledger import Case, Ledger
-from tests.campaign.workloads import RUNS, WORKLOADS, perform
+from tests.campaign.workloads import WORKLOADS, perform
 
 #: Seconds until the first has to have come to the place where it is stopped.
 _ARRIVAL = 120.0
@@ -23,14 +24,28 @@ _ARRIVAL = 120.0
 _TIMED = ("costs",)
 
 
-def undisturbed(name: str, folder: Path) -> tuple[dict, int]:
-    """What a command leaves on its own, and how many changes it makes on the way."""
+class Alone(NamedTuple):
+    """A command on its own: what it leaves, and the changes of its directory that are in the middle of its work."""
+
+    results: dict
+    moments: list[int]
+
+
+def undisturbed(name: str, folder: Path) -> Alone:
+    """Run a command on its own.
+
+    Raises:
+        RuntimeError: if that fails, for then nothing can be compared with it.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     ended = children.run(perform, WORKLOADS[name], folder / "out", False, folder / "trace", None, limit=300)
     if wrong := complaint(ended.code, ended.out, ended.err, allowed=(0,)):
         raise RuntimeError(f"{name} fails undisturbed: {wrong}")
-    return trees.results(folder / "out"), len((folder / "trace").read_text().splitlines())
+    changes = [line.split(" ", 1) for line in (folder / "trace").read_text().splitlines()]
+    # Before the first of these it has not begun; after the last it is done.
+    work = [i + 1 for i, (what, path) in enumerate(changes) if what in ("write", "rename") and "lock" not in path]
+    return Alone(trees.results(folder / "out"), work)
 
 
 def names() -> list[str]:
@@ -44,13 +59,13 @@ def pairs() -> list[tuple[str, str]]:
     return [(first, second) for first, second in both if WORKLOADS[first].out == WORKLOADS[second].out]
 
 
-def judge(first: str, second: str, alone: dict[str, tuple[dict, int]], at: int, folder: Path) -> tuple[str, str]:
+def judge(first: str, second: str, alone: dict[str, Alone], at: int, folder: Path) -> tuple[str, str]:
     """Start one command, stop it at a change, start the other, let the first go on.
 
     Args:
         first: the command that came first.
         second: the one that came second.
-        alone: what each leaves on its own, as `undisturbed` tells.
+        alone: each on its own.
         at: the change of its directory before which the first is stopped; at an even one the second wants to resume.
         folder: a place for both.
 
@@ -80,7 +95,7 @@ def judge(first: str, second: str, alone: dict[str, tuple[dict, int]], at: int, 
     if other.code == 2 and (said := trees.changes(there, after)):
         return "badly", f"{words} is refused, and yet {', '.join(said)}"
     works = first if ended.code == 0 else second
-    if works not in _TIMED and (said := trees.difference(alone[works][0], trees.results(out))):
+    if works not in _TIMED and (said := trees.difference(alone[works].results, trees.results(out))):
         return "badly", f"{works} works, and has other results than alone: {said}"
     return f"the {'first' if works == first and ended.code == 0 else 'second'} works, the other is refused", ""
 
@@ -96,9 +111,7 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num_workers: int = 2) -
             name = f"{first}, then {second}"
             if name in ledger.cases:
                 return
-            # Of runs in the middle; what writes only at its end is stopped where it starts to write.
-            rng = random.Random(f"{seed} {name}")
-            at = rng.randint(2, alone[first][1] - 1) if first in RUNS else rng.randint(1, 3)
+            at = random.Random(f"{seed} {name}").choice(alone[first].moments)
             place = folder / f"pair_{number:03d}"
             outcome, fault = judge(first, second, alone, at, place)
             shutil.rmtree(place)

@@ -62,4 +62,5 @@ def test_a_hostile_command_line_is_one_clear_paragraph_and_leaves_nothing(tmp_pa
 
 def test_of_two_at_once_one_works_and_one_is_refused(tmp_path):
     alone = {"tune": pairs.undisturbed("tune", tmp_path / "alone")}
-    assert not pairs.judge("tune", "tune", alone, alone["tune"][1] // 2, tmp_path / "pair")[1]
+    middle = alone["tune"].moments[len(alone["tune"].moments) // 2]
+    assert not pairs.judge("tune", "tune", alone, middle, tmp_path / "pair")[1]
