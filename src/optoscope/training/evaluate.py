@@ -157,7 +157,9 @@ def evaluate(
         task=name_of(task),
         losses=losses,
         objectives=np.where(np.isfinite(objectives), objectives, np.inf),
-        provenance=provenance(task=repr(task), num_problems=num_problems, num_steps=num_steps),
+        provenance=provenance(
+            task=repr(task), num_problems=num_problems, num_steps=num_steps, key=jax.random.key_data(key).tolist()
+        ),
     )
 
 
