@@ -18,8 +18,6 @@ from tests.campaign.judge import complaint
 from tests.campaign.ledger import Case, Ledger
 from tests.campaign.workloads import WORKLOADS, perform
 
-#: Seconds until the first has to have come to the place where it is stopped.
-_ARRIVAL = 120.0
 #: Commands whose results are times.
 _TIMED = ("costs",)
 
@@ -39,7 +37,7 @@ def undisturbed(name: str, folder: Path) -> Alone:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    ended = children.run(perform, WORKLOADS[name], folder / "out", False, folder / "trace", None, limit=300)
+    ended = children.run(perform, WORKLOADS[name], folder / "out", False, folder / "trace", None)
     if wrong := complaint(ended.code, ended.out, ended.err, allowed=(0,)):
         raise RuntimeError(f"{name} fails undisturbed: {wrong}")
     changes = [line.split(" ", 1) for line in (folder / "trace").read_text().splitlines()]
@@ -76,15 +74,15 @@ def judge(first: str, second: str, alone: dict[str, Alone], at: int, folder: Pat
     folder.mkdir(parents=True)
     out = folder / "out"
     one = children.Child(perform, WORKLOADS[first], out, False, folder / "trace", Fault("paused", at))
-    deadline = time.monotonic() + _ARRIVAL
+    deadline = time.monotonic() + children.PATIENCE  # to come to the place where it is stopped
     while not one.is_stopped() and not one.has_ended() and time.monotonic() < deadline:
         time.sleep(0.02)
     there = trees.snapshot(out) if out.exists() else {}
     resume = "--resume" in WORKLOADS[second].resume and at % 2 == 0
-    other = children.run(perform, WORKLOADS[second], out, resume, None, None, limit=120)
+    other = children.run(perform, WORKLOADS[second], out, resume, None, None)
     after = trees.snapshot(out) if out.exists() else {}
     one.signal(signal.SIGCONT)
-    ended = one.wait(120)
+    ended = one.wait()
     words = f"the second{' (--resume)' if resume else ''}"
     if wrong := complaint(ended.code, ended.out, ended.err, allowed=(0, 2)):
         return "badly", f"the first ends badly: {wrong}"
