@@ -268,9 +268,11 @@ def judge_stream(name: str) -> tuple[str, str]:
     """List what there is to a standard output that takes nothing; returns how that ended, and what is wrong."""
     redirection, allowed = STREAMS[name]
     words = f"{shlex.quote(sys.executable)} -m optoscope list {redirection}"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {words}"], capture_output=True, text=True, timeout=children.PATIENCE
-    )
+    shell = ["bash", "-c", f"set -o pipefail; {words}"]
+    try:
+        done = subprocess.run(shell, capture_output=True, text=True, timeout=children.PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "hangs", "hangs"
     # What cannot be said need not be: only a bug is wrong where standard error is closed too.
     silent = done.returncode in (PIPE_CLOSED, 2) and not done.stderr
     wrong = "" if silent else complaint(done.returncode, done.stdout, done.stderr, allowed=allowed)

@@ -168,7 +168,7 @@ FOLDERS = (*_RUNS, *_RESULTS, "trained", "tuned")
 
 
 def make_fixtures(folder: Path, names: tuple[str, ...]) -> None:
-    """Make the sound files of some folders, each of two seeds but for results, which are sound in each other's place."""
+    """Make the sound files of some folders: of two seeds, but for results, which are sound in each other's place."""
     makers = _makers()
     for name in names:
         for seed, end in enumerate(("",) if name in _RESULTS else ("", OTHER)):
