@@ -54,3 +54,41 @@ class RootState(AbstractOptimizer):
     def step(self, h, g):
         h = jnp.sqrt(h) / 2 + g
         return h, -h[0]
+
+
+class Planar(AbstractOptimizer):
+    """`x' = 1 - 1.05 x^2 + y`, `y' = -0.9 x`, whatever the gradient (Henon's map, 1976): a spiral and a saddle."""
+
+    def initial_state(self):
+        return jnp.zeros(2)
+
+    def step(self, h, g):
+        return jnp.stack([1 - 1.05 * h[0] ** 2 + h[1], -0.9 * h[0]]), -g
+
+
+class Sided(AbstractOptimizer):
+    """`dx = -g` for negative gradients and `-factor g` for positive ones, behind a memory or not."""
+
+    factor: Scalar
+    decay: Scalar = 0.0
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        h = self.decay * h + jnp.where(g > 0, self.factor * g, g)
+        return h, -h[0]
+
+
+class Integral(AbstractOptimizer):
+    """`h' = h + g`, `dx = -rate (g + weight h')`: proportional and integral action."""
+
+    rate: Scalar
+    weight: Scalar
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        h = h + g
+        return h, -self.rate * (g + self.weight * h[0])

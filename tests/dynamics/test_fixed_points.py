@@ -1,11 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from planted_systems import Counter, Cubic, LinearSystem, RootState
+from planted_systems import Counter, Cubic, LinearSystem, Planar, RootState
 
+from optoscope import from_optax
 from optoscope._status import Status
-from optoscope.dynamics import find_fixed_points
+from optoscope.dynamics import find_fixed_points, linearize
 from optoscope.optimizers import AbstractOptimizer, Adam, GradientDescent, GRUOptimizer, Momentum, RMSProp
 
 
@@ -58,9 +60,85 @@ def test_duplicates_are_merged_in_units_of_the_states():
         assert len(find_fixed_points(Momentum(0.1, 0.9), gradient=size, seeds=seeds).states) == 1
 
 
+class Small(AbstractOptimizer):
+    """Fixed points at 0 and at +-1e-8."""
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        x = 1e8 * h
+        return h + 1e-8 * (x - x**3) / 4 + g, -g
+
+
 def test_distinct_small_points_stay_apart():
-    planted = LinearSystem(A=jnp.eye(1), B=jnp.ones(1), C=jnp.ones(1))  # every state is a fixed point
-    assert len(find_fixed_points(planted, gradient=0.0, seeds=1e-8 * np.arange(5.0)[:, None]).states) == 5
+    found = find_fixed_points(Small(), gradient=0.0, seeds=1e-8 * np.linspace(-1.4, 1.4, 9)[:, None])
+    np.testing.assert_allclose(np.sort(found.states[:, 0]), [-1e-8, 0, 1e-8], atol=1e-14)
+    assert not found.dimensions.any()
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e6])
+def test_a_line_of_fixed_points_is_one_and_neutral(size):
+    rule = from_optax(optax.trace(1.0))
+    found = find_fixed_points(rule, gradient=0.0, seeds=size * np.arange(-2.0, 3)[:, None])
+    assert found.dimensions.tolist() == [1] and found.basin_shares.tolist() == [1.0]
+    assert found.neutral.all() and not found.attracting.any() and not found.repelling.any()
+    np.testing.assert_allclose(found.spectral_radii, 1, atol=1e-15)
+    assert find_fixed_points(rule, gradient=0.0, seeds=[0.0]).dimensions.tolist() == [1]
+
+
+def test_a_plane_and_parallel_lines_of_fixed_points():
+    plane = LinearSystem(A=jnp.diag(jnp.array([1.0, 1.0, 0.5])), B=jnp.ones(3), C=jnp.ones(3))
+    seeds = np.random.default_rng(0).normal(size=(7, 3))
+    assert find_fixed_points(plane, gradient=0.0, seeds=seeds).dimensions.tolist() == [2]
+    found = find_fixed_points(Lines(), gradient=0.0, seeds=seeds[:, :2])
+    assert found.dimensions.tolist() == [1] * 3
+    np.testing.assert_allclose(np.sort(found.states[:, 1]), [-1, 0, 1], atol=1e-12)
+    assert found.neutral.sum() == 2 and found.repelling.sum() == 1
+
+
+class Lines(AbstractOptimizer):
+    """The first state variable stays where it is, the second settles at -1 or 1."""
+
+    def initial_state(self):
+        return jnp.zeros(2)
+
+    def step(self, h, g):
+        return jnp.stack([h[0] + g, h[1] + 0.2 * (h[1] - h[1] ** 3)]), -h[0]
+
+
+def test_a_fold_is_no_continuum():
+    found = find_fixed_points(Cubic(0.1), gradient=2 / 3**1.5, seeds=[-0.4])
+    assert found.dimensions.tolist() == [0]
+
+
+def test_a_spiral_and_a_saddle():
+    seeds = 2 * np.random.default_rng(0).normal(size=(20, 2))
+    found = find_fixed_points(Planar(), gradient=0.0, seeds=seeds)
+    order = np.argsort(found.states[:, 0])
+    np.testing.assert_allclose(found.states[order], [[-2.23554, 2.01199], [0.42602, -0.38342]], atol=1e-5)
+    assert found.repelling[order].tolist() == [True, False]
+    saddle, spiral = (np.linalg.eigvals(linearize(Planar(), state).A) for state in found.states[order])
+    np.testing.assert_allclose(np.sort(saddle), [0.2002, 4.4944], atol=1e-4)
+    np.testing.assert_allclose(np.sort_complex(spiral), [-0.4473 - 0.8366j, -0.4473 + 0.8366j], atol=1e-4)
+
+
+class Pitchfork(AbstractOptimizer):
+    """`h' = tanh(2 h) + g`."""
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        h = jnp.tanh(2 * h) + g
+        return h, -h[0]
+
+
+def test_a_pitchfork_has_three_points():
+    found = find_fixed_points(Pitchfork(), gradient=0.0, seeds=np.linspace(-2, 2, 9)[:, None])
+    order = np.argsort(found.states[:, 0])
+    np.testing.assert_allclose(found.states[order, 0], [-0.957504, 0, 0.957504], atol=1e-6)
+    np.testing.assert_allclose(found.spectral_radii[order], [0.166372, 2, 0.166372], atol=1e-6)
 
 
 def test_the_tolerance_judges_the_residual():

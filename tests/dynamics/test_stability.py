@@ -4,11 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_systems import Counter, LinearSystem
+from planted_systems import Counter, Integral, LinearSystem
 
+from optoscope import from_optax
 from optoscope._types import Scalar
 from optoscope.dynamics import (
     EdgeMeasurement,
@@ -110,6 +112,50 @@ def test_rates_periods_and_damping_of_an_underdamped_heavy_ball():
     np.testing.assert_allclose(found.damping_ratios, [found.rates[0] / np.hypot(found.rates[0], angle)])
     slow = stability_map(Momentum(rate, decay), [0.01])
     assert slow.periods[0] == np.inf and slow.damping_ratios[0] == 1
+
+
+def test_integral_action_is_stable_below_its_edge():
+    # On the unit circle at -1: 4 - curvature rate (2 + weight) = 0.
+    found = stability_map(Integral(0.1, 0.05), [1.0, 5.0, 30.0])
+    np.testing.assert_allclose(found.edges, [4 / 0.205], rtol=1e-8)
+    assert found.stable_at_zero and found.is_stable([1.0, 5.0, 19.5, 19.52]).tolist() == [True, True, True, False]
+    np.testing.assert_allclose(found.radii[:2] < 1, True)
+    assert found.total_learning_rate == np.inf
+    pure = stability_map(Integral(0.1, -0.05), [1.0])  # it adds up gradients in the wrong direction
+    assert not pure.stable_at_zero
+
+
+@pytest.mark.parametrize("rate", [1e-6, 0.1, 1e3])
+def test_a_heavy_ball_of_decay_one_rings_for_ever_below_its_edge(rate):
+    rule = LinearSystem(np.ones((1, 1)), np.ones(1), -np.ones(1) * rate, D=-rate)
+    found = stability_map(rule, [1 / rate, 100 / rate])
+    np.testing.assert_allclose(found.edges, [4 / rate], rtol=1e-6)
+    np.testing.assert_allclose(found.neutral_ranges, [[0, 4 / rate]], rtol=1e-6)
+    assert found.stable_ranges.shape == (0, 2) and found.kinds.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.9999])
+@pytest.mark.parametrize("rate", [1e-9, 1e6])
+def test_slow_is_not_neutral(rate, decay):
+    found = stability_map(LinearSystem(np.full((1, 1), decay), np.ones(1), np.full(1, -rate * decay), D=-rate), GRID)
+    np.testing.assert_allclose(found.stable_ranges, [[0, 2 * (1 + decay) / rate]], rtol=1e-6)
+    assert found.neutral_ranges.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "transformation,edge",
+    [
+        (optax.sgd(0.1, momentum=0.9, nesterov=True), 13.5714),
+        (optax.chain(optax.trace(0.9), optax.scale(0.1), optax.scale(-0.1)), 380),
+        (optax.optimistic_gradient_descent(0.1), 6.6667),
+        (optax.chain(optax.trace(0.9), optax.trace(0.9), optax.scale(-0.1)), 0.0234568),
+    ],
+    ids=["Nesterov", "two signs", "optimistic", "double pole"],
+)
+def test_edges_that_people_asked_for(transformation, edge):
+    found = stability_map(from_optax(transformation), [1.0])
+    np.testing.assert_allclose(found.edges, [edge], rtol=1e-4)
+    assert found.stable_at_zero
 
 
 @pytest.fixture(scope="module")
@@ -262,15 +308,28 @@ def test_how_runs_end():
     assert (measured.growth > 0).all() and not len(measured.edges) and measured.beyond.shape == (0, 3)
 
 
+@pytest.mark.parametrize("decay", [0.999, 0.9999])
+def test_a_slow_mode_has_one_edge(decay):
+    measured = measure_edge(Momentum(0.1, decay), curvatures=np.geomspace(1e-3, 1e2, 41), beyond=(1.05,))
+    np.testing.assert_allclose(measured.edges, [20 * (1 + decay)], rtol=1e-3)
+    assert measured.stable_below.all() and (measured.growth[measured.curvatures < 39] <= 0).all()
+
+
+def test_what_rings_for_ever_has_no_measured_growth_below_its_edge():
+    rule = LinearSystem(np.ones((1, 1)), np.ones(1), np.full(1, -0.1), D=-0.1)
+    measured = measure_edge(rule, curvatures=[0.01, 1.0, 10.0, 39.0, 41.0], num_steps=1000)
+    assert not len(measured.edges) and (measured.growth > 0).tolist() == [False] * 4 + [True]
+
+
 def test_growth_is_read_from_the_late_envelope():
     steps = np.arange(4000)
     wave = np.abs(np.cos(2 * np.pi * steps / 37.7)) + 1e-3
     for rate in (-0.002, -1e-4, 1e-4, 0.001):
         transient = 5 * 0.97**steps
-        np.testing.assert_allclose(_fit_growth((np.exp(rate * steps) + transient) * wave), rate, atol=2e-5)
-    assert _fit_growth(np.array([1.0, 1e-9, 0.0, 0.0])) == -np.inf
-    assert _fit_growth(np.array([1.0, 1e9, np.inf, np.nan])) == np.inf
-    np.testing.assert_allclose(_fit_growth(0.2 ** np.arange(50.0)), np.log(0.2))
+        np.testing.assert_allclose(_fit_growth((np.exp(rate * steps) + transient) * wave)[0], rate, atol=2e-5)
+    assert _fit_growth(np.array([1.0, 1e-9, 0.0, 0.0]))[0] == -np.inf
+    assert _fit_growth(np.array([1.0, 1e9, np.inf, np.nan]))[0] == np.inf
+    np.testing.assert_allclose(_fit_growth(0.2 ** np.arange(50.0))[0], np.log(0.2))
 
 
 def test_maps_and_measurements_are_saved_and_checked(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -138,7 +139,7 @@ class InputAttractors(Result):
     Attributes:
         gradients: the constant gradients.
         num_attractors: distinct attracting fixed points, searched for from random states of the reachable box.
-        num_repelling: distinct fixed points that do not attract.
+        num_repelling: distinct fixed points that repel something of their neighborhood.
         unsolved: share of the starts from which the search found no fixed point.
         remaining: after a run of `num_steps` from the fixed point at g = 0, the distance that is left to the nearest
             attractor, over what it was; 1 where there is no attractor.
@@ -176,7 +177,7 @@ def find_input_attractors(
         here = found.gradients == gradient
         points = found.states[here & found.attracting]
         attractors.append(len(points))
-        repelling.append(int((here & found.converged & ~found.attracting).sum()))
+        repelling.append(int((here & found.repelling).sum()))
         unsolved.append(float(found.basin_shares[here & ~found.converged].sum()))
         before, after = (np.linalg.norm(points - at, axis=1) for at in (center, state))
         remaining.append(float(after.min() / max(before[after.argmin()], _TINY)) if len(points) else 1.0)
@@ -208,7 +209,7 @@ def _attractors(optimizer, ends):
 @jax.jit(static_argnums=2)
 def _settle(optimizer, states, num_steps):
     def run(h):
-        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, 0.0)[0], h)
+        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, jnp.zeros((), h.dtype))[0], h)
 
     return jax.vmap(run)(states)
 

@@ -20,12 +20,20 @@ from optoscope.optimizers import AbstractOptimizer
 
 #: Runs of one compiled call, for many and for few.
 _CHUNKS = (64, 16)
+#: Curvatures that are tried between two neighbors of which one grows.
+_TRIED = 16
 #: Scanned curvatures, in units of one over the learning rate at the resting point.
 _SCAN_RANGE, _SCAN_POINTS = (1e-4, 1e2), 193
 #: Deviation from the tangent, relative, at which the linear range ends.
 _NONLINEAR = 0.1
 #: Amplitudes between which growth is fitted, in units of the first one: above rounding, and below cycles.
 _FLOOR, _CEILING = 1e-6, 1e3
+#: Windows into which the later part of a run is divided, and how few of them still show growth.
+_WINDOWS, _FEWEST = 24, 4
+#: A growth counts if it is so many times its standard error; until then runs become longer, by this factor, twice.
+_SIGNIFICANT, _LONGER = 4, 4
+#: Change of a logarithm over the fitted part of a run that may be how an oscillation falls into its windows.
+_FAINTEST = 1e-4
 #: Steps of the response whose linearity is looked at.
 _RESPONSE_STEPS = 8
 #: Runs whose end is looked at start here, in units of the linear range; beyond the other one they have diverged.
@@ -65,7 +73,8 @@ class EdgeMeasurement(Result):
 
     Attributes:
         curvatures: all curvatures that were run, in increasing order.
-        growth: fitted growth of the perturbation's envelope at each, per step: `log amplitude` over steps.
+        growth: fitted growth of the perturbation's envelope at each, per step: `log amplitude` over steps. Exactly 0
+            where the longest runs show neither growth nor decay.
         edges: curvatures at which the growth changes its sign.
         brackets: for each edge the two neighboring curvatures that were run.
         stable_below: at each edge, whether the perturbation dies out below it.
@@ -127,9 +136,10 @@ def measure_edge(
     Each run starts at the resting point of state and parameter, with the parameter displaced so that the gradient
     is off by `perturbation` linear ranges, in float64. The growth of the perturbation is the slope of the logarithm of
     its envelope over the later part of the run, as long as it has neither sunk to rounding nor grown a thousandfold
-    (near an edge that opens gently there are small cycles, which would look like the edge). Neighboring curvatures
-    with growth of different signs are bisected, 16 runs at a time. Nothing of it uses the linearization, but for the
-    point and the scale of the scan.
+    (near an edge that opens gently there are small cycles, which would look like the edge). Runs that do not show
+    whether they grow, because they turn round slowly or hardly change, are made 4 and 16 times as long. Neighboring
+    curvatures of which one grows and the other dies out are bisected, 16 runs at a time. Nothing of it uses the
+    linearization, but for the point and the scale of the scan.
 
     Args:
         optimizer: any component-wise optimizer.
@@ -168,15 +178,17 @@ def measure_edge(
     growth = runner.growth(grid)
     while True:
         changes = _changes(growth)
-        wide = [i for i in changes if grid[i + 1] / grid[i] - 1 > tolerance]
-        if not wide:
+        brackets = grid[changes].reshape(-1, 2)
+        # Between curvatures that were tried in between there is nothing but runs that neither grow nor die out.
+        wide = brackets[(brackets[:, 1] / brackets[:, 0] - 1 > tolerance) & (np.diff(changes, axis=1)[:, 0] <= _TRIED)]
+        if not len(wide):
             break
-        more = np.concatenate([np.geomspace(grid[i], grid[i + 1], 18)[1:-1] for i in wide])
+        more = np.concatenate([np.geomspace(*bracket, _TRIED + 2)[1:-1] for bracket in wide])
         grid, growth = np.append(grid, more), np.append(growth, runner.growth(more))
         order = np.argsort(grid)
         grid, growth = grid[order], growth[order]
-    below = growth[changes] < 0
-    edges = np.sqrt(grid[changes] * grid[changes + 1])
+    below = growth[changes[:, 0]] < 0
+    edges = np.sqrt(brackets.prod(1))
     factors = np.asarray(beyond, np.float64)
     places = np.where(below[:, None], edges[:, None] * factors, edges[:, None] / factors)
     outcomes, amplitudes, gradient_amplitudes, periods = (part.reshape(places.shape) for part in runner.ends(places))
@@ -184,7 +196,7 @@ def measure_edge(
         curvatures=grid,
         growth=growth,
         edges=edges,
-        brackets=np.column_stack([grid[changes], grid[changes + 1]]),
+        brackets=brackets,
         stable_below=below,
         beyond=places,
         outcomes=outcomes.astype(int),
@@ -223,8 +235,17 @@ class _Runner:
             return gradients, np.hypot(gradients, states / self.state_unit)
 
     def growth(self, curvatures):
-        _, sizes = self.run(curvatures, self.num_steps, self.perturbation)
-        return np.array([_fit_growth(one) for one in sizes])
+        found = np.zeros(len(curvatures))
+        left = np.arange(len(curvatures))
+        for num_steps in (self.num_steps, self.num_steps * _LONGER, self.num_steps * _LONGER**2):
+            _, sizes = self.run(curvatures[left], num_steps, self.perturbation)
+            growth, error = np.array([_fit_growth(one) for one in sizes]).T
+            is_clear = np.abs(growth) > _SIGNIFICANT * error
+            found[left[is_clear]] = growth[is_clear]
+            left = left[~is_clear]
+            if not len(left):
+                break
+        return found
 
     def ends(self, curvatures):
         """Outcome, amplitude of x and of g, and period of longer and larger runs."""
@@ -292,23 +313,39 @@ def _responses(optimizer, state, gradient, impulses):
 
 
 def _changes(growth):
-    return np.flatnonzero((growth[1:] < 0) != (growth[:-1] < 0))
+    """Pairs [change, two] of indices, next to each other but for what is neither, of which one grows, one does not."""
+    clear = np.flatnonzero(growth)
+    found = np.flatnonzero((growth[clear[1:]] < 0) != (growth[clear[:-1]] < 0))
+    return np.column_stack([clear[found], clear[found + 1]])
 
 
 def _fit_growth(sizes):
-    """Slope of the logarithm of an envelope over the later part of what is neither rounding nor nonlinear."""
+    """Slope of the logarithm of an envelope over the later part of what is neither rounding nor nonlinear; its error."""
     usable = np.isfinite(sizes) & (sizes > _FLOOR * sizes[0]) & (sizes < _CEILING * sizes[0])
     length = len(sizes) if usable.all() else int(np.argmin(usable))
     if length < 4:  # gone within a few steps: to nothing, or away
         last = sizes[min(length, len(sizes) - 1)]
-        return -np.inf if last < sizes[0] else np.inf
+        return (-np.inf if last < sizes[0] else np.inf), 0.0
     logs = np.log(sizes[length // 2 if length == len(sizes) else length // 4 : length])
-    steps = np.arange(len(logs), dtype=float)
-    if len(logs) >= 96:  # maxima over windows follow the envelope of an oscillation
-        width = len(logs) // 24
-        logs = logs[-24 * width :].reshape(24, width).max(1)
-        steps = width * np.arange(24.0)
-    return float(np.polyfit(steps, logs, 1)[0])
+    # Maxima over windows follow the envelope of an oscillation, if no turn is longer than they are.
+    peaks = np.flatnonzero((logs[1:-1] >= logs[:-2]) & (logs[1:-1] > logs[2:])) + 1
+    turn = int(np.diff(peaks, prepend=0, append=len(logs)).max()) if len(peaks) else 1
+    width = max(len(logs) // _WINDOWS, turn)
+    number = len(logs) // width
+    if len(peaks) and number < _FEWEST:
+        return 0.0, np.inf
+    steps = width * np.arange(float(number))
+    logs = _maxima(logs, width)
+    slope, offset = np.polyfit(steps, logs, 1)
+    scatter = np.sqrt(((logs - offset - slope * steps) ** 2).sum() / max(number - 2, 1))
+    error = scatter / np.sqrt(((steps - steps.mean()) ** 2).sum())
+    return float(slope), float(max(error, _FAINTEST / (width * number)))
+
+
+def _maxima(values, width):
+    """The largest of each window, the last window ending where the values do."""
+    number = len(values) // width
+    return values[-number * width :].reshape(number, width).max(1)
 
 
 def _outcome(gradients, sizes):

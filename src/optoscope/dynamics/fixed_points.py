@@ -22,22 +22,28 @@ from optoscope.optimizers import AbstractOptimizer
 _CHUNK, _UNITS_OF_A_WHOLE_CHUNK = 128, 64
 #: How far a seed is run forward where Newton's method finds nothing from it.
 _NUM_RELAXATION_STEPS = 200
+#: Eigenvalues of magnitude 1 up to this are neutral: perturbations neither grow nor die out.
+NEUTRAL = 1e-7
+#: Points of a continuum may lie off its tangent by this share of their distance.
+_STRAIGHT = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class FixedPoints(Result):
     """Fixed points `F(h, g) = h`, one row per distinct point and input.
 
-    Converged candidates that are the same point are merged, per input; every candidate that did not converge is
-    a row of its own, with its status. Rows are ordered by input, then by status, then by basin share.
+    Converged candidates that are the same point are merged, per input, and so are those on one straight continuum
+    (a sum of all gradients stands still wherever it is): its row is the best of them. Every candidate that did not
+    converge is a row of its own, with its status. Rows are ordered by input, then by status, then by basin share.
 
     Attributes:
         gradients: the constant gradient of each point.
         states: the states.
         residuals: `|F(h, g) - h|`, Euclidean.
         status: a `Status` code per point; `Status(code).message` says it in words.
-        spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts. NaN where the
-            derivative is not finite or the point did not converge.
+        spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts, above 1 it repels, and
+            at 1 it is neutral. NaN where the derivative is not finite or the point did not converge.
+        dimensions: of the continuum of fixed points in which the point lies: 0 alone, 1 on a line, 2 on a plane ...
         basin_shares: share of this input's seeds whose search ended here. These are the basins of the search, which
             also finds saddles; where the optimizer itself goes, `autonomous_trajectory` tells.
         iterations: most iterations that a seed took to get here.
@@ -50,6 +56,7 @@ class FixedPoints(Result):
     residuals: Float[np.ndarray, " point"]
     status: Int[np.ndarray, " point"]
     spectral_radii: Float[np.ndarray, " point"]
+    dimensions: Int[np.ndarray, " point"]
     basin_shares: Float[np.ndarray, " point"]
     iterations: Int[np.ndarray, " point"]
     seed_points: Int[np.ndarray, "grid seed"]
@@ -63,7 +70,17 @@ class FixedPoints(Result):
     @property
     def attracting(self) -> Bool[np.ndarray, " point"]:
         """Which rows are converged and attract their neighborhood."""
-        return self.converged & (self.spectral_radii < 1)
+        return self.converged & (self.spectral_radii < 1 - NEUTRAL)
+
+    @property
+    def neutral(self) -> Bool[np.ndarray, " point"]:
+        """Which rows are converged and let a perturbation be: it neither grows nor dies out."""
+        return self.converged & (np.abs(self.spectral_radii - 1) <= NEUTRAL)
+
+    @property
+    def repelling(self) -> Bool[np.ndarray, " point"]:
+        """Which rows are converged and repel something of their neighborhood."""
+        return self.converged & (self.spectral_radii > 1 + NEUTRAL)
 
 
 @in_float64
@@ -123,10 +140,11 @@ def find_fixed_points(
         optimizer, np.tile(starts, (len(inputs), 1)), gradients, max_iterations, tolerance
     )
     status = _judge(states, residuals, broken, tolerance, slow_tolerance)
+    neutral = _neutral_spaces(optimizer, states, gradients, status == Status.CONVERGED, tolerance)
     rows, seed_points = [], np.empty((len(inputs), len(starts)), int)
     for i in range(len(inputs)):
         own = slice(i * len(starts), (i + 1) * len(starts))
-        kept, members = _merge(starts, states[own], residuals[own], status[own], merge_distance)
+        kept, members = _merge(starts, states[own], residuals[own], status[own], neutral[own], merge_distance)
         seed_points[i] = members + len(rows)
         rows.extend(kept + own.start)
     rows = np.array(rows)
@@ -138,6 +156,7 @@ def find_fixed_points(
         residuals=residuals[rows],
         status=status[rows],
         spectral_radii=_spectral_radii(optimizer, states[rows], gradients[rows], status[rows] == Status.CONVERGED),
+        dimensions=np.array([neutral[row].shape[1] for row in rows]),
         basin_shares=np.bincount(seed_points.ravel(), minlength=len(rows)) / len(starts),
         iterations=most_iterations,
         seed_points=seed_points,
@@ -250,7 +269,33 @@ def _judge(states, residuals, broken, tolerance, slow_tolerance):
     return status
 
 
-def _merge(seeds, states, residuals, status, merge_distance):
+def _neutral_spaces(optimizer, states, gradients, converged, tolerance):
+    """For each candidate an orthonormal basis [state, dimension] of the straight continuum of fixed points around it."""
+    spaces = [np.zeros((states.shape[1], 0))] * len(states)
+    if not states.shape[1] or not converged.any():
+        return spaces
+    rows = np.flatnonzero(converged)
+    _, jacobians = _in_chunks(_residuals, optimizer, states[rows], gradients[rows])
+    candidates = [
+        (i, direction * max(1.0, np.abs(states[i]).max()))
+        for i, jacobian in zip(rows, jacobians)
+        if np.isfinite(jacobian).all()
+        for size, direction in zip(*np.linalg.svd(jacobian)[1:])
+        if size <= NEUTRAL
+    ]
+    if not candidates:
+        return spaces
+    owners, directions = (np.array(part) for part in zip(*candidates))
+    there = np.concatenate([states[owners] + directions, states[owners] - directions])
+    residuals, _ = _residual_norms(optimizer, there, gradients[np.tile(owners, 2)])
+    stands = (residuals < _limits(there, tolerance)).reshape(2, -1).all(0)
+    for i in np.unique(owners[stands]):
+        kept = directions[(owners == i) & stands]
+        spaces[i] = (kept / np.linalg.norm(kept, axis=1, keepdims=True)).T
+    return spaces
+
+
+def _merge(seeds, states, residuals, status, neutral, merge_distance):
     """The distinct candidates of one input, in the order of its rows, and for each candidate its place among them."""
     converged = status == Status.CONVERGED
     distance = merge_distance * max(np.abs(seeds).max(initial=0.0), np.abs(states[converged]).max(initial=0.0))
@@ -258,7 +303,11 @@ def _merge(seeds, states, residuals, status, merge_distance):
     for i in np.lexsort((residuals, status)):  # converged ones first, the best of them first
         near = []
         if converged[i] and kept:
-            near = np.flatnonzero(np.linalg.norm(states[kept] - states[i], axis=1) <= distance)
+            apart = states[kept] - states[i]
+            # What lies along the continuum of both is no distance.
+            off = [np.linalg.norm(a - neutral[k] @ (neutral[k].T @ a)) for a, k in zip(apart, kept)]
+            far = np.linalg.norm(apart, axis=1)
+            near = np.flatnonzero((far <= distance) | (neutral[i].shape[1] > 0) & (np.array(off) <= _STRAIGHT * far))
         members[i] = near[0] if len(near) else len(kept)
         if not len(near):
             kept.append(i)

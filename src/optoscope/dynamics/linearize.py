@@ -11,6 +11,7 @@ from optoscope._checks import check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import ArrayLike
+from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
@@ -61,7 +62,8 @@ def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Lin
         The four derivatives and how far `h` is from a fixed point.
 
     Raises:
-        ValueError: if the state does not fit, or the optimizer has no derivative there (Adam at 0).
+        ValueError: if the state does not fit, or the optimizer has no derivative there: Adam at 0, or a rule with a
+            kink or a jump there (a gradient that counts on one side only, a sign at 0).
 
     >>> from optoscope.optimizers import Momentum
     >>> linearization = linearize(Momentum(learning_rate=0.1, decay=0.9), [0.0])
@@ -79,6 +81,12 @@ def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Lin
             f"{type(optimizer).__name__} has no linearization at this state with gradient {gradient:g}: "
             f"{', '.join(broken)} is not finite (for instance the root of a mean square at 0). "
             "Linearize at a nonzero gradient, or at a state that a run has visited."
+        )
+    if has_kink(optimizer, state[None], np.array([gradient]))[0]:
+        raise ValueError(
+            f"{type(optimizer).__name__} has no linearization at this state with gradient {gradient:g}: its updates "
+            "have a kink there, with one slope for gradients above and another for those below. Linearize at a "
+            "gradient on either side."
         )
     return Linearization(
         A=A,

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from optoscope._checks import check_number
 from optoscope._provenance import provenance
@@ -25,6 +25,8 @@ _SETTLING_STEPS = 4000
 _NUM_FREQUENCIES, _LOWEST_FREQUENCY = 4000, 1e-5
 #: Radii closer to 1 than this are rounding: they say nothing about the side on which a curvature lies.
 _ROUNDING = 1e-11
+#: Responses with an imaginary part below this share are real.
+_REAL = 1e-10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +41,11 @@ class StabilityMap(Result):
         curvatures: those that were asked for.
         radii: spectral radius at each; below 1 a small perturbation dies out.
         leading: the eigenvalue of that magnitude, in the upper half plane.
-        edges: every positive curvature at which the radius crosses 1, in increasing order, wherever
+        edges: every positive curvature at which the radius reaches 1 or leaves it, in increasing order, wherever
             `curvatures` lie.
         edge_eigenvalues: the leading eigenvalue at each: -1 where steps overshoot, complex where it circles.
-        stable_below: at each edge, whether the stable side is that of smaller curvatures.
-        stable_at_zero: whether small positive curvatures are stable.
+        kinds: between 0 and the first edge, between the edges, and beyond the last one: -1 where small perturbations
+            die out, 1 where they grow, 0 where they do neither and the radius is 1 throughout.
         total_learning_rate: `-(D + C (1 - A)^-1 B)`: how far a lasting gradient moves the parameter per step; the
             radius is about `1 - total_learning_rate * curvature` where that is small.
         state, gradient: `h*` and `g*` where the optimizer was linearized; `x* = g* / curvature`.
@@ -58,8 +60,7 @@ class StabilityMap(Result):
     leading: Complex[np.ndarray, " grid"]
     edges: Float[np.ndarray, " edge"]
     edge_eigenvalues: Complex[np.ndarray, " edge"]
-    stable_below: Bool[np.ndarray, " edge"]
-    stable_at_zero: bool
+    kinds: Int[np.ndarray, " kind"]
     total_learning_rate: float
     state: Float[np.ndarray, " state"]
     gradient: float
@@ -91,13 +92,28 @@ class StabilityMap(Result):
         return np.where(length > 0, self.rates / np.where(length > 0, length, 1), 0.0)
 
     @property
+    def stable_at_zero(self) -> bool:
+        """Whether small positive curvatures are stable."""
+        return bool(self.kinds[0] < 0)
+
+    @property
+    def stable_below(self) -> Bool[np.ndarray, " edge"]:
+        """At each edge, whether perturbations die out, or at least do not grow, at smaller curvatures only."""
+        return self.kinds[:-1] < self.kinds[1:]
+
+    @property
     def stable_ranges(self) -> Float[np.ndarray, "range two"]:
         """Lower and upper end of every range of curvatures that is stable; 0 and infinity where it has no edge."""
-        ends = [0.0] if self.stable_at_zero else []
-        ends.extend(self.edges.tolist())
-        if len(ends) % 2:
-            ends.append(np.inf)
-        return np.array(ends).reshape(-1, 2)
+        return self._ranges(-1)
+
+    @property
+    def neutral_ranges(self) -> Float[np.ndarray, "range two"]:
+        """The same of those where a perturbation neither dies out nor grows: it rings for ever."""
+        return self._ranges(0)
+
+    def _ranges(self, kind):
+        ends = np.concatenate([[0.0], self.edges, [np.inf]])
+        return np.column_stack([ends[:-1], ends[1:]])[self.kinds == kind]
 
     def is_stable(self, curvatures: ArrayLike) -> Bool[np.ndarray, "..."]:
         """Tell for each curvature whether a small perturbation dies out there; negative ones never are stable."""
@@ -198,17 +214,15 @@ def stability_map(
     check_number("curvatures", grid, low=0, open_low=True, hint="a negative curvature is never stable")
     at = find_resting_point(optimizer) if point is None else point
     leading = _leading(at, grid)
-    edges, below = _edges(at, grid, np.abs(leading))
     total = _total_learning_rate(at)
-    own = float(np.abs(np.linalg.eigvals(at.A)).max(initial=0.0)) if len(at.A) else 0.0
+    edges, kinds = _edges(at, grid, np.abs(leading), total)
     return StabilityMap(
         curvatures=grid,
         radii=np.abs(leading),
         leading=leading,
         edges=edges,
         edge_eigenvalues=_leading(at, edges),
-        stable_below=below,
-        stable_at_zero=bool(own < 1 and total > 0),
+        kinds=kinds,
         total_learning_rate=total,
         state=at.state,
         gradient=at.gradient,
@@ -245,23 +259,41 @@ def _total_learning_rate(at):
         return float("inf")
 
 
-def _edges(at, grid, radii):
-    """Every curvature at which the spectral radius crosses 1, and whether it is stable below."""
+def _edges(at, grid, radii, total):
+    """Every curvature at which the spectral radius reaches 1 or leaves it, and on which side of 1 it is in between."""
 
     def excess(log_curvature):
         return float(np.abs(_leading(at, np.exp([log_curvature]))[0]) - 1)
 
+    def kind(value):
+        return int(np.sign(value)) if abs(value) > _ROUNDING else 0
+
     candidates = np.log(_crossings(at))
-    between = (candidates[1:] + candidates[:-1]) / 2
-    ends = [candidates[0] - 1, candidates[-1] + 1] if len(candidates) else []
+    shares = np.array([0.25, 0.5, 0.75])
+    between = (candidates[:-1, None] + np.diff(candidates)[:, None] * shares).ravel()
+    ends = np.concatenate([candidates[:1] - 4 * shares, candidates[-1:] + 4 * shares]) if len(candidates) else []
     places = np.concatenate([np.log(grid), between, ends])
     sides = np.concatenate([radii - 1, [excess(place) for place in [*between, *ends]]])
     order = np.argsort(places, kind="stable")
-    order = order[np.abs(sides[order]) > _ROUNDING]
-    places, sides = places[order], sides[order]
-    changes = np.flatnonzero(np.sign(sides[1:]) != np.sign(sides[:-1]))
-    edges = [scipy.optimize.brentq(excess, places[i], places[i + 1], xtol=1e-10) for i in changes]
-    return np.exp(np.array(edges, np.float64)), sides[changes] < 0
+    places, kinds = places[order], np.array([kind(side) for side in sides[order]])
+    # Next to a crossing, and where curvatures are so small that nothing decays much, a radius is 1 to rounding on a
+    # stable side too: only where it is 1 at three places in a row does a perturbation ring for ever.
+    is_one = (kinds == 0) & (abs(total) * np.exp(places) > 100 * _ROUNDING)
+    is_neutral = np.convolve(is_one, np.ones(3, int), "same") == 3
+    kept = (kinds != 0) | (np.convolve(is_neutral, np.ones(3, int), "same") > 0) | ~kinds.any()
+    places, kinds = places[kept], kinds[kept]
+    edges = []
+    changes = np.flatnonzero(kinds[1:] != kinds[:-1])
+    for i in changes:
+        if kinds[i] * kinds[i + 1]:
+            edges.append(scipy.optimize.brentq(excess, places[i], places[i + 1], xtol=1e-10))
+            continue
+        low, high = places[i], places[i + 1]
+        while high - low > 1e-10:
+            middle = (low + high) / 2
+            low, high = (middle, high) if kind(excess(middle)) == kinds[i] else (low, middle)
+        edges.append((low + high) / 2)
+    return np.exp(np.array(edges, np.float64)), np.concatenate([kinds[:1], kinds[changes + 1]])
 
 
 def _crossings(at):
@@ -288,7 +320,10 @@ def _crossings(at):
     )
     angles = np.unique(angles[angles < np.pi - 1e-9])
     responses = np.concatenate([inverse(part) for part in np.array_split(angles, 1 + len(angles) * n // 10_000)])
-    changes = np.flatnonzero(np.sign(responses.imag[1:]) != np.sign(responses.imag[:-1]))
+    # Where waves ring for ever the response is real to rounding at every frequency.
+    is_complex = np.abs(responses.imag) > _REAL * np.abs(responses)
+    turns = np.sign(responses.imag[1:]) != np.sign(responses.imag[:-1])
+    changes = np.flatnonzero(turns & (is_complex[1:] | is_complex[:-1]))
     roots = [
         scipy.optimize.brentq(lambda a: float(inverse(a)[0].imag), angles[i], angles[i + 1], xtol=1e-14)
         for i in changes

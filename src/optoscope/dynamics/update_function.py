@@ -11,6 +11,7 @@ from optoscope._checks import check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import ArrayLike
+from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
 
@@ -75,7 +76,7 @@ def effective_learning_rate(
         A number for a single state, else an array [point].
 
     Raises:
-        ValueError: if a shape does not fit, or the update has no slope at one of the states (Adam at 0).
+        ValueError: if a shape does not fit, or the update has no slope at one of the states (Adam at 0, or a kink).
 
     >>> from optoscope.optimizers import Momentum
     >>> float(effective_learning_rate(Momentum(0.1, 0.9), [5.0]))
@@ -89,7 +90,7 @@ def effective_learning_rate(
         raise ValueError(
             f"the update of {type(optimizer).__name__} has no slope at gradient {gradients[broken[0]]:g} in "
             f"{len(broken)} of {len(states)} states, the first of them number {broken[0]} (for instance the root of a "
-            "mean square at 0). Take the slope at a nonzero gradient, or at states that a run has visited."
+            "mean square at 0, or a kink with another slope on each side). Take the slope at a nonzero gradient, or at states that a run has visited."
         )
     return float(slopes[0]) if np.ndim(h) == 1 else slopes
 
@@ -128,7 +129,7 @@ def slopes_or_nan(
 ) -> Float[np.ndarray, " point"]:
     """Compute `-d(dx)/dg` of a float64 optimizer, inside `in_float64`; NaN where it does not exist."""
     slopes = np.array(_slopes(optimizer, states, gradients))
-    slopes[~np.isfinite(slopes)] = np.nan
+    slopes[~np.isfinite(slopes) | has_kink(optimizer, states, gradients)] = np.nan
     return slopes
 
 

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from optoscope.dynamics._precision import in_float64, to_float64
@@ -105,7 +106,7 @@ def _drive(optimizer, start, gradients):
 
 @eqx.filter_jit
 def _settle(optimizer, states):
-    step = jax.vmap(lambda h: optimizer.step(h, 0.0)[0])
+    step = jax.vmap(lambda h: optimizer.step(h, jnp.zeros((), h.dtype))[0])
     previous = jax.lax.fori_loop(0, _LONG - 1, lambda _, h: step(h), states)
     return previous, step(previous)
 
