@@ -25,8 +25,8 @@ def has_kink(
     """Tell where a gradient a little above and one a little below have different slopes, inside `in_float64`.
 
     The updates that follow a small impulse of the gradient are compared with those that follow its opposite, for
-    impulses of three sizes: at a kink their slopes differ at all of them, at a jump they grow without end. What rounding
-    hides is neither.
+    impulses of three sizes: at a kink their slopes differ at all of them, at a jump they grow without end. What
+    rounding hides is neither.
     """
     sizes = np.array(_SIZES) * np.maximum(1.0, np.abs(gradients))[:, None]
     base, ahead, behind = (np.asarray(part) for part in _responses(optimizer, states, gradients, sizes))

@@ -41,8 +41,8 @@ class FixedPoints(Result):
         states: the states.
         residuals: `|F(h, g) - h|`, Euclidean.
         status: a `Status` code per point; `Status(code).message` says it in words.
-        spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts, above 1 it repels, and
-            at 1 it is neutral. NaN where the derivative is not finite or the point did not converge.
+        spectral_radii: largest magnitude of an eigenvalue of `dF/dh`; below 1 the point attracts, above 1 it repels,
+            and at 1 it is neutral. NaN where the derivative is not finite or the point did not converge.
         dimensions: of the continuum of fixed points in which the point lies: 0 alone, 1 on a line, 2 on a plane ...
         basin_shares: share of this input's seeds whose search ended here. These are the basins of the search, which
             also finds saddles; where the optimizer itself goes, `autonomous_trajectory` tells.
@@ -270,7 +270,7 @@ def _judge(states, residuals, broken, tolerance, slow_tolerance):
 
 
 def _neutral_spaces(optimizer, states, gradients, converged, tolerance):
-    """For each candidate an orthonormal basis [state, dimension] of the straight continuum of fixed points around it."""
+    """For each candidate an orthonormal basis [state, dimension] of the straight continuum of points around it."""
     spaces = [np.zeros((states.shape[1], 0))] * len(states)
     if not states.shape[1] or not converged.any():
         return spaces

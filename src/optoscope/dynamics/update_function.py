@@ -90,7 +90,8 @@ def effective_learning_rate(
         raise ValueError(
             f"the update of {type(optimizer).__name__} has no slope at gradient {gradients[broken[0]]:g} in "
             f"{len(broken)} of {len(states)} states, the first of them number {broken[0]} (for instance the root of a "
-            "mean square at 0, or a kink with another slope on each side). Take the slope at a nonzero gradient, or at states that a run has visited."
+            "mean square at 0, or a kink with another slope on each side). Take the slope at a nonzero gradient, or at "
+            "states that a run has visited."
         )
     return float(slopes[0]) if np.ndim(h) == 1 else slopes
 
