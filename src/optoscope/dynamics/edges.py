@@ -320,7 +320,7 @@ def _changes(growth):
 
 
 def _fit_growth(sizes):
-    """Slope of the logarithm of an envelope over the later part of what is neither rounding nor nonlinear, and error."""
+    """Slope of the logarithm of a late envelope between rounding and what is nonlinear, and its standard error."""
     usable = np.isfinite(sizes) & (sizes > _FLOOR * sizes[0]) & (sizes < _CEILING * sizes[0])
     length = len(sizes) if usable.all() else int(np.argmin(usable))
     if length < 4:  # gone within a few steps: to nothing, or away
