@@ -246,7 +246,11 @@ def _operating_point(probe, calm, rates, rate_probe, scales, constant, alternati
 
 
 def _repels(probe: Probe, state: np.ndarray) -> bool:
-    return bool(np.abs(np.linalg.eigvals(linearize(probe.optimizer, state).A)).max(initial=0.0) > 1 + _NEUTRAL)
+    try:
+        found = linearize(probe.optimizer, state)
+    except ValueError:  # a kink: small gradients of either sign go their own way
+        return False
+    return bool(np.abs(np.linalg.eigvals(found.A)).max(initial=0.0) > 1 + _NEUTRAL)
 
 
 def _settle(probe: Probe, state: np.ndarray) -> np.ndarray | None:

@@ -19,6 +19,8 @@ LONGEST = 200
 _ENOUGH, _BETTER = 0.9995, 0.002
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
+#: Kinds of sequences that leave something to remember, and the relative change of an update that counts as one.
+_BUSY, _CHANGES = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.05
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -34,6 +36,9 @@ class Explanation:
         by_probe: the same by kind of sequence.
         worst: the kind on which it is worst, and at which scale of gradients.
         worst_share: its share there.
+        responds: whether any gradient changed any update.
+        starts_at_once: whether any gradient changed the first update.
+        remembers_signs: whether the sign of an earlier gradient, its size being the same, changed a later update.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
     """
@@ -43,6 +48,9 @@ class Explanation:
     by_probe: dict[str, float]
     worst: str
     worst_share: float
+    responds: bool
+    starts_at_once: bool
+    remembers_signs: bool
     num_steps: int
     provenance: dict[str, Any]
 
@@ -95,8 +103,33 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> E
     if best is None:
         best = next(candidates(do))
     held_out = make_probes(low, high, num_steps, seed=_JUDGING)
-    found = shares(updates(probe, held_out.gradients), best.run(held_out.gradients), held_out.scales)
-    return _judged(best, held_out, found, num_steps)
+    truth = updates(probe, held_out.gradients)
+    found = shares(truth, best.run(held_out.gradients), held_out.scales)
+    worst = int(np.argmin(found))
+    kinds = np.array(held_out.names)
+    return Explanation(
+        rule=best,
+        explained=float(found.mean()),
+        by_probe={str(kind): float(found[kinds == kind].mean()) for kind in dict.fromkeys(held_out.names)},
+        worst=f"{held_out.names[worst]} of size {held_out.scales[worst]:.2g}",
+        worst_share=float(found[worst]),
+        responds=bool(np.any(truth != do.calm)),
+        starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
+        remembers_signs=_remembers_signs(probe, held_out),
+        num_steps=num_steps,
+        provenance=provenance(num_steps=num_steps),
+    )
+
+
+def _remembers_signs(probe: Probe, probes: Probes) -> bool:
+    """Whether updates change when all earlier gradients change their signs."""
+    busy = np.array([name in _BUSY for name in probes.names])
+    rows = probes.gradients[busy]
+    flipped = np.concatenate([-rows[:, :-1], rows[:, -1:]], axis=1)
+    one, two = updates(probe, rows)[:, -1], updates(probe, flipped)[:, -1]
+    with np.errstate(all="ignore"):
+        changes = np.abs(one - two) > _CHANGES * np.maximum(np.abs(one), np.abs(two))
+    return bool(changes.mean() > 0.5)
 
 
 def shares(
@@ -119,17 +152,3 @@ def shares(
             share = np.where(total > least, 1 - missed / np.where(total > 0, total, 1.0), 1.0 * (missed <= 4 * least))
         result = np.minimum(result, np.where(np.isfinite(share), np.maximum(share, 0.0), 0.0))
     return result
-
-
-def _judged(rule: ExplainedOptimizer, probes: Probes, found: np.ndarray, num_steps: int) -> Explanation:
-    names = np.array(probes.names)
-    worst = int(np.argmin(found))
-    return Explanation(
-        rule=rule,
-        explained=float(found.mean()),
-        by_probe={str(name): float(found[names == name].mean()) for name in dict.fromkeys(probes.names)},
-        worst=f"{probes.names[worst]} of size {probes.scales[worst]:.2g}",
-        worst_share=float(found[worst]),
-        num_steps=num_steps,
-        provenance=provenance(num_steps=num_steps),
-    )

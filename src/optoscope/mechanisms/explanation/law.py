@@ -1,5 +1,6 @@
 """The law of an adaptive gain: what past gradients divide a gradient by."""
 
+import types
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,7 +12,8 @@ from jaxtyping import Float, Int
 #: Relative error (root of the mean square of logarithms) within which a law describes the gains.
 FITS = 0.1
 #: Error from which on nothing better is looked for.
-_EXACT = 1e-4
+_EXACT = 1e-6
+_TINY = 1e-300
 
 
 class GainLaw(eqx.Module):
@@ -117,19 +119,23 @@ class GainLaw(eqx.Module):
         return f"{head}; N = {size}"
 
 
-#: Structures that are tried, from plain to peculiar.
+#: Structures that are tried, the usual ones first.
 STRUCTURES: tuple[dict[str, Any], ...] = (
-    {"kind": "sum", "power": 2.0, "is_inside": True},
-    {"kind": "sum", "power": 2.0},
+    {"kind": "mean", "power": 2.0, "corrected": True},
     {"kind": "mean", "power": 2.0},
     {"kind": "mean", "power": 2.0, "is_inside": True},
-    {"kind": "mean", "power": 1.0},
+    {"kind": "sum", "power": 2.0, "is_inside": True},
+    {"kind": "sum", "power": 2.0},
     {"kind": "maximum", "power": 1.0},
+    {"kind": "mean", "power": 1.0},
     {"kind": "mean", "power": 2.0, "is_centered": True},
+    {"kind": "mean", "power": 2.0, "is_centered": True, "is_inside": True},
     {"kind": "mean", "power": 2.0, "peak": True},
     {"kind": "mean", "power": 2.0, "peak": True, "corrected": True},
     {"kind": "mean", "power": 2.0, "delay": True},
 )
+#: What a structure leaves out.
+_PLAIN = {"is_inside": False, "is_centered": False, "peak": False, "corrected": False, "delay": False}
 
 
 class Gains(NamedTuple):
@@ -148,10 +154,10 @@ class Gains(NamedTuple):
     groups: Int[np.ndarray, " measurement"]
 
 
-def predict(law: GainLaw, gains: Gains) -> Float[np.ndarray, " measurement"]:
+def predict(law: Any, gains: Gains) -> Float[np.ndarray, " measurement"]:
     """Return `log N` of each measurement, from all of its history at once; a history that is shorter begins with NaN.
 
-    `GainLaw.advance` says the same one gradient at a time.
+    `GainLaw.advance` says the same one gradient at a time. `law` is a `GainLaw`, or has the same attributes.
     """
     u, last = gains.histories, np.abs(gains.last)
     num_steps = u.shape[1]
@@ -168,12 +174,12 @@ def predict(law: GainLaw, gains: Gains) -> Float[np.ndarray, " measurement"]:
         before = law.weight * (fed @ fade) + left
         now = law.decay * before + law.weight * last**law.power
     counted = before if law.delay else now
-    shrink = 1 - law.decay ** (length + 1.0) if law.corrected else 1.0
-    counted = counted / shrink
+    if law.corrected:
+        counted = counted / np.maximum(1 - law.decay ** (length + 1.0), _TINY)
     if law.peak:
         course = scipy.signal.lfilter([law.weight], [1.0, -law.decay], fed, axis=1)
         if law.corrected:
-            course = course / (1 - law.decay ** np.maximum(length[:, None] - ages, 1))
+            course = course / np.maximum(1 - law.decay ** np.maximum(length[:, None] - ages, 1.0), _TINY)
         counted = np.maximum(np.maximum(course.max(1, initial=0.0), counted), law.start)
     root = law.exponent / law.power
     sizes = []
@@ -183,7 +189,7 @@ def predict(law: GainLaw, gains: Gains) -> Float[np.ndarray, " measurement"]:
             c = law.decay * (1 - law.decay) * (np.where(is_there, u, 0.0) @ fade) + sign * (1 - law.decay) * gains.last
         rest = np.maximum(counted - c**2, 0.0)
         sizes.append((rest + law.eps) ** root if law.is_inside else rest**root + law.eps)
-    return -np.log(np.maximum(0.5 / np.maximum(sizes[0], 1e-300) + 0.5 / np.maximum(sizes[1], 1e-300), 1e-300))
+    return -np.log(np.maximum(0.5 / np.maximum(sizes[0], _TINY) + 0.5 / np.maximum(sizes[1], _TINY), _TINY))
 
 
 def fit_law(gains: Gains) -> tuple[GainLaw, float] | None:
@@ -207,22 +213,26 @@ def _fit(structure, scale, gains, target):
     def law_of(numbers):
         logit, log_eps, log_start, exponent = numbers
         unit = power if structure.get("is_inside") else exponent
-        return GainLaw(
-            **{"is_inside": False, **structure},
-            decay=1.0 if is_sum else float(1 / (1 + np.exp(-logit))),
-            exponent=float(exponent),
-            eps=float(np.exp(np.clip(log_eps, -90, 90)) * scale**unit),
-            start=float(np.exp(np.clip(log_start, -90, 90)) * scale**power),
-        )
+        return {
+            **_PLAIN,
+            **structure,
+            "decay": 1.0 if is_sum else float(1 / (1 + np.exp(-logit))),
+            "exponent": float(exponent),
+            "eps": float(np.exp(np.clip(log_eps, -90, 90)) * scale**unit),
+            "start": float(np.exp(np.clip(log_start, -90, 90)) * scale**power),
+        }
 
     def residuals(numbers):
         with np.errstate(all="ignore"):
-            wrong = predict(law_of(numbers), gains) - target
+            numbers = law_of(numbers)
+            weight = 1 - numbers["decay"] if structure["kind"] == "mean" else 1.0
+            wrong = predict(types.SimpleNamespace(**numbers, weight=weight), gains) - target
         wrong = np.where(np.isfinite(wrong), wrong, 1e3)
-        for group in np.unique(gains.groups):
-            wrong[gains.groups == group] -= np.median(wrong[gains.groups == group])
+        for members in groups:
+            wrong[members] -= wrong[members].mean()
         return wrong
 
+    groups = [gains.groups == group for group in np.unique(gains.groups)]
     best = None
     for logit, log_eps, log_start in ((3.0, -20.0, -60.0), (3.0, -60.0, -60.0), (5.0, -20.0, -8.0)):
         found = scipy.optimize.least_squares(
@@ -232,7 +242,7 @@ def _fit(structure, scale, gains, target):
             found = scipy.optimize.least_squares(residuals, found.x, x_scale="jac", xtol=1e-12, ftol=1e-12, max_nfev=60)
         error = float(np.sqrt(np.mean(residuals(found.x) ** 2)))
         if best is None or error < best[1]:
-            best = (law_of(found.x), error)
+            best = (GainLaw(**law_of(found.x)), error)
         if error < _EXACT:
             break
     return best

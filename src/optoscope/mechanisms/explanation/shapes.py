@@ -22,6 +22,7 @@ class StaticMap(eqx.Module):
         name: of the shape; "table" if none fits.
         slope: factor of the shape.
         scale: `t`, where it turns, in units of what goes in; 0 without one.
+        number: exponent of a power; slope for negative x over that for positive x, where the two sides differ.
         sizes: magnitudes at which it was sampled.
         above, below: `f(x) / x` there, for positive and for negative x.
     """
@@ -32,6 +33,7 @@ class StaticMap(eqx.Module):
     sizes: Float[np.ndarray, " grid"]
     above: Float[np.ndarray, " grid"]
     below: Float[np.ndarray, " grid"]
+    number: float = 1.0
 
     @property
     def is_linear(self) -> bool:
@@ -42,6 +44,10 @@ class StaticMap(eqx.Module):
         """Apply it with NumPy or with jax.numpy."""
         if self.name == "linear":
             return self.slope * x
+        if self.name == "power":
+            return self.slope * xp.sign(x) * xp.abs(x) ** self.number
+        if self.name == "two slopes":
+            return self.slope * xp.where(x > 0, x, self.number * x)
         if self.name in SHAPES:
             return self.slope * self.scale * SHAPES[self.name].apply(x / self.scale, xp)
         logs = xp.log(xp.maximum(xp.abs(x), 1e-300))
@@ -54,6 +60,11 @@ class StaticMap(eqx.Module):
         """It in symbols, of `x`."""
         if self.name == "linear":
             return "x" if self.slope == 1 else f"{self.slope:.4g} x"
+        head = "" if self.slope == 1 else f"{self.slope:.4g} "
+        if self.name == "power":
+            return f"{head}sign(x) |x|^{self.number:.4g}"
+        if self.name == "two slopes":
+            return f"{head}(x if x > 0 else {self.number:.4g} x)"
         if self.name not in SHAPES:
             return "f(x), a table"
         factor = self.slope * self.scale
@@ -107,7 +118,7 @@ SHAPES: dict[str, Shape] = {
     "ternary": Shape(
         lambda x, xp: xp.where(xp.abs(x) > 1, xp.sign(x), 0.0),
         "sign(x) if |x| > 1 else 0",
-        "a dead zone, beyond which all gradients count the same",
+        "all gradients count the same, but for a dead zone",
         jumps=1.0,
     ),
     "quantized": Shape(lambda x, xp: xp.round(x), "round(x)", "quantization into equal steps"),
@@ -137,6 +148,9 @@ def fit_map(sizes: np.ndarray, above: np.ndarray, below: np.ndarray) -> StaticMa
     linear = StaticMap("linear", first, 0.0, sizes, above, below)
     if _misfit(ratios, np.full_like(ratios, linear.slope)) < _FITS:
         return linear
+    for name, slope, number, model in _plain_ones(sizes, above, below):
+        if _misfit(ratios, model) < _FITS:
+            return StaticMap(name, slope, 0.0, sizes, above, below, number)
     x = np.stack([sizes, -sizes])
     best, least = None, np.inf
     for name, shape in SHAPES.items():
@@ -149,6 +163,18 @@ def fit_map(sizes: np.ndarray, above: np.ndarray, below: np.ndarray) -> StaticMa
             if misfit < least - 1e-6:
                 best, least = StaticMap(name, slope, float(scale), sizes, above, below), misfit
     return best if best is not None and least < _FITS else StaticMap("table", 1.0, 0.0, sizes, above, below)
+
+
+def _plain_ones(sizes, above, below):
+    """A power and two slopes: shapes without a scale, whose numbers are read off."""
+    if np.all(above * below > 0):
+        exponent, offset = np.polyfit(np.log(sizes), np.log(np.abs(above)), 1)
+        if abs(exponent + 1) > 1e-6 and abs(exponent) > 1e-4:
+            slope = float(np.sign(above[0]) * np.exp(offset))
+            yield "power", slope, float(exponent + 1), np.stack([slope * sizes**exponent] * 2)
+    first, other = float(np.median(above)), float(np.median(below))
+    if first and other:
+        yield "two slopes", first, other / first, np.stack([np.full_like(sizes, first), np.full_like(sizes, other)])
 
 
 def _finest(name, shape, x, ratios, scales):
@@ -170,9 +196,9 @@ def _compare(shape, scale, x, ratios, smooth=False):
     with np.errstate(all="ignore"):
         shaped = scale * shape.apply(x / scale, np) / x
         shaped = np.where(np.isfinite(shaped), shaped, 0.0)
-    both = (shaped != 0) & (ratios != 0)
-    slope = float(np.median(ratios[both] / shaped[both])) if both.any() else 0.0
-    return slope, _misfit(ratios, slope * shaped, smooth)
+        both = (shaped != 0) & (ratios != 0)
+        slope = float(np.median(ratios[both] / shaped[both])) if both.any() else 0.0
+        return slope, _misfit(ratios, slope * shaped, smooth)
 
 
 def _misfit(ratios, found, smooth=False):

@@ -54,8 +54,15 @@ def parts_in_words(rule: ExplainedOptimizer) -> list[str]:
 def map_in_words(found: StaticMap) -> str:
     """Say which shape a map has, and where it turns."""
     if found.name in SHAPES:
-        where = f" at {found.scale:.3g}" if found.scale not in (0.0, 1.0) or SHAPES[found.name].clips else ""
+        joint = {"quantized": "of", "soft threshold": "up to", "hard threshold": "up to", "ternary": "up to"}.get(found.name, "at")
+        where = f" {joint} {found.scale:.3g}" if found.scale not in (0.0, 1.0) or SHAPES[found.name].clips else ""
         return SHAPES[found.name].words + ("" if found.name == "sign" else where)
+    if found.name == "power":
+        return f"the update is a power of the gradient: |g|^{found.number:.4g}"
+    if found.name == "two slopes" and abs(found.number + 1) < 1e-6:
+        return "only the magnitude of the gradient counts, not its sign"
+    if found.name == "two slopes":
+        return f"asymmetric: negative gradients count {found.number:.4g} times as much as positive ones"
     return "a static map of no simple shape"
 
 
