@@ -61,16 +61,14 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
             f"{explanation.worst_share:.0%} under {explanation.worst}"
         )
         if "sign" in verdicts["clipping"].summary and not _is_sign(rule):
-            verdicts["clipping"] = _changed(
-                verdicts["clipping"], "undecided", "", "the update has no tangent, and is not the sign either"
-            )
+            verdicts["clipping"] = _without_sign(verdicts["clipping"])
         momentum, adaptation = verdicts["momentum"], verdicts["adaptation"]
         if momentum.verdict == "absent" and explanation.remembers_signs:
             verdicts["momentum"] = _changed(
                 momentum,
                 "present",
                 "momentum: earlier gradients count with their sign",
-                "updates change when all earlier gradients change their sign; how long they count is not known",
+                "a gradient and its opposite have updates of different sizes, after what came before",
             )
         if adaptation.kind == "squared gradient" and _goes_by_signs(adaptation):
             verdicts["adaptation"] = _changed(
@@ -84,6 +82,7 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
     verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
     verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
+    verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
     remarks += map_remarks + _drift(rule)
     if not explanation.starts_at_once:
@@ -94,6 +93,16 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
 
 def _changed(verdict: Any, word: str, summary: str, reason: str, **fields: Any) -> Any:
     return dataclasses.replace(verdict, verdict=word, summary=summary, reason=reason, **fields)
+
+
+def _without_sign(verdict: Any) -> Any:
+    """What there is to say where the update has no tangent at 0, and is not the sign either."""
+    sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
+    top = grid > grid[-1] / 10
+    if sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE):
+        reason = "the largest gradients count in proportion to their size"
+        return _changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)
+    return _changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
 
 
 def _goes_by_signs(adaptation: Any) -> bool:
@@ -156,6 +165,17 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
     return _changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
 
 
+def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
+    """The same with slopes where gains of one size stood for them, if the map has a tangent after all."""
+    has_tangent = rule.inner.name in SHAPES and SHAPES[rule.inner.name].clips and rule.inner.name != "sign"
+    if not (verdict.probe and has_tangent and rule.law is None and len(rule.memory.D) == 1 and rule.memory.D[0]):
+        return verdict
+    slopes = rule.before * rule.after * rule.memory.D[0]
+    left = max(len(verdict.learning_rates) - len(slopes), 0)
+    rates = np.append(slopes, np.full(left, slopes[-1]))[: len(verdict.learning_rates)]
+    return dataclasses.replace(verdict, learning_rates=rates, probe=0.0)
+
+
 def _departure(found: StaticMap) -> float:
     """Where a shape of scale 1 departs from its tangent by `DEPARTURE`."""
     x = np.geomspace(1e-3, 1e3, 600_001)
@@ -195,10 +215,17 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         return _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect]), []
     significant = np.flatnonzero(size > 1e-6 * size.max())
     last = int(significant[-1])
+    every = _period(rule)
     if last <= memory.order:
         words = f"momentum: a finite memory of {last + 1} steps"
         if len(significant) == 1:
             words = f"a delay: gradients count {last} step{'s' if last > 1 else ''} late"
+        elif every == last + 1 and np.ptp(response[: last + 1]) < 1e-6 * size.max():
+            total = np.abs(rule.after).max() * response[: last + 1].sum()
+            words = (
+                f"accumulation over {every} steps: every update that is not 0 is {total:.3g} times the mean of {every} "
+                "gradients"
+            )
         elif np.any(response[1:] * response[0] < 0) and last == 1:
             words = "momentum: differences of gradients (the step before counts with the other sign)"
         return _changed(
@@ -221,6 +248,12 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         fields = {"decays": decays, "learning_rates": alpha, "num_dominant": len(decays), "effective_decays": decays}
     changed = _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect], **fields)
     return dataclasses.replace(changed, summary=_mode_words(clusters, response)), warnings
+
+
+def _period(rule: ExplainedOptimizer) -> int:
+    """Steps between updates, where most of them are 0."""
+    at = np.flatnonzero(rule.after)
+    return int(at[1] - at[0]) if len(at) > 1 and np.all(np.diff(at) == at[1] - at[0]) else 1
 
 
 def _named(verdict: Any, decays: np.ndarray, response: np.ndarray) -> Any:
@@ -256,10 +289,11 @@ def _radius(decays: list[complex], one: complex) -> float:
 
 def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray) -> str:
     words = []
-    for decay, times in sorted(clusters, key=lambda pair: abs(pair[0])):
-        if decay.imag < 0:
-            continue
-        text = decay_in_words(decay)
+    clusters = [pair for pair in sorted(clusters, key=lambda pair: abs(pair[0])) if pair[0].imag >= 0]
+    texts = [decay_in_words(decay) for decay, _ in clusters]
+    if len(set(texts)) < len(texts):
+        texts = [f"{decay.real:.4g}" + (f"±{decay.imag:.4g}i" if decay.imag else "") for decay, _ in clusters]
+    for text, (decay, times) in zip(texts, clusters):
         if abs(abs(decay) - 1) <= _NEUTRAL and decay.imag == 0:
             text = "1 (an integrator: it adds up all gradients)" if decay.real > 0 else "-1 (it alternates for ever)"
         if times > 1:
@@ -303,19 +337,35 @@ def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
     below = np.where(np.tri(T, k=-1, dtype=bool), size, 0.0)
     readers = np.flatnonzero(below.max(1) > 1e-6 * size.max())
     period = int(np.diff(readers).min()) if len(readers) > 1 else 0
-    fields: dict[str, Any] = {}
     if period > 1 and np.all(np.diff(readers) == period):
         words = f"momentum: every {period} steps the gradients since then count together"
-    else:
-        with np.errstate(all="ignore"):
-            ratio = np.diag(kernel, -1)[: T - 1] / np.diag(kernel)[: T - 1] * np.diag(kernel)[: T - 1] / np.diag(kernel)[1:]
-        ratio = ratio[np.isfinite(ratio)]
-        kept = ratio[np.abs(ratio) > 1e-9]
-        restarts = np.flatnonzero(np.abs(ratio) <= 1e-9) + 1
-        if len(kept) and np.ptp(kept) < 1e-6 and len(restarts) > 1 and np.ptp(np.diff(restarts)) == 0:
-            words = f"momentum with timescale {decay_in_words(complex(kept[0]))} that restarts every {restarts[1] - restarts[0]} steps"
-            decays = np.array([kept[0]], complex)
-            fields = {"decays": decays, "learning_rates": np.array([memory.D[0]], complex), "num_dominant": 1, "effective_decays": decays}
-        else:
-            words = f"momentum that changes with time: its decay goes {curve_in_words(ratio)}" if len(ratio) else "momentum that changes with time"
+        return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect]), []
+    course = _decay_course(kernel)
+    kept, gone = course[np.abs(course) > 1e-9], np.flatnonzero(np.abs(course) <= 1e-9) + 1
+    fields: dict[str, Any] = {}
+    words = f"momentum that changes with time: its decay goes {curve_in_words(course)}"
+    if len(kept) and np.ptp(kept) < 1e-6 and len(gone):
+        decays = np.array([kept.mean()], complex)
+        fields = {"decays": decays, "learning_rates": np.array([memory.D[0]], complex), "num_dominant": 1}
+        fields["effective_decays"] = decays
+        head = f"momentum with timescale {decay_in_words(complex(kept.mean()))}"
+        apart = np.diff(gone)
+        if len(gone) > 1 and apart[0] > 1 and np.all(apart == apart[0]):
+            words = f"{head} that restarts every {apart[0]} steps"
+        elif np.all(apart == 1) and gone[-1] == T - 1:
+            words = f"{head} that changes with time: from step {gone[0]} on there is none"
     return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect], **fields), []
+
+
+def _decay_course(kernel: np.ndarray) -> np.ndarray:
+    """Decay of one mode at each step from the first on, from how earlier gradients count for less."""
+    T = len(kernel)
+    direct = np.diag(kernel)
+    steps = np.arange(1, T)
+    with np.errstate(all="ignore"):
+        plain = kernel[steps, steps - 1] / direct[1:]
+        later = np.append(np.nan, kernel[steps[1:], steps[1:] - 2] / kernel[steps[1:] - 1, steps[1:] - 2])
+        schedule = later * direct[:-1] / direct[1:]
+    is_one = np.nanmax(np.abs(np.where(np.isfinite(schedule), schedule - plain, 0.0))) < 1e-6
+    course = plain if is_one else np.append(later[1], later[1:])
+    return np.where(np.isfinite(course), course, 0.0)

@@ -19,8 +19,8 @@ LONGEST = 200
 _ENOUGH, _BETTER = 0.9995, 0.002
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
-#: Kinds of sequences that leave something to remember, and the relative change of an update that counts as one.
-_BUSY, _CHANGES = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.05
+#: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
+_BUSY, _LOPSIDED = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.4
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -38,7 +38,7 @@ class Explanation:
         worst_share: its share there.
         responds: whether any gradient changed any update.
         starts_at_once: whether any gradient changed the first update.
-        remembers_signs: whether the sign of an earlier gradient, its size being the same, changed a later update.
+        remembers_signs: whether after other gradients one gradient and its opposite have updates of different sizes.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
     """
@@ -122,14 +122,16 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> E
 
 
 def _remembers_signs(probe: Probe, probes: Probes) -> bool:
-    """Whether updates change when all earlier gradients change their signs."""
+    """Whether at some scale a gradient and its opposite have updates of different size, after what came before."""
     busy = np.array([name in _BUSY for name in probes.names])
     rows = probes.gradients[busy]
-    flipped = np.concatenate([-rows[:, :-1], rows[:, -1:]], axis=1)
-    one, two = updates(probe, rows)[:, -1], updates(probe, flipped)[:, -1]
+    turned = np.concatenate([rows[:, :-1], -rows[:, -1:]], axis=1)
+    calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
+    one, two = updates(probe, rows)[:, -1] - calm, updates(probe, turned)[:, -1] - calm
     with np.errstate(all="ignore"):
-        changes = np.abs(one - two) > _CHANGES * np.maximum(np.abs(one), np.abs(two))
-    return bool(changes.mean() > 0.5)
+        lopsided = np.abs(one + two) > _LOPSIDED * np.maximum(np.abs(one), np.abs(two))
+    scales = probes.scales[busy]
+    return any(lopsided[scales == scale].mean() > 0.5 for scale in np.unique(scales))
 
 
 def shares(

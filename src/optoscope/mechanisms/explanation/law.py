@@ -216,7 +216,7 @@ def _fit(structure, scale, gains, target):
         return {
             **_PLAIN,
             **structure,
-            "decay": 1.0 if is_sum else float(1 / (1 + np.exp(-logit))),
+            "decay": 1.0 if is_sum else float(1 / (1 + np.exp(-np.clip(logit, -40, 40)))),
             "exponent": float(exponent),
             "eps": float(np.exp(np.clip(log_eps, -90, 90)) * scale**unit),
             "start": float(np.exp(np.clip(log_start, -90, 90)) * scale**power),

@@ -8,6 +8,8 @@ from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
 
 #: Relative change of a curve that is worth a word.
 _CHANGES = 1e-3
+#: Relative change from one step to the next that rounding makes.
+_ROUNDING = 1e-7
 #: Decays nearer to each other than this are one of higher order.
 _SAME = 2e-3
 
@@ -70,9 +72,14 @@ def curve_in_words(curve: np.ndarray) -> str:
     """Say how a curve goes: from where, over what, to where."""
     with np.errstate(invalid="ignore"):
         steps = np.nan_to_num(np.diff(curve), nan=0.0)
-    turns = np.flatnonzero(np.diff(np.sign(steps))) + 1
-    places = [0, *turns[:3].tolist(), len(curve) - 1] if len(turns) <= 3 else [0, int(np.argmax(curve)), len(curve) - 1]
-    told = ", ".join(f"{curve[i]:.3g} at step {i}" for i in dict.fromkeys(places))
+    steps = steps * (np.abs(steps) > _ROUNDING * np.abs(curve[np.isfinite(curve)]).max(initial=0.0))
+    moving = np.flatnonzero(steps)
+    turns = moving[1:][np.diff(np.sign(steps[moving])) != 0]
+    if len(moving) and len(turns) < 2:  # where it begins and ends to move
+        turns = np.unique([moving[0], *turns, moving[-1] + 1])
+    places = [0, *turns.tolist(), len(curve) - 1] if len(turns) <= 3 else [0, int(np.argmax(curve)), len(curve) - 1]
+    numbers = {i: "none" if np.isinf(curve[i]) else f"{curve[i]:.3g}" for i in places}
+    told = ", ".join(f"{numbers[i]} at step {i}" for i in dict.fromkeys(sorted(places)))
     return told + (f", with {len(turns)} turns" if len(turns) > 3 else "")
 
 
