@@ -1,13 +1,12 @@
 """Are two optimizers the same? The same gradients for both, and where their updates part."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope._checks import check_count, check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
@@ -16,7 +15,7 @@ from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.explain import Explanation, explain
 from optoscope.mechanisms.explanation.probes import Probes, make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.mechanisms.translation import Adjustable, adjustable, numbers_of, trials
 
 #: Largest relative difference of updates of one sequence that floats allow.
 TOLERANCE = 1e-6
@@ -80,38 +79,26 @@ class Comparison(Result):
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in data.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Adjustable:
-    """An optimizer that can be made with other settings.
-
-    Attributes:
-        make: makes the rule of one component of settings.
-        settings: those in force, with the defaults of all others that are numbers or switches.
-    """
-
-    make: Callable[..., AbstractOptimizer]
-    settings: dict[str, Any]
-
-
 def compare(
-    a: AbstractOptimizer,
-    b: AbstractOptimizer,
+    a: AnyOptimizer,
+    b: AnyOptimizer,
     *,
     gradients: tuple[float, float] | list[float] | None = None,
     num_steps: int = 200,
     tolerance: float = TOLERANCE,
-    names: tuple[str, str] = ("the first", "the second"),
-    adjust: Adjustable | None = None,
+    names: tuple[str, str] | None = None,
+    trust: bool = False,
 ) -> Comparison:
     """Find out whether two optimizers are the same, and if not, where and why they part.
 
     Args:
-        a, b: component-wise rules.
+        a, b: whatever `as_rule` takes: component-wise optimizers of any framework. Given as a text
+            `module:name(literals)`, or as a rule of numbers, `b` is also tried with other settings.
         gradients: smallest and largest magnitude; 1e-8 to 1e4 if None.
         num_steps: length of the sequences.
         tolerance: relative difference of updates that counts as none.
         names: what to call the two.
-        adjust: how `b` can be made with other settings, to look for those under which it is `a`.
+        trust: of texts: call whatever they name.
 
     Returns:
         Where they part first, by how much under each kind of gradients, the mechanism responsible, and settings.
@@ -131,7 +118,8 @@ def compare(
     if not low < high:
         raise ValueError(f"`gradients` must be an increasing pair, got ({low:g}, {high:g}).")
     probes = make_probes(low, high, num_steps)
-    first, second = Probe(a), Probe(b)
+    called = names or (name_of_optimizer(a) or "the first", name_of_optimizer(b) or "the second")
+    first, second = (Probe(as_rule(given, trust=trust)) for given in (a, b))
     one, two = (updates(probe, probes.gradients) for probe in (first, second))
     apart = _relative(one, two)
     differs = apart > tolerance
@@ -143,13 +131,13 @@ def compare(
     if not same:
         step = int(np.argmax(differs.any(0)))
         row = int(np.argmax(apart[:, step] >= 0.99 * apart[:, step].max()))  # the simplest kind that shows it
-    mechanism, parts = "", ("", "")
+    mechanism, parts, translation, left = "", ("", ""), {}, 0.0
     if not same:
         explained = [explain(probe, low=low, high=high, num_steps=num_steps) for probe in (first, second)]
         mechanism, parts = _responsible(explained, probes, two)
-    translation, left = {}, 0.0
-    if not same and adjust is not None:
-        translation, left = _translate(one, probes, adjust, a, tolerance)
+        open_a, open_b = adjustable(a, trust=trust), adjustable(b, trust=trust)
+        wanted = open_a.by_role() if open_a is not None else numbers_of(explained[0].rule)
+        translation, left = ({}, 0.0) if open_b is None else _translate(one, probes, open_b, wanted, tolerance)
     found = Comparison(
         same=same,
         first_step=None if step is None else step + 1,
@@ -163,7 +151,7 @@ def compare(
         gradients=[low, high],
         num_steps=num_steps,
         summary="",
-        names=list(names),
+        names=list(called),
         probe_gradients=probes.gradients[row],
         first_updates=one[row],
         second_updates=two[row],
@@ -209,27 +197,19 @@ def _responsible(explained: list[Explanation], probes: Probes, two: np.ndarray) 
     return " and ".join(chosen), (told[0], told[1])
 
 
-def _translate(one, probes, adjust, a, tolerance) -> tuple[dict[str, Any], float]:
+def _translate(one, probes, second: Adjustable, wanted, tolerance) -> tuple[dict[str, Any], float]:
     """Settings of the second under which it comes nearest to the first, and the difference that is left."""
-    wanted = adjust.wanted if hasattr(adjust, "wanted") else {}
-    switches = [name for name, value in adjust.settings.items() if isinstance(value, bool)]
-    numbers = [{}, wanted] if wanted else [{}]
     best, least = {}, np.inf
-    for changed in range(min(len(switches), 2) + 1):
-        for base in numbers:
-            for flipped in itertools.combinations(switches, changed):
-                trial = {**base, **{name: not adjust.settings[name] for name in flipped}}
-                if not trial:
-                    continue
-                try:
-                    rule = adjust.make(**{**adjust.settings, **trial})
-                except (TypeError, ValueError):
-                    continue
-                left = float(_relative(one, updates(Probe(rule), probes.gradients)).max())
-                if left < least:
-                    best, least = trial, left
-                if least <= tolerance:
-                    return best, least
+    for changed in trials(second, wanted):
+        try:
+            rule = second.make(**changed)
+        except (TypeError, ValueError):
+            continue
+        left = float(_relative(one, updates(Probe(rule), probes.gradients)).max())
+        if left < least:
+            best, least = changed, left
+        if least <= tolerance:
+            break
     return best, least if best else 0.0
 
 
