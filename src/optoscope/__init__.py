@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from optoscope._artifact_files import shipped as shipped
     from optoscope._as_optimizer import as_optimizer as as_optimizer
     from optoscope._as_optimizer import as_rule as as_rule
-    from optoscope.anatomy import Anatomy as Anatomy
-    from optoscope.anatomy import dissect as dissect
+    from optoscope.anatomy import Dossier as Dossier
     from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
@@ -52,16 +51,15 @@ if TYPE_CHECKING:
 _PUBLIC: dict[str, str | None] = {
     "ablate": "optoscope.interventions",
     "Ablation": "optoscope.interventions",
-    "Anatomy": "optoscope.anatomy",
     "as_optimizer": "optoscope._as_optimizer",
     "as_rule": "optoscope._as_optimizer",
     "calibrate": "optoscope.calibration",
     "compare": "optoscope.mechanisms",
     "Comparison": "optoscope.mechanisms",
     "diagnose": "optoscope.mechanisms",
-    "dissect": "optoscope.anatomy",
     "distill": "optoscope.distillation",
     "Distilled": "optoscope.distillation",
+    "Dossier": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.training",
     "from_optax": "optoscope.optimizers",

@@ -16,11 +16,10 @@ from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import (
-    Anatomy,
+    Dossier,
     MetaTrainingModes,
     SingleMode,
     Visits,
-    dissect,
     modes_through_meta_training,
     run_single_mode,
     visit,
@@ -127,13 +126,13 @@ class Study:
     trained: dict[str, TrainedOptimizer]
     tuned: dict[str, dict[str, TunedOptimizer]]
     evaluations: dict[str, Evaluation]
-    anatomies: dict[str, Anatomy]
+    anatomies: dict[str, Dossier]
     linearized: dict[str, Evaluation]
     seeds: dict[str, dict[str, UpdateFunction]]
     information: dict[str, Information]
     known_updates: KnownUpdates | None
     momentum_like: TrainedOptimizer | None
-    momentum_like_anatomy: Anatomy | None
+    momentum_like_anatomy: Dossier | None
     single_mode: SingleMode | None
     meta_training: dict[str, MetaTrainingModes]
     meta_training_tasks: dict[str, str]
@@ -278,11 +277,11 @@ class _Maker:
         return visit(self.trained[name].optimizer, tasks.get(name), key=self.key, num_problems=self._problems(name))
 
     @functools.cache  # noqa: B019
-    def anatomies(self, name: str) -> Anatomy:
+    def anatomies(self, name: str) -> Dossier:
         return self._dissect(self.trained[name], self._visits(name))
 
-    def _dissect(self, one: TrainedOptimizer, visits: Visits) -> Anatomy:
-        return dissect(one.optimizer, tasks.get(one.task), key=self.key, untrained=one.untrained, visits=visits)
+    def _dissect(self, one: TrainedOptimizer, visits: Visits) -> Dossier:
+        return Dossier(one.optimizer, tasks.get(one.task), key=self.key, untrained=one.untrained, visits=visits)
 
     def evaluations(self, name: str) -> Evaluation:
         return self._beside_learned(name, {rule: one.optimizer for rule, one in self.tuned[name].items()})
@@ -323,7 +322,7 @@ class _Maker:
     def known_updates(self) -> KnownUpdates:
         return known_updates()
 
-    def momentum_like(self) -> tuple[TrainedOptimizer, Anatomy, SingleMode]:
+    def momentum_like(self) -> tuple[TrainedOptimizer, Dossier, SingleMode]:
         recovered = self.load(MOMENTUM_LIKE[0])
         visits = visit(recovered.optimizer, tasks.get(recovered.task), key=self.key, num_problems=self.num_problems)
         anatomy, momentum = self._dissect(recovered, visits), self.tuned[recovered.task]["momentum"]

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from optoscope import tasks
 from optoscope.anatomy import (
+    Dossier,
     GroupPaths,
     Visits,
-    dissect,
     find_input_attractors,
     find_thresholds,
     gradient_range,
@@ -25,7 +25,7 @@ from optoscope.anatomy import (
     visit,
 )
 from optoscope.anatomy.meta_training import match_modes, reordered
-from optoscope.anatomy.rest import reachable_box
+from optoscope.anatomy.settling import reachable_box
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.dynamics import linearize, modes
 from optoscope.optimizers import (
@@ -203,4 +203,4 @@ def test_visits_know_the_losses_that_evaluation_finds(network_visits):
 def test_an_optimizer_that_counts_cannot_be_dissected(key):
     clock = from_optax(optax.sgd(optax.linear_schedule(0.1, 0.0, 100)))
     with pytest.raises(ValueError, match="freeze its clock"):
-        dissect(clock, tasks.get("linear_regression"), key=key, num_problems=2, num_steps=5, num_seeds=8)
+        _ = Dossier(clock, tasks.get("linear_regression"), key=key, num_problems=2, num_steps=5, num_starts=8).center

@@ -10,7 +10,7 @@ from optoscope.calibration.calibrate import split
 from optoscope.calibration.disguise import Rescaled, in_random_coordinates
 from optoscope.calibration.imitations import RULES, imitations
 from optoscope.calibration.networks import plant_networks
-from optoscope.mechanisms._onset import DEPARTURE
+from optoscope.dynamics.onset import DEPARTURE
 from optoscope.optimizers import Adam, GradientDescent, Momentum
 
 NUM_STEPS = 40

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optoscope import tasks
-from optoscope.anatomy import dissect
+from optoscope.anatomy import Dossier
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.figure_data import make_study
 from optoscope.optimizers import GRUOptimizer
@@ -84,7 +84,7 @@ def study(zoo):
 @pytest.fixture(scope="session")
 def network():
     """The same network on a small two-moons task, whose parameters fall into groups."""
-    return dissect(
+    return Dossier(
         _trained("two_moons").optimizer,
         tasks.get("two_moons(num_examples=16, widths=(3, 3, 3))"),
         key=jax.random.key(0),

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from optoscope import lift
-from optoscope.dynamics import linearize, modes
+from optoscope.anatomy import Dossier
+from optoscope.dynamics import SETTLING_STEPS, linearize, modes
 from optoscope.interventions import (
     ClipGradient,
     FreezeDrift,
@@ -27,14 +28,13 @@ from optoscope.interventions import (
     Unchanged,
     by_group,
     equalize_groups,
-    find_landmarks,
     keep_modes,
-    leading_modes,
     projection,
     random_directions,
     remove_modes,
 )
 from optoscope.interventions.groups import equal_size_factors
+from optoscope.interventions.landmarks import drifts, held_at_rest, modes_of, path_to_rest
 from optoscope.optimizers import AbstractOptimizer, Adam, AggregatedMomentum, GradientDescent, Momentum, RMSProp
 
 GRADIENTS = np.random.default_rng(0).normal(size=30).astype(np.float32)
@@ -85,12 +85,12 @@ def run(optimizer, gradients=GRADIENTS):
 
 @pytest.fixture(scope="module")
 def relaxing():
-    return find_landmarks(Relaxing())
+    return Dossier(Relaxing())
 
 
 @pytest.fixture(scope="module")
 def landmarks(network):
-    return find_landmarks(network)
+    return Dossier(network)
 
 
 def end_of(optimizer):
@@ -101,7 +101,7 @@ def end_of(optimizer):
 
 def test_interventions_that_change_nothing_reproduce_the_optimizer_to_the_bit(network, landmarks):
     expected = run(network)
-    path = landmarks.path
+    path = path_to_rest(landmarks)
     for unchanged in (
         Unchanged(network),
         Rescaled(network),
@@ -119,13 +119,13 @@ def test_many_components_are_changed_as_each_one_is(network, landmarks):
         RemoveOffset(network),
         Tangent(network),
         Monotonic(network, num_points=2),
-        ReadAtRest(network, landmarks.path, landmarks.rest),
-        HoldGain(network, landmarks.path),
-        LinearMemory(network, landmarks.path),
-        HoldState(network, landmarks.path),
-        RemoveDirections(network, landmarks.path, 0.1 * np.ones((6, 6))),
-        FreezeDrift(network, landmarks.rest),
-        RemoveOffset(ClipGradient(Rescaled(Tangent(LinearMemory(network, landmarks.path)), 2.0), 0.5)),
+        ReadAtRest(network, path_to_rest(landmarks), landmarks.rest_point.state),
+        HoldGain(network, path_to_rest(landmarks)),
+        LinearMemory(network, path_to_rest(landmarks)),
+        HoldState(network, path_to_rest(landmarks)),
+        RemoveDirections(network, path_to_rest(landmarks), 0.1 * np.ones((6, 6))),
+        FreezeDrift(network, landmarks.rest_point.state),
+        RemoveOffset(ClipGradient(Rescaled(Tangent(LinearMemory(network, path_to_rest(landmarks))), 2.0), 0.5)),
     ):
         states = np.resize(h, (5, made.num_states)) if made.num_states < 6 else h
         clocks = np.full((5, made.num_states - states.shape[1]), 3.0, np.float32)
@@ -172,9 +172,9 @@ def test_projections_onto_pairs_are_real_and_halves_are_refused():
 def test_leading_modes_are_those_that_remember():
     rule = AggregatedMomentum([1.0, 0.3, 0.001], [0.0, 0.9, 0.5])
     found = modes(linearize(rule, np.zeros(3)))
-    np.testing.assert_allclose(found.decays[leading_modes(found)], 0.9)
-    assert len(leading_modes(found, share=0.9999)) == 2
-    assert not len(leading_modes(modes(linearize(AggregatedMomentum([1.0], [0.0]), [0.0]))))
+    np.testing.assert_allclose(found.decays[found.leading()], 0.9)
+    assert len(found.leading(0.9999)) == 2
+    assert not len(modes(linearize(AggregatedMomentum([1.0], [0.0]), [0.0])).leading())
 
 
 def test_a_clipped_rule_with_its_tangent_is_the_unclipped_rule():
@@ -192,12 +192,12 @@ def test_a_scheduled_rule_with_its_clock_held_has_a_constant_rate(relaxing):
     np.testing.assert_allclose(
         run(FreezeDrift(Clocked(), np.array([0.0, 3.0]))), run(Momentum(0.25, 0.5)), rtol=1e-5, atol=1e-6
     )
-    np.testing.assert_allclose(relaxing.rest, [0, 0], atol=1e-9)
-    assert relaxing.at_rest and relaxing.drifts
+    np.testing.assert_allclose(relaxing.rest_point.state, [0, 0], atol=1e-9)
+    assert relaxing.rest_point.is_attracting and drifts(relaxing)
     constant = run(Momentum(1.0, 0.5))
-    np.testing.assert_allclose(run(StartAt(Relaxing(), relaxing.rest)), constant, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(StartAt(Relaxing(), relaxing.rest_point.state)), constant, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
-        run(ReadAtRest(Relaxing(), relaxing.path, relaxing.rest)), constant, rtol=1e-5, atol=1e-6
+        run(ReadAtRest(Relaxing(), path_to_rest(relaxing), relaxing.rest_point.state)), constant, rtol=1e-5, atol=1e-6
     )
 
 
@@ -212,7 +212,7 @@ def test_the_schedule_alone_is_its_learning_rates(relaxing):
 
 
 def test_a_linear_rule_has_no_gain_to_hold_and_no_memory_to_linearize(relaxing):
-    for rule, path in ((TWO, np.zeros((1, 2))), (Relaxing(), relaxing.path)):
+    for rule, path in ((TWO, np.zeros((1, 2))), (Relaxing(), path_to_rest(relaxing))):
         np.testing.assert_allclose(run(HoldGain(rule, path)), run(rule), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(run(LinearMemory(rule, path)), run(rule), rtol=1e-5, atol=1e-6)
 
@@ -315,7 +315,10 @@ def test_what_does_not_fit_is_refused(make, message):
         make()
 
 
-def test_landmarks_say_what_is_missing():
-    clocked = find_landmarks(Clocked())
-    assert not clocked.at_rest and clocked.drifts and clocked.rest[1] == 1000
-    assert clocked.modes is None and "no attracting fixed point" in clocked.missing
+def test_a_clock_that_never_rests_has_no_modes_and_is_held_where_it_is():
+    clocked = Dossier(Clocked())
+    assert not clocked.rest_point.is_fixed and drifts(clocked)
+    assert clocked.rest_point.state[1] == SETTLING_STEPS
+    assert modes_of(clocked) is None and isinstance(held_at_rest(clocked), FreezeDrift)
+    with pytest.raises(ValueError, match="does not come to rest"):
+        _ = clocked.modes

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from optoscope.mechanisms import MechanismReport, Verdict, diagnose, gather
-from optoscope.mechanisms._onset import find_onset
+from optoscope.dynamics.onset import find_onset
+from optoscope.mechanisms import MechanismReport, Verdict, diagnose
 from optoscope.mechanisms._verdict import plain, short
 from optoscope.mechanisms.momentum import MomentumVerdict, fit_modes
 from optoscope.optimizers import (
@@ -302,7 +302,7 @@ def test_onsets_of_soft_saturations_are_where_they_fall_short_by_a_tenth(shape, 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, (1.0, 0.5), [1.0, 2.0, 3.0], float("nan")])
 def test_bad_ranges_are_refused(wrong):
     with pytest.raises(ValueError, match="gradients"):
-        gather(Momentum(0.1, 0.9), gradients=wrong)
+        diagnose(Momentum(0.1, 0.9), gradients=wrong)
 
 
 def test_plain_and_short():

@@ -1,15 +1,17 @@
 """One optimizer on one task, taken apart."""
 
+from optoscope.anatomy.dossier import Dossier as Dossier
 from optoscope.anatomy.groups import GroupPaths as GroupPaths
 from optoscope.anatomy.groups import group_paths as group_paths
-from optoscope.anatomy.linear import LinearUpdates as LinearUpdates
-from optoscope.anatomy.linear import linear_updates as linear_updates
+from optoscope.anatomy.linear_updates import LinearUpdates as LinearUpdates
+from optoscope.anatomy.linear_updates import explained as explained
+from optoscope.anatomy.linear_updates import linear_updates as linear_updates
 from optoscope.anatomy.meta_training import MetaTrainingModes as MetaTrainingModes
 from optoscope.anatomy.meta_training import modes_through_meta_training as modes_through_meta_training
-from optoscope.anatomy.rest import InputAttractors as InputAttractors
-from optoscope.anatomy.rest import Rest as Rest
-from optoscope.anatomy.rest import find_input_attractors as find_input_attractors
-from optoscope.anatomy.rest import let_rest as let_rest
+from optoscope.anatomy.settling import InputAttractors as InputAttractors
+from optoscope.anatomy.settling import Rest as Rest
+from optoscope.anatomy.settling import find_input_attractors as find_input_attractors
+from optoscope.anatomy.settling import let_rest as let_rest
 from optoscope.anatomy.shifts import ModeShift as ModeShift
 from optoscope.anatomy.shifts import mode_shift as mode_shift
 from optoscope.anatomy.single_mode import SingleMode as SingleMode
@@ -19,6 +21,5 @@ from optoscope.anatomy.thresholds import find_thresholds as find_thresholds
 from optoscope.anatomy.visits import Visits as Visits
 from optoscope.anatomy.visits import choose_components as choose_components
 from optoscope.anatomy.visits import gradient_range as gradient_range
+from optoscope.anatomy.visits import variance_ratio as variance_ratio
 from optoscope.anatomy.visits import visit as visit
-from optoscope.anatomy.whole import Anatomy as Anatomy
-from optoscope.anatomy.whole import dissect as dissect

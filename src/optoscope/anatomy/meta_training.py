@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float, Int
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope.artifacts import TrainedOptimizer
-from optoscope.dynamics import Modes, autonomous_trajectory, find_fixed_points, linearize, modes
+from optoscope.dynamics import Modes, find_rest, modes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +56,11 @@ def modes_through_meta_training(trained: TrainedOptimizer) -> MetaTrainingModes:
     before: Modes | None = None
     last = -1
     for i in range(len(decays)):
-        snapshot = trained.snapshot(i)
-        end = autonomous_trajectory(snapshot, num_steps=1000).states[-1]
-        found = find_fixed_points(snapshot, gradient=0.0, seeds=end)
-        residuals[i] = found.residuals[0]
-        if not found.converged[0]:
+        point = find_rest(trained.snapshot(i))
+        residuals[i] = point.residual
+        if point.linearization is None:
             continue
-        now = modes(linearize(snapshot, found.states[0]))
+        now = modes(point.linearization)
         if before is not None:
             order, costs[i] = match_modes(before, now)
             now = reordered(now, order)

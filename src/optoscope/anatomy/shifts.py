@@ -36,6 +36,24 @@ class ModeShift(Result):
     learning_rates: Float[np.ndarray, " point"]
     provenance: dict[str, Any]
 
+    def offset_share(self, largest: float = np.inf) -> float:
+        """Return the share of the change of the update function along the mode that is an offset: 1 for momentum.
+
+        Args:
+            largest: gradients beyond this magnitude do not count, but the middle five always do.
+
+        Raises:
+            ValueError: if the update function is the same along the mode.
+        """
+        sizes = np.abs(self.gradients)
+        inside = (sizes <= largest) | (sizes <= np.sort(sizes)[4])
+        change = self.updates[:, inside] - self.updates[len(self.displacements) // 2, inside]
+        bent = change - change.mean(1, keepdims=True)
+        total = float((change**2).sum())
+        if not total > 0:
+            raise ValueError("the update function does not change along this mode, so no share of it is an offset.")
+        return float(1 - (bent**2).sum() / total)
+
 
 def mode_shift(
     optimizer: AbstractOptimizer, center: np.ndarray, found: Modes, states: np.ndarray, *, mode: int = 0
@@ -44,7 +62,12 @@ def mode_shift(
 
     The direction is the real part of the right eigenvector, oriented so that a positive gradient pushes along it; the
     displacements span what the states visited reach along the left eigenvector (the inner 98%).
+
+    Raises:
+        ValueError: if there is no such mode.
     """
+    if not mode < len(found.decays):
+        raise ValueError(f"there are {len(found.decays)} modes, so there is no mode {mode}.")
     right, left = found.right[:, mode], found.left[mode]
     phase = right[np.argmax(np.abs(right))]
     direction = (right / phase * abs(phase)).real

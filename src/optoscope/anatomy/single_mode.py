@@ -63,7 +63,7 @@ def run_single_mode(
         num_problems: number of test problems.
     """
     task = tasks.get(trained.task)
-    chosen = _with_conjugate(found)
+    chosen = found.units()[0]
     single = found.as_optimizer(chosen)
     rules = {"momentum_like": trained.optimizer, "single_mode": single, "momentum": tuned_momentum.optimizer}
     num_steps = visits.updates.shape[1]
@@ -81,13 +81,6 @@ def run_single_mode(
         evaluation=evaluate(task, rules, num_problems=num_problems, num_steps=num_steps, key=key),
         provenance=provenance(task=trained.task, num_problems=num_problems),
     )
-
-
-def _with_conjugate(modes: Modes) -> np.ndarray:
-    leading = modes.decays[0]
-    if not leading.imag:
-        return np.array([0])
-    return np.array([0, 1 + int(np.argmin(np.abs(modes.decays[1:] - leading.conj())))])
 
 
 def _drive(modes: Modes, chosen: np.ndarray, visits: Visits) -> np.ndarray:

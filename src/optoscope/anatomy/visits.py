@@ -52,9 +52,25 @@ class Visits(Result):
         """Number of problems whose runs did not diverge."""
         return len(self.states) // self.num_components
 
+    @property
+    def widest(self) -> int:
+        """The iteration at which the variance of the states across trajectories is largest."""
+        return int(np.argmax(self.total_variance))
+
+    @property
+    def variance_left(self) -> float:
+        """Variance of the states across trajectories at the end, over the largest on the way."""
+        return variance_ratio(self.states[:, [self.widest, -1]])
+
     def by_problem(self, values: np.ndarray) -> np.ndarray:
         """Return an array [trajectory, ...] as [problem, component, ...]."""
         return values.reshape(self.num_problems, self.num_components, *values.shape[1:])
+
+
+def variance_ratio(states: Float[np.ndarray, "*trajectories two state"]) -> float:
+    """Return the variance of states across trajectories at the last of two iterations, over that at the first."""
+    before, after = total_variance(states)
+    return float(after / max(before, np.finfo(float).tiny))
 
 
 def visit(
@@ -161,7 +177,11 @@ def _group_name(path) -> str:
 
 
 def gradient_range(gradients: np.ndarray) -> float:
-    """Return the magnitude that 99.9% of the gradients met do not exceed, rounded up to two digits."""
-    largest = float(np.quantile(np.abs(gradients), 0.999))
+    """Return the magnitude that 99.9% of the gradients met do not exceed, rounded up to two digits.
+
+    It is the largest of all where fewer are not 0.
+    """
+    sizes = np.abs(gradients)
+    largest = float(np.quantile(sizes, 0.999)) or float(sizes.max())
     unit = 10 ** (np.floor(np.log10(largest)) - 1)
     return float(np.ceil(largest / unit) * unit)

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 
 from optoscope._types import PRNGKeyArray
+from optoscope.anatomy.driven import WINDOW
 from optoscope.calibration.disguise import Rescaled, in_random_coordinates
 from optoscope.calibration.families import ALWAYS_TOLD, FAMILIES
 from optoscope.calibration.parts import Pipeline
 from optoscope.calibration.truth import Truth
 from optoscope.calibration.truths import truth_of
-from optoscope.mechanisms._material import WINDOW
 from optoscope.mechanisms.clipping import DEPARTURE
 from optoscope.optimizers import AbstractOptimizer
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.claims._claim import ALL_TASKS, Claim, Measured, Quantity, Rule, exact, over_problems
-from optoscope.dynamics import UpdateFunction
 from optoscope.figure_data import PAPER_TASKS, Study
 
 
-def share_beyond(anatomy: Anatomy) -> Quantity:
+def share_beyond(anatomy: Dossier) -> Quantity:
     """Return the share of the gradients met beyond the magnitude at which the first update's gain is halved."""
     threshold = anatomy.thresholds.thresholds[0]
     beyond = np.abs(anatomy.visits.by_problem(anatomy.visits.gradients)) > threshold
@@ -55,16 +54,9 @@ def _affine_middle(study: Study, task: str) -> Measured:
     )
 
 
-def way_back(update: UpdateFunction) -> float:
-    """Return by how much the odd part of an update function falls from its maximum, as a share of it."""
-    odd = (update.updates[0] - update.updates[0, ::-1])[len(update.gradients) // 2 :] / 2
-    sizes = np.abs(odd)
-    return float(1 - sizes[-1] / sizes.max()) if sizes.max() else 0.0
-
-
 def _non_monotonic(study: Study, task: str) -> Measured:
-    own = way_back(study.anatomies[task].initial_update)
-    others = [way_back(update) for update in study.seeds.get(task, {}).values()]
+    own = float(study.anatomies[task].initial_update.slope_back[0])
+    others = [float(update.slope_back[0]) for update in study.seeds.get(task, {}).values()]
     smallest = min([own, *others])
     listed = f"; of {len(others)} other seeds: {', '.join(f'{one:.0%}' for one in others)}" if others else ""
     return Measured(

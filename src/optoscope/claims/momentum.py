@@ -1,39 +1,24 @@
 """Momentum near fixed points (section 5.1, appendices A.1 and C)."""
 
-import itertools
-
 import numpy as np
 
-from optoscope.anatomy import Anatomy, LinearUpdates, ModeShift, Visits
+from optoscope.anatomy import explained, variance_ratio
 from optoscope.claims._claim import Claim, Measured, Rule, exact, over_problems
-from optoscope.dynamics import Modes
 from optoscope.figure_data import Study
 
 _THREE = ("linear_regression", "rosenbrock", "two_moons")
 _TINY = np.finfo(float).tiny
 
 
-def variance_left(visits: Visits) -> tuple[np.ndarray, int]:
-    """Return states [problem, component, state] at the widest and at the last iteration, stacked, and the former."""
-    widest = int(np.argmax(visits.total_variance))
-    states = visits.by_problem(visits.states)
-    return np.stack([states[:, :, widest], states[:, :, -1]], axis=1).astype(np.float64), widest
-
-
 def _variance(study: Study, task: str) -> Measured:
     visits = study.anatomies[task].visits
-    states, widest = variance_left(visits)
-    ratio = lambda s: _spread(s[:, 1]) / max(_spread(s[:, 0]), _TINY)
-    quantity = over_problems(states, ratio, num_resamples=300)
+    states, widest = visits.by_problem(visits.states[:, [visits.widest, -1]]), visits.widest
+    quantity = over_problems(states, variance_ratio, num_resamples=300)
     return Measured(
         (quantity,),
         f"The total variance of the states is largest at iteration {widest} ({visits.total_variance[widest]:.3g}) and "
         f"{visits.total_variance[-1]:.3g} at the end: {100 * quantity.value:.2g}% of it.",
     )
-
-
-def _spread(states: np.ndarray) -> float:
-    return float(states.reshape(-1, states.shape[-1]).var(0).sum())
 
 
 def _single_point(study: Study, task: str) -> Measured:
@@ -63,32 +48,11 @@ def _line(study: Study, task: str) -> Measured:
     )
 
 
-def explained_by_leading(modes: Modes, most: int = 2, *, num_steps: int = 200) -> tuple[float, list[int]]:
-    """Return the share of the squared impulse response that the best few modes explain, and which modes they are.
-
-    A conjugate pair counts as one mode, which oscillates.
-    """
-    powers = modes.decays[:, None] ** np.arange(num_steps)
-    parts = -(modes.learning_rates[:, None] * powers).real
-    response = parts.sum(0)
-    response[0] -= modes.direct
-    leaders = np.flatnonzero(np.imag(modes.decays) >= 0)
-    units = [[int(j), int(j) + 1] if np.imag(modes.decays[j]) > 0 else [int(j)] for j in leaders]
-    size, best, chosen = max(float((response**2).sum()), _TINY), -np.inf, list[int]()
-    for number in range(1, most + 1):
-        for picked in itertools.combinations(units, number):
-            together = list(itertools.chain(*picked))
-            share = 1 - float(((response - parts[together].sum(0)) ** 2).sum()) / size
-            if share > best + 1e-12:
-                best, chosen = share, together
-    return best, chosen
-
-
 def _few_modes(study: Study, task: str) -> Measured:
     modes = study.anatomies[task].modes
-    share, chosen = explained_by_leading(modes)
+    chosen, share = modes.best(2)
     named = " and ".join(
-        f"β = {_complex(modes.decays[j])} (|α| = {abs(modes.learning_rates[j]):.3g})"
+        f"β = {_complex(complex(modes.decays[j]))} (|α| = {abs(modes.learning_rates[j]):.3g})"
         for j in chosen
         if np.imag(modes.decays[j]) >= 0
     )
@@ -102,28 +66,17 @@ def _many_modes(study: Study, task: str) -> Measured:
     modes = study.anatomies[task].modes
     sizes = np.abs(modes.learning_rates)
     number = int((sizes >= 0.2 * sizes[0]).sum())
-    share, _ = explained_by_leading(modes)
+    _, share = modes.best(2)
     return Measured(
         (exact(number), exact(share, "exact: of the linearized optimizer")),
         f"{number} modes have at least a fifth of the largest |α|; the best two explain {share:.1%} of the response.",
     )
 
 
-def offset_share(shift: ModeShift, largest: float) -> float:
-    """Return the share of the change of the update function along a mode that is an offset, over gradients met."""
-    inside = np.abs(shift.gradients) <= largest
-    inside |= np.abs(shift.gradients) <= np.sort(np.abs(shift.gradients))[4]  # the middle five, at least
-    middle = len(shift.displacements) // 2
-    change = shift.updates[:, inside] - shift.updates[middle, inside]
-    bent = change - change.mean(1, keepdims=True)
-    return float(1 - (bent**2).sum() / max((change**2).sum(), _TINY))
-
-
-def _vertical_shift(study: Study, task: str) -> Measured:
-    anatomy = study.anatomies[task]
-    largest = float(np.quantile(np.abs(anatomy.visits.gradients), 0.95))
-    share = offset_share(anatomy.shift, largest)
-    shift = anatomy.shift
+def _vertical_shift(study: Study, task: str) -> Measured | None:
+    share, shift = study.anatomies[task].known("vertical_shift"), study.anatomies[task].shift
+    if share is None:
+        return None
     return Measured(
         (exact(share, "exact, over gradients up to the 95% quantile of those met"),),
         f"Along the leading mode {share:.1%} of the change of the update function is an offset, which goes from "
@@ -138,7 +91,7 @@ def _linear_suffices(study: Study, task: str) -> Measured | None:
     # A late run's updates are small: pooled over problems, a few that are not near would decide.
     own = 1 - linear.near_squared_errors.sum(1) / np.maximum(linear.squares[:, -late:].sum(1), _TINY)
     near = over_problems(own, np.median)
-    whole = over_problems((linear.squared_errors, linear.squares), _r_squared)
+    whole = over_problems((linear.squared_errors, linear.squares), explained)
     if evaluation is None:
         return None
     objectives = evaluation.objectives[evaluation.index("linearized")]
@@ -155,13 +108,11 @@ def _linear_suffices(study: Study, task: str) -> Measured | None:
     )
 
 
-def _r_squared(errors: np.ndarray, squares: np.ndarray) -> float:
-    return float(1 - errors.sum() / max(squares.sum(), _TINY))
-
-
-def _aggregated(study: Study, task: str) -> Measured:
-    anatomy: Anatomy = study.anatomies[task]
-    linear: LinearUpdates = anatomy.linear
+def _aggregated(study: Study, task: str) -> Measured | None:
+    anatomy = study.anatomies[task]
+    linear = anatomy.linear
+    if linear.mode_error is None:
+        return None
     return Measured(
         (exact(linear.mode_error, "exact: largest over all gradients met"),),
         f"Momentum with the {len(anatomy.modes.decays)} timescales and learning rates of the modes gives the updates "

@@ -3,7 +3,6 @@
 import numpy as np
 
 from optoscope.claims._claim import Claim, Measured, Rule, exact, over_problems
-from optoscope.claims.momentum import explained_by_leading
 from optoscope.figure_data import OPTIMAL_MOMENTUM, Study
 
 _TASK = ("linear_regression",)
@@ -25,7 +24,7 @@ def _single_mode(study: Study, task: str) -> Measured | None:
         return None
     modes = study.momentum_like_anatomy.modes
     sizes = np.abs(modes.learning_rates)
-    share, _ = explained_by_leading(modes, 1)
+    _, share = modes.best(1)
     others = np.sort(np.abs(np.delete(modes.decays, 0)))[-1]
     return Measured(
         (

@@ -13,6 +13,11 @@ from optoscope.dynamics.linearize import Linearization as Linearization
 from optoscope.dynamics.linearize import linearize as linearize
 from optoscope.dynamics.modes import Modes as Modes
 from optoscope.dynamics.modes import modes as modes
+from optoscope.dynamics.probe import Probe as Probe
+from optoscope.dynamics.rest_point import SETTLING_STEPS as SETTLING_STEPS
+from optoscope.dynamics.rest_point import RestPoint as RestPoint
+from optoscope.dynamics.rest_point import find_rest as find_rest
+from optoscope.dynamics.rest_point import settle as settle
 from optoscope.dynamics.stability import StabilityMap as StabilityMap
 from optoscope.dynamics.stability import find_resting_point as find_resting_point
 from optoscope.dynamics.stability import stability_map as stability_map
@@ -21,4 +26,5 @@ from optoscope.dynamics.trajectories import principal_components as principal_co
 from optoscope.dynamics.trajectories import total_variance as total_variance
 from optoscope.dynamics.update_function import UpdateFunction as UpdateFunction
 from optoscope.dynamics.update_function import effective_learning_rate as effective_learning_rate
+from optoscope.dynamics.update_function import slope_back as slope_back
 from optoscope.dynamics.update_function import update_function as update_function

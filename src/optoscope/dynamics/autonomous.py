@@ -72,13 +72,23 @@ def autonomous_trajectory(
     check_number("gradient", gradient, hint="use a finite number")
     optimizer = to_float64(optimizer)
     start = np.asarray(optimizer.initial_state(), np.float64) if h is None else as_state(optimizer, h)
-    states, updates = run_constant(optimizer, start, float(gradient), num_steps)
+    return with_learning_rates(optimizer, *run_constant(optimizer, start, float(gradient), num_steps), float(gradient))
+
+
+@in_float64
+def with_learning_rates(
+    optimizer: AbstractOptimizer,
+    states: Float[np.ndarray, "step state"],
+    updates: Float[np.ndarray, " update_step"],
+    gradient: float = 0.0,
+) -> AutonomousTrajectory:
+    """Return a run under a constant gradient with the effective learning rate at each of its states."""
     return AutonomousTrajectory(
         states=states,
         updates=updates,
-        learning_rates=slopes_or_nan(optimizer, states, np.zeros(len(states))),
-        gradient=float(gradient),
-        provenance=provenance(num_steps=num_steps),
+        learning_rates=slopes_or_nan(to_float64(optimizer), states, np.zeros(len(states))),
+        gradient=gradient,
+        provenance=provenance(num_steps=len(updates)),
     )
 
 

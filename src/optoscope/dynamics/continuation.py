@@ -16,6 +16,7 @@ from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
+from optoscope.dynamics.rest_point import SETTLING_STEPS, find_rest
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
 
@@ -25,7 +26,6 @@ _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = (
     1e-9,
 )  # in units of the range and of the states met in it
 _TURN, _SHARPEST_TURN = 0.1, 0.3  # radians between neighboring points: aimed at, and refused
-_SETTLING_STEPS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def continue_fixed_points(
 
 def _first_state(optimizer, start, gradient, tolerance):
     if start is None:
-        start = run_constant(optimizer, np.asarray(optimizer.initial_state()), gradient, _SETTLING_STEPS)[0][-1]
+        start = find_rest(optimizer, gradient=gradient).state
     found = find_fixed_points(optimizer, gradient=gradient, seeds=as_state(optimizer, start), tolerance=tolerance)
     if not found.converged[0]:
         raise ValueError(
@@ -145,7 +145,7 @@ def _first_state(optimizer, start, gradient, tolerance):
 
 def _state_size(optimizer, first, gradients):
     """The size of states met under the extreme gradients: their unit, as the range is that of gradients."""
-    runs = [run_constant(optimizer, first, gradient, _SETTLING_STEPS)[0] for gradient in gradients]
+    runs = [run_constant(optimizer, first, gradient, SETTLING_STEPS)[0] for gradient in gradients]
     size = max(float(np.abs(run[np.isfinite(run)]).max(initial=0.0)) for run in runs)
     return size * len(first) ** 0.5 if size > 0 else 1.0
 

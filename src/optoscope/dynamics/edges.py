@@ -290,12 +290,9 @@ def _linear_range(optimizer, at):
     distances = np.geomspace(1e-9, 1e9, 289) * max(1.0, abs(at.gradient))
     both = np.concatenate([-distances, distances])
     responses = np.asarray(_responses(optimizer, at.state, at.gradient, both))
-    tangent, h = [at.D], at.B
-    for _ in range(_RESPONSE_STEPS - 1):
-        tangent.append(at.C @ h)
-        h = at.A @ h
+    tangent = at.impulse_response(_RESPONSE_STEPS)
     with np.errstate(over="ignore", invalid="ignore"):
-        departure = np.linalg.norm(responses - at.update - both[:, None] * np.array(tangent), axis=1)
+        departure = np.linalg.norm(responses - at.update - both[:, None] * tangent, axis=1)
     rounding = 1e-13 * max(np.abs(at.C) @ np.abs(at.state), abs(at.update))
     departs = ~(departure <= _NONLINEAR * np.abs(both) * np.linalg.norm(tangent) + rounding)
     return float(np.abs(both[departs]).min(initial=np.inf))

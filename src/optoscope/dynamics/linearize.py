@@ -48,6 +48,21 @@ class Linearization(Result):
     residual: float
     provenance: dict[str, Any]
 
+    def impulse_response(self, num_steps: int) -> Float[np.ndarray, " step"]:
+        """Return the updates `dx_0 ..` that follow one unit gradient.
+
+        >>> from optoscope.optimizers import Momentum
+        >>> linearize(Momentum(learning_rate=1.0, decay=0.5), [0.0]).impulse_response(3).tolist()
+        [-1.0, -0.5, -0.25]
+        """
+        response, h = np.empty(num_steps), self.B
+        response[:1] = self.D
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(1, num_steps):
+                response[k] = self.C @ h
+                h = self.A @ h
+        return response
+
 
 @in_float64
 def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Linearization:

@@ -1,10 +1,11 @@
 """The eigenmodes of a linearized optimizer, as momentum timescales and learning rates."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from optoscope._provenance import provenance
 from optoscope._results import Result
@@ -47,6 +48,61 @@ class Modes(Result):
         response[:1] -= self.direct
         return response
 
+    def units(self) -> list[Int[np.ndarray, " _"]]:
+        """Return the modes one by one as arrays of indices, conjugate pairs together."""
+        return conjugate_units(self.decays)
+
+    def responses(self, num_steps: int) -> Float[np.ndarray, "unit step"]:
+        """Return the part of each of `units()` in the updates that follow one unit gradient at iteration 0."""
+        powers = self.decays[:, None] ** np.arange(num_steps)
+        parts = -(self.learning_rates[:, None] * powers).real
+        return np.array([parts[unit].sum(0) for unit in self.units()]).reshape(-1, num_steps)
+
+    def leading(self, share: float = 0.9) -> Int[np.ndarray, " chosen"]:
+        """Choose few modes that carry the memory, conjugate pairs together.
+
+        The memory is what follows a unit gradient after the update in which it is seen. One by one the mode (or pair)
+        is taken that brings the chosen ones nearest to the whole of it, until they miss at most `1 - share` of it
+        (relative root mean square). Many modes mean a memory in which large terms cancel, not many timescales that
+        matter by themselves.
+
+        Args:
+            share: how much of the memory they make up, below 1.
+
+        Returns:
+            Indices of modes, none if there is no memory.
+
+        Raises:
+            ValueError: if a mode does not decay.
+
+        >>> from optoscope.optimizers import AggregatedMomentum
+        >>> from optoscope.dynamics import linearize
+        >>> modes(linearize(AggregatedMomentum([0.01, 1.0], [0.5, 0.9]), [0.0, 0.0])).leading().tolist()
+        [0]
+        """
+        slowest = float(np.abs(self.decays).max(initial=0.0))
+        if slowest >= 1:
+            raise ValueError(f"a mode with |decay| {slowest:.6g} does not decay; its memory has no end.")
+        memories = self.responses(int(np.clip(np.ceil(10 / max(1e-3, 1 - slowest)), 10, 10_000)))[:, 1:]
+        chosen, _ = fewest(memories, memories.sum(0), 1 - share)
+        units = self.units()
+        return np.sort(np.concatenate([np.zeros(0, int), *(units[i] for i in chosen)]))
+
+    def best(self, number: int, *, num_steps: int = 200) -> tuple[Int[np.ndarray, " chosen"], float]:
+        """Return the few modes that explain most of the squared impulse response, and the share that they explain.
+
+        Args:
+            number: at most so many; a conjugate pair counts as one mode, which oscillates.
+            num_steps: length of the response.
+        """
+        response, parts, units = self.impulse_response(num_steps), self.responses(num_steps), self.units()
+        size, best, chosen = max(float((response**2).sum()), np.finfo(float).tiny), -np.inf, ()
+        for picked in itertools.chain(*(itertools.combinations(range(len(units)), n + 1) for n in range(number))):
+            share = 1 - float(((response - parts[list(picked)].sum(0)) ** 2).sum()) / size
+            if share > best + 1e-12:
+                best, chosen = share, picked
+        return np.concatenate([np.zeros(0, int), *(units[i] for i in chosen)]), best
+
     def as_optimizer(self, which: ArrayLike | int | None = None) -> AggregatedMomentum:
         """Return the linear optimizer made of some modes (all of them if `which` is None).
 
@@ -60,6 +116,39 @@ class Modes(Result):
         if np.isreal(decays).all() and np.isreal(rates).all() and (np.real(decays) >= 0).all():
             decays, rates = np.real(decays), np.real(rates)
         return AggregatedMomentum(learning_rates=rates, decays=decays)
+
+
+def conjugate_units(decays: Complex[np.ndarray, " mode"]) -> list[Int[np.ndarray, " _"]]:
+    """Return decays one by one as arrays of indices, each with its conjugate, the nearest one that is left."""
+    lower, units = list(np.flatnonzero(np.imag(decays) < 0)), []
+    for i in np.flatnonzero(np.imag(decays) >= 0):
+        unit = [i]
+        if np.imag(decays[i]) > 0 and lower:
+            unit.append(min(lower, key=lambda j: abs(decays[j] - np.conj(decays[i]))))
+            lower.remove(unit[-1])
+        units.append(np.array(unit))
+    return units
+
+
+def fewest(
+    parts: Float[np.ndarray, "unit step"], target: Float[np.ndarray, " step"], miss: float
+) -> tuple[list[int], Float[np.ndarray, " step"]]:
+    """Choose few parts of a response whose sum comes near to it.
+
+    One by one the part is taken that brings the sum of the chosen ones nearest, until they miss at most the share
+    `miss` of the target (root of the sum of squares), or there are no more.
+
+    Returns:
+        The chosen parts in that order, and what they leave of the target.
+    """
+    left, remaining, chosen = target.copy(), list(range(len(parts))), list[int]()
+    enough = miss * np.linalg.norm(target)
+    while remaining and np.linalg.norm(left) > enough:
+        nearest = min(remaining, key=lambda i: float(np.linalg.norm(left - parts[i])))
+        remaining.remove(nearest)
+        chosen.append(nearest)
+        left = left - parts[nearest]
+    return chosen, left
 
 
 def modes(linearization: Linearization) -> Modes:
@@ -126,12 +215,8 @@ def _order(decays, learning_rates):
 
 def _check(found, linearization):
     """Refuse modes that do not add up to the linear system: it has Jordan blocks, or delays."""
-    A, B, C, D = linearization.A, linearization.B, linearization.C, linearization.D
-    response, h = [D], B
-    for _ in range(len(A)):  # by Cayley and Hamilton, these values determine all later ones
-        response.append(C @ h)
-        h = A @ h
-    response = np.array(response)
+    A = linearization.A
+    response = linearization.impulse_response(len(A) + 1)  # by Cayley and Hamilton, these determine all later values
     with np.errstate(all="ignore"):
         missed = np.abs(found.impulse_response(len(response)) - response).max()
         changed = np.abs((found.right * found.decays) @ found.left - A).max()

@@ -32,6 +32,12 @@ class UpdateFunction(Result):
     updates: Float[np.ndarray, "point grid"]
     provenance: dict[str, Any]
 
+    @property
+    def slope_back(self) -> Float[np.ndarray, " point"]:
+        """By how much the odd part of each update falls back as |g| grows; gradients must be symmetric around 0."""
+        odd = (self.updates - self.updates[:, ::-1])[:, len(self.gradients) // 2 :] / 2
+        return slope_back(odd)
+
 
 @in_float64
 def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: ArrayLike) -> UpdateFunction:
@@ -59,6 +65,22 @@ def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: Array
     check_number("gradients", grid, hint="use finite numbers")
     updates = _updates(to_float64(optimizer), states, grid)
     return UpdateFunction(grid, states, np.asarray(updates), provenance())
+
+
+def slope_back(odd: Float[np.ndarray, "point grid"]) -> Float[np.ndarray, " point"]:
+    """Return how far the odd part of an update falls below its running maximum, as a share of its largest magnitude.
+
+    Args:
+        odd: `(dx(g) - dx(-g)) / 2` over increasing g > 0, of either sense.
+
+    >>> slope_back(np.array([[-1.0, -2.0, -3.0], [1.0, 4.0, 2.0]])).tolist()
+    [0.0, 0.5]
+    """
+    largest = np.abs(odd).max(-1, initial=0.0)
+    sense = np.sign(np.take_along_axis(odd, np.abs(odd).argmax(-1)[..., None], -1))
+    moved = odd * sense
+    fall = (np.maximum.accumulate(moved, axis=-1) - moved).max(-1, initial=0.0)
+    return fall / np.where(largest > 0, largest, 1.0)
 
 
 @in_float64

@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.dynamics import Modes
 from optoscope.figures.style import FAINT, INK, MAGNITUDES, magnitude_norm, thin
 
@@ -15,19 +15,19 @@ from optoscope.figures.style import FAINT, INK, MAGNITUDES, magnitude_norm, thin
 PLANE = (0, 1)
 
 
-def project(anatomy: Anatomy, states: np.ndarray, plane: tuple[int, int] = PLANE) -> np.ndarray:
+def project(anatomy: Dossier, states: np.ndarray, plane: tuple[int, int] = PLANE) -> np.ndarray:
     """Return the coordinates of states [..., state] in the plane of two principal components [..., 2]."""
     return anatomy.components.project(states)[..., list(plane)]
 
 
-def axis_label(anatomy: Anatomy, component: int) -> str:
+def axis_label(anatomy: Dossier, component: int) -> str:
     """Return `PC 1 (93%)`: the component and its share of the variance."""
     share = anatomy.components.explained_variance_ratio[component]
     return f"PC {component + 1} ({share:.0%})"
 
 
 def draw_visited(
-    anatomy: Anatomy, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500
+    anatomy: Dossier, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500
 ) -> dict[str, Artist]:
     """Draw visited states as a faint background."""
     states = anatomy.visits.states
@@ -37,7 +37,7 @@ def draw_visited(
     }
 
 
-def draw_landmarks(anatomy: Anatomy, axes: Axes, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
+def draw_landmarks(anatomy: Dossier, axes: Axes, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
     """Draw the convergence point as a black square and the initial state as a black circle."""
     center = project(anatomy, anatomy.linearization.state, plane)
     start = project(anatomy, anatomy.autonomous.states[0], plane)

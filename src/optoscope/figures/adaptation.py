@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.dynamics import Branch
 from optoscope.figures._state_space import PLANE, axis_label, draw_landmarks, draw_visited, project
 from optoscope.figures.style import (
@@ -29,7 +29,7 @@ from optoscope.figures.style import (
 )
 
 
-def draw_s_curve(anatomy: Anatomy, axes: Axes, *, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
+def draw_s_curve(anatomy: Dossier, axes: Axes, *, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
     """Draw fixed points over constant gradients, colored by the gradient, in the plane of two principal components.
 
     Rings mark the states of panel b; crosses mark points that do not attract.
@@ -58,7 +58,7 @@ def draw_s_curve(anatomy: Anatomy, axes: Axes, *, plane: tuple[int, int] = PLANE
     return artists | draw_landmarks(anatomy, axes, plane)
 
 
-def draw_branch_updates(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def draw_branch_updates(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the update functions at states along the positive arm, up to the gradients that matter for their slope."""
     result, at = anatomy.branch_updates, branch_gradients(anatomy)
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
@@ -101,13 +101,13 @@ def draw_adaptation(branch: Branch, tuned: float | None, axes: Axes) -> dict[str
     return artists
 
 
-def branch_gradients(anatomy: Anatomy) -> np.ndarray:
+def branch_gradients(anatomy: Dossier) -> np.ndarray:
     """Return the constant gradient at each state whose update function is drawn."""
     distances = np.abs(anatomy.branch.states[:, None] - anatomy.branch_updates.states).sum(-1)
     return anatomy.branch.gradients[distances.argmin(0)]
 
 
-def _linear_reach(anatomy: Anatomy) -> float:
+def _linear_reach(anatomy: Dossier) -> float:
     """A few times the gradient at which the update at the center has left its tangent."""
     result, center = anatomy.branch_updates, 0
     at_zero = int(np.argmin(np.abs(result.gradients)))
@@ -117,7 +117,7 @@ def _linear_reach(anatomy: Anatomy) -> float:
     return min(3 * float(np.abs(result.gradients[weak]).min(initial=np.inf)), float(result.gradients[-1]))
 
 
-def figure_6(anatomy: Anatomy, tuned: float | None, *, plane: tuple[int, int] = PLANE) -> Drawn:
+def figure_6(anatomy: Dossier, tuned: float | None, *, plane: tuple[int, int] = PLANE) -> Drawn:
     """Draw the S-curve of one optimizer and what it does to the learning rate.
 
     Args:
@@ -126,12 +126,12 @@ def figure_6(anatomy: Anatomy, tuned: float | None, *, plane: tuple[int, int] = 
         plane: the two principal components to draw, counted from 0.
     """
     return _adaptation(
-        6, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned}, {anatomy.task: plane}
+        6, {anatomy.task_name: anatomy}, {} if tuned is None else {anatomy.task_name: tuned}, {anatomy.task_name: plane}
     )
 
 
 def figure_12(
-    anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float], *, planes: Mapping[str, tuple[int, int]] | None = None
+    anatomies: Mapping[str, Dossier], tuned: Mapping[str, float], *, planes: Mapping[str, tuple[int, int]] | None = None
 ) -> Drawn:
     """Draw the S-curve of each task's optimizer, one column per task."""
     return _adaptation(12, anatomies, tuned, planes or {})

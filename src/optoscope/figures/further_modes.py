@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.figures._state_space import (
     axis_label,
     describe,
@@ -33,7 +33,7 @@ from optoscope.figures.style import (
 )
 
 
-def figure_9(anatomies: Mapping[str, Anatomy]) -> Drawn:
+def figure_9(anatomies: Mapping[str, Dossier]) -> Drawn:
     """Draw, for each network task, the spectrum and the update functions along several modes."""
     most = max(len(anatomy.shifts) for anatomy in anatomies.values())
     figure = new_figure(PAGE, 3.5 * len(anatomies))
@@ -78,7 +78,7 @@ def figure_9(anatomies: Mapping[str, Anatomy]) -> Drawn:
     )
 
 
-def draw_held(anatomy: Anatomy, axes: Axes, norm: Normalize) -> dict[str, Artist]:
+def draw_held(anatomy: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
     """Draw the states that are left after a run without a gradient from visited states, colored by learning rate."""
     rest = anatomy.rest
     artists = draw_visited(anatomy, axes)
@@ -90,7 +90,7 @@ def draw_held(anatomy: Anatomy, axes: Axes, norm: Normalize) -> dict[str, Artist
     return artists | draw_landmarks(anatomy, axes)
 
 
-def draw_held_updates(anatomy: Anatomy, axes: Axes, norm: Normalize) -> dict[str, Artist]:
+def draw_held_updates(anatomy: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
     """Draw update functions at some held states, colored by their learning rates."""
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
@@ -104,7 +104,7 @@ def draw_held_updates(anatomy: Anatomy, axes: Axes, norm: Normalize) -> dict[str
     return artists
 
 
-def figure_13(anatomies: Mapping[str, Anatomy]) -> Drawn:
+def figure_13(anatomies: Mapping[str, Dossier]) -> Drawn:
     """Draw where states stay without a gradient, and the update functions there, one row per network task."""
     figure = new_figure(PAGE, 2.9 * len(anatomies))
     panels = figure.subplots(len(anatomies), 2, squeeze=False)

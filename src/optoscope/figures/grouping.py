@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
-from optoscope.anatomy import Anatomy, GroupPaths, Visits
+from optoscope.anatomy import Dossier, GroupPaths, Visits
 from optoscope.figures._state_space import axis_label, draw_landmarks, draw_visited, project
 from optoscope.figures.style import (
     COLORS,
@@ -39,7 +39,7 @@ def _dashes(name: str) -> Literal["-", "--"]:
     return "--" if name.endswith("biases") else "-"
 
 
-def draw_group_paths(anatomy: Anatomy, groups: GroupPaths, axes: Axes, plane: tuple[int, int]) -> dict[str, Artist]:
+def draw_group_paths(anatomy: Dossier, groups: GroupPaths, axes: Axes, plane: tuple[int, int]) -> dict[str, Artist]:
     """Draw the mean state of each group over a run, in the plane of two principal components."""
     artists = draw_visited(anatomy, axes, plane)
     for name, path, color in zip(groups.groups, groups.states, group_colors(groups.groups), strict=True):
@@ -87,7 +87,7 @@ def draw_group_gradients(visits: Visits, axes: Axes) -> dict[str, Artist]:
     return artists
 
 
-def figure_7(anatomy: Anatomy) -> Drawn:
+def figure_7(anatomy: Dossier) -> Drawn:
     """Draw what one optimizer does with each layer's weights and biases.
 
     Raises:
@@ -95,13 +95,13 @@ def figure_7(anatomy: Anatomy) -> Drawn:
     """
     groups = anatomy.groups
     if groups is None:
-        raise ValueError(f"the parameters of {anatomy.task} are one group; figure 7 needs a network's layers.")
+        raise ValueError(f"the parameters of {anatomy.task_name} are one group; figure 7 needs a network's layers.")
     figure = new_figure(PAGE, 4.9)
     (a, b), (c, d) = figure.subplots(2, 2)
-    numbers, task = {}, in_sentence(anatomy.task)
+    numbers, task = {}, in_sentence(anatomy.task_name)
     for letter, axes, plane in (("a", a, (0, 1)), ("b", b, (0, 2))):
         artists = draw_group_paths(anatomy, groups, axes, plane)
-        title = f"{label_of(anatomy.task)}: mean states" if letter == "a" else "The same, along PC 3"
+        title = f"{label_of(anatomy.task_name)}: mean states" if letter == "a" else "The same, along PC 3"
         dress(axes, letter=letter, title=title, x=axis_label(anatomy, plane[0]), y=axis_label(anatomy, plane[1]))
         numbers[letter] = numbers_of(axes, artists)
     artists = draw_group_rates(groups, c)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Anatomy, ModeShift, Visits
+from optoscope.anatomy import Dossier, ModeShift, Visits
 from optoscope.figures._state_space import (
     axis_label,
     describe,
@@ -33,7 +33,7 @@ from optoscope.figures.style import (
 )
 
 
-def draw_convergence(anatomy: Anatomy, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:
+def draw_convergence(anatomy: Dossier, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:
     """Draw some runs to the convergence point, and the line along the leading mode on which panel b's curves lie."""
     artists = draw_visited(anatomy, axes)
     for i, run in enumerate(project(anatomy, anatomy.visits.states[:num_runs])):
@@ -57,7 +57,7 @@ def draw_total_variance(visits: Visits, axes: Axes) -> dict[str, Artist]:
     return {"share of the largest total variance": line}
 
 
-def add_variance_inset(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def add_variance_inset(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Place the inset of the total variance where a panel is emptiest."""
     states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
     points = np.concatenate([states, project(anatomy, anatomy.shift.states)])
@@ -75,17 +75,17 @@ def draw_shift(shift: ModeShift, axes: Axes) -> dict[str, Artist]:
     return {f"displacement {at:.3g}": line for at, line in zip(shift.displacements, lines, strict=True)}
 
 
-def figure_3(anatomy: Anatomy) -> Drawn:
+def figure_3(anatomy: Dossier) -> Drawn:
     """Draw momentum in one optimizer: its states, the shift of its update function, its spectrum."""
-    return _momentum(3, {anatomy.task: anatomy})
+    return _momentum(3, {anatomy.task_name: anatomy})
 
 
-def figure_8(anatomies: Mapping[str, Anatomy]) -> Drawn:
+def figure_8(anatomies: Mapping[str, Dossier]) -> Drawn:
     """Draw momentum in each task's optimizer, one column per task."""
     return _momentum(8, anatomies)
 
 
-def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
+def _momentum(number: int, anatomies: Mapping[str, Dossier]) -> Drawn:
     columns = len(anatomies)
     if number == 3:
         figure = new_figure(PAGE, 2.35)
@@ -126,20 +126,19 @@ def _momentum(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
         "Momentum",
         figure,
         {"summary": summary, "panels": numbers},
-        f"{where[0]}: states of runs (gray) around the attracting fixed point with the largest basin (square); the "
+        f"{where[0]}: states of runs (gray) around the fixed point where they come to rest (square); the "
         f"inset shows their total variance over iterations. {where[1]}: update functions at states displaced along "
         f"the leading mode (dots of the same colors). {where[2]}: eigenvalues of the trained network at that point, "
         f"colored by learning rate, over those of the untrained one (light gray). {sentence(sentences)}",
     )
 
 
-def _summary(anatomy: Anatomy) -> dict:
-    variance = anatomy.visits.total_variance
+def _summary(anatomy: Dossier) -> dict:
     return {
         "decay": complex(anatomy.modes.decays[0]),
         "learning rate": complex(anatomy.modes.learning_rates[0]),
         "offsets": anatomy.shift.offsets[[0, -1]].tolist(),
         "slopes": [float(anatomy.shift.learning_rates.min()), float(anatomy.shift.learning_rates.max())],
-        "variance left": float(variance[-1] / variance.max()),
+        "variance left": anatomy.visits.variance_left,
         "fixed points that attract": int(anatomy.resting.attracting.sum()),
     }

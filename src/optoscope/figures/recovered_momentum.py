@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Anatomy, SingleMode
+from optoscope.anatomy import Dossier, SingleMode
 from optoscope.artifacts import TunedOptimizer
 from optoscope.dynamics import Modes, PrincipalComponents
 from optoscope.figure_data import OPTIMAL_MOMENTUM
@@ -31,7 +31,7 @@ from optoscope.figures.style import (
 _OPTIMUM = "#d6201f"
 
 
-def draw_one_problem(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def draw_one_problem(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the state of each component over one problem, among all visited states."""
     artists = draw_visited(anatomy, axes)
     runs = project(anatomy, anatomy.visits.states[: anatomy.visits.num_components])
@@ -99,7 +99,7 @@ def draw_single_mode(single: SingleMode, axes: Axes) -> dict[str, Artist]:
 
 
 def figure_14(
-    anatomy: Anatomy,
+    anatomy: Dossier,
     tuned: TunedOptimizer,
     single: SingleMode,
     *,

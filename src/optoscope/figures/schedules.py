@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.dynamics import AutonomousTrajectory
 from optoscope.figures._state_space import axis_label, draw_landmarks, draw_visited, project
 from optoscope.figures.style import (
@@ -23,7 +23,7 @@ from optoscope.figures.style import (
 )
 
 
-def draw_autonomous(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def draw_autonomous(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw a run without gradients, among fixed points (gray circles) and states visited with gradients."""
     artists = draw_visited(anatomy, axes)
     converged = project(anatomy, anatomy.resting.states[anatomy.resting.converged])
@@ -61,22 +61,22 @@ def draw_learning_rates(autonomous: AutonomousTrajectory, tuned: float | None, a
     return artists
 
 
-def figure_5(anatomy: Anatomy, tuned: float | None) -> Drawn:
+def figure_5(anatomy: Dossier, tuned: float | None) -> Drawn:
     """Draw the schedule of one optimizer.
 
     Args:
         anatomy: on linear regression.
         tuned: learning rate of tuned momentum.
     """
-    return _schedules(5, {anatomy.task: anatomy}, {} if tuned is None else {anatomy.task: tuned})
+    return _schedules(5, {anatomy.task_name: anatomy}, {} if tuned is None else {anatomy.task_name: tuned})
 
 
-def figure_11(anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> Drawn:
+def figure_11(anatomies: Mapping[str, Dossier], tuned: Mapping[str, float]) -> Drawn:
     """Draw the schedule of each task's optimizer, one column per task."""
     return _schedules(11, anatomies, tuned)
 
 
-def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str, float]) -> Drawn:
+def _schedules(number: int, anatomies: Mapping[str, Dossier], tuned: Mapping[str, float]) -> Drawn:
     columns = len(anatomies)
     if number == 5:
         figure = new_figure(PAGE, 2.7)
@@ -123,6 +123,6 @@ def _schedules(number: int, anatomies: Mapping[str, Anatomy], tuned: Mapping[str
         figure,
         {"summary": summary, "panels": numbers},
         "The state without any gradient (blue), from its initial value (black circle), among the fixed points at g = 0 "
-        "(gray rings; the square is the one with the largest basin), and the slope of the update function on the way. "
+        "(gray rings; the square is the one where it comes to rest), and the slope of the update function on the way. "
         f"Effective learning rates, {sentences}.",
     )

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Anatomy
+from optoscope.anatomy import Dossier
 from optoscope.dynamics import UpdateFunction
 from optoscope.figures.style import (
     COLORS,
@@ -37,7 +37,7 @@ def draw_update_functions(result: UpdateFunction, axes: Axes, *, colors, names) 
     return dict(zip(names, lines, strict=True))
 
 
-def draw_initial_update(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def draw_initial_update(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the update function at the initial state, with its tangent at g = 0: saturation is where they part."""
     result = anatomy.initial_update
     largest = np.abs(result.updates).max() * 1.15
@@ -52,7 +52,7 @@ def draw_initial_update(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
     return artists
 
 
-def draw_gradient_density(anatomy: Anatomy, axes: Axes) -> dict[str, Artist]:
+def draw_gradient_density(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the density of the gradients met, on a log axis, over the range of the update function above it."""
     low, high = anatomy.initial_update.gradients[[0, -1]]
     gradients = anatomy.visits.gradients.ravel()
@@ -99,17 +99,17 @@ def figure_2(known: KnownUpdates) -> Drawn:
     )
 
 
-def figure_4(anatomy: Anatomy) -> Drawn:
+def figure_4(anatomy: Dossier) -> Drawn:
     """Draw how one optimizer clips, above the gradients that it meets."""
-    return _clipping(4, {anatomy.task: anatomy})
+    return _clipping(4, {anatomy.task_name: anatomy})
 
 
-def figure_10(anatomies: Mapping[str, Anatomy]) -> Drawn:
+def figure_10(anatomies: Mapping[str, Dossier]) -> Drawn:
     """Draw how each task's optimizer clips, above the gradients that it meets."""
     return _clipping(10, anatomies)
 
 
-def _clipping(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
+def _clipping(number: int, anatomies: Mapping[str, Dossier]) -> Drawn:
     columns = len(anatomies)
     figure = new_figure(COLUMN * max(columns, 1.15) if columns == 1 else PAGE / 2 * columns, 1.9 * ROW)
     panels = figure.subplots(2, columns, squeeze=False, sharex="col", height_ratios=[1.5, 1])
@@ -146,7 +146,7 @@ def _clipping(number: int, anatomies: Mapping[str, Anatomy]) -> Drawn:
     )
 
 
-def _saturation(anatomy: Anatomy) -> dict[str, float]:
+def _saturation(anatomy: Dossier) -> dict[str, float]:
     result, slope = anatomy.initial_update, anatomy.autonomous.learning_rates[0]
     response = result.updates[0] - np.interp(0, result.gradients, result.updates[0])
     weak = np.abs(response) < 0.5 * np.abs(slope * result.gradients)

@@ -14,9 +14,6 @@ from optoscope.interventions.gain import HoldState as HoldState
 from optoscope.interventions.gain import LinearMemory as LinearMemory
 from optoscope.interventions.groups import by_group as by_group
 from optoscope.interventions.groups import equalize_groups as equalize_groups
-from optoscope.interventions.landmarks import Landmarks as Landmarks
-from optoscope.interventions.landmarks import find_landmarks as find_landmarks
-from optoscope.interventions.landmarks import leading_modes as leading_modes
 from optoscope.interventions.modes import RemoveDirections as RemoveDirections
 from optoscope.interventions.modes import keep_modes as keep_modes
 from optoscope.interventions.modes import projection as projection

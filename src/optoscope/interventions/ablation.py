@@ -17,9 +17,8 @@ from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
-from optoscope.anatomy import visit
-from optoscope.interventions.landmarks import find_landmarks
-from optoscope.interventions.variants import MECHANISMS, Subject, Variant, make_variants
+from optoscope.anatomy import Dossier
+from optoscope.interventions.variants import MECHANISMS, Variant, make_variants
 from optoscope.interventions.verdicts import Effect, judge
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running.run_log import open_run
@@ -194,10 +193,8 @@ def _ablate(
 ) -> Ablation:
     draw_key, tune_key = jax.random.split(Purpose.TUNE.key(key))
     tuning = {"num_problems": num_tuning, "num_steps": num_steps, "key": tune_key}
-    visits = visit(optimizer, task, **tuning)
-    params = jax.eval_shape(task.sample, key).initial_params
-    subject = Subject(optimizer, find_landmarks(optimizer), visits, [leaf.size for leaf in jax.tree.leaves(params)])
-    variants, left_out = make_variants(subject, mechanisms=tuple(mechanisms), num_controls=num_controls, key=draw_key)
+    dossier = Dossier(optimizer, task, **tuning)
+    variants, left_out = make_variants(dossier, mechanisms=tuple(mechanisms), num_controls=num_controls, key=draw_key)
     variants += [Variant(name, "", "baseline", one) for name, one in beside.items()]
 
     # Baselines are tuned already, and what changes nothing has the optimizer's own scale.

@@ -6,16 +6,15 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from jaxtyping import Float
 
 from optoscope._types import PRNGKeyArray
-from optoscope.anatomy import Visits, gradient_range
+from optoscope.anatomy import Dossier
 from optoscope.dynamics import update_function
 from optoscope.interventions.controls import Unchanged, random_directions
-from optoscope.interventions.drift import FreezeDrift, ReadAtRest, Scheduled, StartAt
+from optoscope.interventions.drift import ReadAtRest, Scheduled
 from optoscope.interventions.gain import HoldGain, HoldState, LinearMemory
 from optoscope.interventions.groups import by_group, equal_size_factors
-from optoscope.interventions.landmarks import Landmarks, leading_modes
+from optoscope.interventions.landmarks import drifts, has_slope_at_start, held_at_rest, modes_of, path_to_rest
 from optoscope.interventions.modes import RemoveDirections, keep_modes, remove_modes
 from optoscope.interventions.readout import Monotonic, RemoveOffset, Rescaled, Tangent
 from optoscope.optimizers import AbstractOptimizer, GradientDescent
@@ -58,41 +57,13 @@ class Variant:
         return by_group([Rescaled(one, scale) for one in self.optimizer.init.args[0]])  # type: ignore[attr-defined]
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """What variants are made from.
-
-    Attributes:
-        optimizer: the optimizer under study.
-        landmarks: of it.
-        visits: what it met on tuning problems.
-        num_components: components in each group of parameters.
-    """
-
-    optimizer: AbstractOptimizer
-    landmarks: Landmarks
-    visits: Visits
-    num_components: list[int]
-
-    @property
-    def has_slope_at_start(self) -> bool:
-        """Whether the update function has a slope at g = 0 wherever a run begins (Adam's has none)."""
-        return bool(self.landmarks.autonomous.has_learning_rate.all())
-
-    def mean_path(self, group: int | None = None) -> Float[np.ndarray, "step state"]:
-        """Return the mean state at each step, over one group or over all components of the parameters."""
-        states = np.asarray(self.visits.states, float)
-        of = [states[self.visits.group == i].mean(0) for i in range(len(self.visits.groups))]
-        return np.average(of, axis=0, weights=self.num_components) if group is None else of[group]
-
-
 def make_variants(
-    subject: Subject, *, mechanisms: tuple[str, ...], num_controls: int, key: PRNGKeyArray
+    dossier: Dossier, *, mechanisms: tuple[str, ...], num_controls: int, key: PRNGKeyArray
 ) -> tuple[list[Variant], dict[str, str]]:
     """Make all variants that an optimizer allows.
 
     Args:
-        subject: the optimizer and what is known of it.
+        dossier: what is known of the optimizer, on tuning problems.
         mechanisms: which of `MECHANISMS` to remove, and to try alone.
         num_controls: random draws beside the removal of modes.
         key: draws them.
@@ -100,14 +71,14 @@ def make_variants(
     Returns:
         The variants, and for each mechanism that it does not have, or that cannot be removed, the reason.
     """
-    variants, left_out = [Variant(INTACT, "", "intact", subject.optimizer), *_nothing(subject)], {}
+    variants, left_out = [Variant(INTACT, "", "intact", dossier.optimizer), *_nothing(dossier)], {}
     makers = {
-        "momentum": lambda: _momentum(subject, num_controls, key),
-        "clipping": lambda: _clipping(subject),
-        "schedule": lambda: _schedule(subject),
-        "adaptation": lambda: _adaptation(subject),
-        "non-monotonicity": lambda: _non_monotonicity(subject),
-        "grouping": lambda: _grouping(subject),
+        "momentum": lambda: _momentum(dossier, num_controls, key),
+        "clipping": lambda: _clipping(dossier),
+        "schedule": lambda: _schedule(dossier),
+        "adaptation": lambda: _adaptation(dossier),
+        "non-monotonicity": lambda: _non_monotonicity(dossier),
+        "grouping": lambda: _grouping(dossier),
     }
     for mechanism in mechanisms:
         made = makers[mechanism]()
@@ -116,35 +87,36 @@ def make_variants(
         else:
             variants += made
     if len(mechanisms) > 1:
-        variants += _together(subject)
+        variants += _together(dossier)
     return variants, left_out
 
 
-def _nothing(subject):
-    optimizer, landmarks = subject.optimizer, subject.landmarks
+def _nothing(dossier):
+    optimizer = dossier.optimizer
     nothing = np.zeros((optimizer.num_states, optimizer.num_states))
     return [
         Variant("unchanged, wrapped", "", "control", Unchanged(optimizer)),
-        Variant("no direction removed", "", "control", RemoveDirections(optimizer, landmarks.path, nothing)),
+        Variant("no direction removed", "", "control", RemoveDirections(optimizer, path_to_rest(dossier), nothing)),
     ]
 
 
-def _momentum(subject, num_controls, key):
-    optimizer, landmarks = subject.optimizer, subject.landmarks
+def _momentum(dossier, num_controls, key):
+    optimizer = dossier.optimizer
     made = [Variant("offset removed", "momentum", "removed", RemoveOffset(optimizer))]
-    if landmarks.modes is None:
+    modes, path = modes_of(dossier), path_to_rest(dossier)
+    if modes is None:
         return made
-    leading = leading_modes(landmarks.modes)
+    leading = modes.leading()
     if not len(leading):
         return "absent: linearized at rest, it remembers nothing of a gradient"
-    removal = remove_modes(optimizer, landmarks.modes, leading, path=landmarks.path)
+    removal = remove_modes(optimizer, modes, leading, path=path)
     notes: dict[str, Any] = {
         "modes": len(leading),
-        "largest |decay|": float(np.abs(landmarks.modes.decays[leading]).max()),
+        "largest |decay|": float(np.abs(modes.decays[leading]).max()),
     }
     made.append(Variant("leading modes removed", "momentum", "removed", removal, notes=notes))
-    visited = np.asarray(subject.visits.states, float)
-    deviations = visited - landmarks.path[np.minimum(np.arange(visited.shape[1]), len(landmarks.path) - 1)]
+    visited = np.asarray(dossier.visits.states, float)
+    deviations = visited - path[np.minimum(np.arange(visited.shape[1]), len(path) - 1)]
     for i, draw_key in enumerate(jax.random.split(key, num_controls)):
         control = random_directions(removal.removed, deviations, key=draw_key)
         if control.overlap > _SAME:
@@ -157,7 +129,7 @@ def _momentum(subject, num_controls, key):
                 f"random directions removed, draw {i + 1}",
                 "momentum",
                 "control",
-                RemoveDirections(optimizer, landmarks.path, control.removed),
+                RemoveDirections(optimizer, path, control.removed),
                 control_of="leading modes removed",
                 notes={
                     "variance ratio": control.variance_ratio,
@@ -167,18 +139,18 @@ def _momentum(subject, num_controls, key):
             )
         )
     if len(leading) < optimizer.num_states:
-        kept = keep_modes(optimizer, landmarks.modes, leading, path=landmarks.path)
+        kept = keep_modes(optimizer, modes, leading, path=path)
         made.append(Variant("all but the leading modes removed", "leading modes, nonlinear", "together", kept))
-    some, whole = landmarks.modes.as_optimizer(leading), landmarks.modes.as_optimizer()
+    some, whole = modes.as_optimizer(leading), modes.as_optimizer()
     made.append(Variant("leading modes alone", "momentum", "alone", some))
     made.append(Variant("all modes alone (linearized)", "momentum", "alone", whole))
     return made
 
 
-def _clipping(subject):
-    if not subject.has_slope_at_start:
+def _clipping(dossier):
+    if not has_slope_at_start(dossier):
         return "undecided: its update function has no slope at g = 0 in some states, so there is no tangent"
-    optimizer, rest = subject.optimizer, subject.landmarks.rest[None]
+    optimizer, rest = dossier.optimizer, dossier.rest_point.state[None]
     return [
         Variant("tangent readout", "clipping", "removed", Tangent(optimizer)),
         Variant("tangent readout and state", "clipping", "removed", Tangent(optimizer, state="tangent")),
@@ -186,44 +158,40 @@ def _clipping(subject):
     ]
 
 
-def _schedule(subject):
-    optimizer, landmarks = subject.optimizer, subject.landmarks
-    if not landmarks.drifts:
+def _schedule(dossier):
+    optimizer = dossier.optimizer
+    if not drifts(dossier):
         return "absent: without gradients its state does not move"
-    still = StartAt if landmarks.at_rest else FreezeDrift
+    path, rest = path_to_rest(dossier), dossier.rest_point.state
     made = [
-        Variant("started at rest", "schedule", "removed", still(optimizer, landmarks.rest)),
-        Variant("read out at rest", "schedule", "removed", ReadAtRest(optimizer, landmarks.path, landmarks.rest)),
+        Variant("started at rest", "schedule", "removed", held_at_rest(dossier)),
+        Variant("read out at rest", "schedule", "removed", ReadAtRest(optimizer, path, rest)),
     ]
-    if subject.has_slope_at_start:
-        alone = Scheduled(GradientDescent(1.0), landmarks.autonomous.learning_rates)
+    if has_slope_at_start(dossier):
+        alone = Scheduled(GradientDescent(1.0), dossier.autonomous.learning_rates)
         made.append(Variant("learning rates times gradient", "schedule", "alone", alone))
     return made
 
 
-def _adaptation(subject):
-    optimizer, landmarks = subject.optimizer, subject.landmarks
+def _adaptation(dossier):
+    optimizer = dossier.optimizer
     made = [
-        Variant("gain of the run without gradients", "adaptation", "removed", HoldGain(optimizer, landmarks.path)),
-        Variant("gain of the mean state", "adaptation", "removed", HoldGain(optimizer, subject.mean_path())),
+        Variant(
+            "gain of the run without gradients", "adaptation", "removed", HoldGain(optimizer, path_to_rest(dossier))
+        ),
+        Variant("gain of the mean state", "adaptation", "removed", HoldGain(optimizer, dossier.mean_path())),
     ]
-    if subject.has_slope_at_start:
-        still = StartAt if landmarks.at_rest else FreezeDrift
-        alone = Tangent(RemoveOffset(still(optimizer, landmarks.rest)))
+    if has_slope_at_start(dossier):
+        alone = Tangent(RemoveOffset(held_at_rest(dossier)))
         made.append(Variant("state's slope times gradient", "adaptation", "alone", alone))
     return made
 
 
-def _non_monotonicity(subject):
-    largest = gradient_range(subject.visits.gradients)
-    states = np.stack([subject.landmarks.path[0], subject.landmarks.rest])
-    grid = np.append(0.0, np.geomspace(1e-4 * largest, largest, 400))
-    lost = 0.0
-    for sign in (-1, 1):
-        updates = update_function(subject.optimizer, states, sign * grid).updates
-        moved = -sign * (updates - updates[:, :1])
-        highest = np.maximum.accumulate(moved, axis=1)
-        lost = max(lost, float((highest - moved).max() / max(np.abs(moved).max(), np.finfo(float).tiny)))
+def _non_monotonicity(dossier):
+    largest = dossier.range.high
+    grid = np.geomspace(1e-4 * largest, largest, 400)
+    states = np.stack([dossier.autonomous.states[0], dossier.rest_point.state])
+    lost = float(update_function(dossier.optimizer, states, np.append(-grid[::-1], grid)).slope_back.max())
     if lost < 1e-3:
         return f"absent: up to |g| = {largest:g} its update function does not slope back, initially and at rest"
     return [
@@ -231,22 +199,22 @@ def _non_monotonicity(subject):
             "running maximum over |g|",
             "non-monotonicity",
             "removed",
-            Monotonic(subject.optimizer),
+            Monotonic(dossier.optimizer),
             notes={"share of the largest update lost on the way back": lost},
         )
     ]
 
 
-def _grouping(subject):
-    if len(subject.visits.groups) < 2:
+def _grouping(dossier):
+    if len(dossier.visits.groups) < 2:
         return "absent: the task has one group of parameters"
-    optimizer, visits = subject.optimizer, subject.visits
+    optimizer, visits = dossier.optimizer, dossier.visits
     everywhere = range(len(visits.groups))
     sizes = [float(np.sqrt(np.mean(np.square(visits.gradients[visits.group == i], dtype=float)))) for i in everywhere]
-    factors = equal_size_factors(sizes, subject.num_components)
+    factors = equal_size_factors(sizes, dossier.group_sizes)
     equal = by_group([Rescaled(optimizer, 1 / factor, factor) for factor in factors])
-    own = by_group([HoldGain(optimizer, subject.mean_path(i)) for i in everywhere])
-    common = by_group([HoldGain(optimizer, subject.mean_path()) for _ in everywhere])
+    own = by_group([HoldGain(optimizer, dossier.mean_path(i)) for i in everywhere])
+    common = by_group([HoldGain(optimizer, dossier.mean_path()) for _ in everywhere])
     name = "gain of each group's mean state"
     notes = dict(zip(visits.groups, factors))
     return [
@@ -256,18 +224,19 @@ def _grouping(subject):
     ]
 
 
-def _together(subject):
-    optimizer, landmarks = subject.optimizer, subject.landmarks
-    rest, path, made = landmarks.rest[None], landmarks.path, []
-    if landmarks.modes is not None:
+def _together(dossier):
+    optimizer = dossier.optimizer
+    rest, path, modes = dossier.rest_point.state, path_to_rest(dossier), modes_of(dossier)
+    made = list[Variant]()
+    if modes is not None:
         name = "linear memory, update function at rest"
-        made.append(Variant(name, "momentum + clipping", "together", LinearMemory(optimizer, rest)))
-    if not landmarks.drifts or not subject.has_slope_at_start:
+        made.append(Variant(name, "momentum + clipping", "together", LinearMemory(optimizer, rest[None])))
+    if not drifts(dossier) or not has_slope_at_start(dossier):
         return made
-    if landmarks.modes is not None:
-        rates = landmarks.autonomous.learning_rates
-        if rates[-1] > 0:
-            scheduled = Scheduled(landmarks.modes.as_optimizer(), rates / rates[-1])
+    if modes is not None:
+        rates, last = dossier.autonomous.learning_rates, -dossier.linearization.D
+        if last > 0:
+            scheduled = Scheduled(modes.as_optimizer(), np.append(rates, last) / last)
             made.append(Variant("learning rates times all modes", "momentum + schedule", "together", scheduled))
         linear = Tangent(LinearMemory(optimizer, path), state="tangent")
         made.append(Variant("linearized along the run without gradients", "momentum + schedule", "together", linear))

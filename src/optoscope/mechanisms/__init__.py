@@ -1,7 +1,5 @@
 """Which mechanisms an optimizer has: momentum, clipping, schedule, adaptation, grouping."""
 
-from optoscope.mechanisms._material import Material as Material
-from optoscope.mechanisms._material import gather as gather
 from optoscope.mechanisms._verdict import Verdict as Verdict
 from optoscope.mechanisms.adaptation import AdaptationVerdict as AdaptationVerdict
 from optoscope.mechanisms.adaptation import assess_adaptation as assess_adaptation

@@ -25,8 +25,8 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.dynamics import continue_fixed_points, linearize
-from optoscope.mechanisms._material import Material
+from optoscope.anatomy import Dossier
+from optoscope.dynamics import linearize
 from optoscope.mechanisms._verdict import Verdict, short
 
 Kind = Literal["none", "squared gradient", "nonlinear odd"]
@@ -40,8 +40,6 @@ EVEN_DELAY = 1
 SPECTRAL_CHANGE = 0.02
 #: Change of the ratio of sensitivities to state and gradient, in units of gradients, that no saturation explains.
 CHANGED_RATIO = 0.05
-#: Largest number of points of each arm of the curve of fixed points.
-_NUM_POINTS = 300
 #: Logarithm of a ratio of gains beyond which nothing is left to compare, and how many magnitudes are compared.
 _GONE, _NUM_COMPARED = 7.0, 6
 
@@ -86,22 +84,22 @@ class AdaptationVerdict(Verdict):
         return {"verdict": data.pop("verdict"), "kind": data.pop("kind"), **data}
 
 
-def assess_adaptation(material: Material) -> AdaptationVerdict:
-    """Assess learning-rate adaptation from the experiments in `material`."""
-    scales, probe = material.scales, material.probe
-    calm = np.broadcast_to(material.calm[-1], material.alternating[:, -1].shape)
-    even = _effects(material, calm, material.alternating[:, -1])
-    constant = _effects(material, calm, material.constant[:, -1])
-    rates, opposite = (_rates(material, states[:, -1]) for states in (material.constant, material.opposite))
+def assess_adaptation(dossier: Dossier) -> AdaptationVerdict:
+    """Assess learning-rate adaptation from the dossier."""
+    scales, probe = dossier.driven.magnitudes, dossier.probe
+    calm = np.broadcast_to(dossier.autonomous.states[-1], dossier.driven.alternating[:, -1].shape)
+    even = _effects(dossier, calm, dossier.driven.alternating[:, -1])
+    constant = _effects(dossier, calm, dossier.driven.constant[:, -1])
+    rates, opposite = (_rates(dossier, states[:, -1]) for states in (dossier.driven.constant, dossier.driven.opposite))
     odd, change = np.zeros(len(scales)), None
-    if not material.rate_probe and not material.is_idle:
-        reference = float(probe.slope(material.calm[-1:], np.zeros(1))[0])
+    if not dossier.learning_rates.magnitude and not dossier.is_idle:
+        reference = float(probe.slope(dossier.autonomous.states[-1:], np.zeros(1))[0])
         odd = _log_ratio(np.full(len(scales), reference), rates)
-        change = _spectral_change(material)
+        change = _spectral_change(dossier)
     is_real = (
         (change or 0.0) > SPECTRAL_CHANGE
         or float(np.abs(constant).max()) > PRESENT
-        or (bool(np.any(np.abs(odd) > PRESENT)) and _is_more_than_saturation(material, odd))
+        or (bool(np.any(np.abs(odd) > PRESENT)) and _is_more_than_saturation(dossier, odd))
     )
     driven = np.maximum(np.abs(constant), np.abs(odd)) if is_real else np.abs(constant)
     first_even, first = _first(np.abs(even)), _first(driven)
@@ -112,9 +110,9 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
     elif first is not None:
         kind = "nonlinear odd"
     word = "present" if kind != "none" else "absent" if effect < ABSENT else "undecided"
-    branch = _branch(material) if change is not None and change > SPECTRAL_CHANGE and material.is_fixed else None
+    branch = _branch(dossier, change)
     folds = None if branch is None else np.sort(branch.gradients[branch.folds])
-    opposite_effects = _effects(material, calm, material.opposite[:, -1])
+    opposite_effects = _effects(dossier, calm, dossier.driven.opposite[:, -1])
     size = np.maximum(np.maximum(np.abs(rates), np.abs(opposite)), np.finfo(float).tiny)
     return AdaptationVerdict(
         mechanism="adaptation",
@@ -130,7 +128,7 @@ def assess_adaptation(material: Material) -> AdaptationVerdict:
         even_effects=even,
         constant_effects=constant,
         asymmetry=float(np.max(np.abs(rates - opposite) / size)),
-        steps_to_adapt=None if kind == "none" else _steps_to_adapt(material, kind, even, driven),
+        steps_to_adapt=None if kind == "none" else _steps_to_adapt(dossier, kind, even, driven),
         spectral_change=change,
         fold_gradients=folds,
         attracting_share=None if branch is None else float(branch.attracting.mean()),
@@ -149,30 +147,26 @@ def _words(kind, folds):
     return f"a gain driven by {driver}{switch}"
 
 
-def _steps_to_adapt(material, kind, even, driven):
+def _steps_to_adapt(dossier, kind, even, driven):
     squared = kind == "squared gradient"
     at = int(np.argmax(np.abs(even) if squared else driven))
     # Every second state: alternating gradients leave the same sign behind.
-    states = (material.alternating if squared else material.constant)[at, 2::2]
-    if material.rate_probe or squared:
-        rates = material.probe.gain(states, np.full(len(states), material.scales[at]))
+    states = (dossier.driven.alternating if squared else dossier.driven.constant)[at, 2::2]
+    if dossier.learning_rates.magnitude or squared:
+        rates = dossier.probe.gain(states, np.full(len(states), dossier.driven.magnitudes[at]))
     else:
-        rates = material.probe.slope(states, np.zeros(len(states)))
+        rates = dossier.probe.slope(states, np.zeros(len(states)))
     if not np.isfinite(rates).all():
         return None
     away = np.abs(rates - rates[-1]) > np.exp(-1) * np.abs(rates - rates[-1]).max()
     return 2 + 2 * int(np.flatnonzero(away)[-1] + 1 if away.any() else 0)
 
 
-def _branch(material):
-    """The curve of fixed points over the range of gradients, both signs."""
-    ends = (-material.high, material.high)
-    try:
-        return continue_fixed_points(
-            material.optimizer, gradients=ends, start=material.operating_state, max_points=_NUM_POINTS
-        )
-    except ValueError:
+def _branch(dossier, change):
+    """The curve of fixed points, where there is more than a linear state."""
+    if change is None or change <= SPECTRAL_CHANGE or not dossier.operating_point.is_fixed:
         return None
+    return dossier.known("branch")
 
 
 def _over_arms(effect, kind, even, opposite):
@@ -195,16 +189,16 @@ def _log_ratio(before, after):
     return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
-def _effects(material, calm, states):
+def _effects(dossier, calm, states):
     """Logarithm of the ratio of gains: around 0 or the center, whichever changed less.
 
     At each state's own magnitude or at a tenth of it, whichever changed more: after gradients of one magnitude, a
     normalization by the largest of them does to this magnitude what it did before.
     """
-    scales, probe = material.scales, material.probe
-    largest = 1e4 * material.high  # a memory holds many gradients
+    scales, probe = dossier.driven.magnitudes, dossier.probe
+    largest = 1e4 * dossier.range.high  # a memory holds many gradients
     centers = probe.centers(states, largest)
-    resting = np.broadcast_to(probe.centers(material.calm[-1:], largest), centers.shape)
+    resting = np.broadcast_to(probe.centers(dossier.autonomous.states[-1:], largest), centers.shape)
     found = np.isfinite(centers) & np.isfinite(resting)
     centers, resting = np.where(found, centers, 0.0), np.where(found, resting, 0.0)
     effects = np.zeros(len(scales))
@@ -218,25 +212,25 @@ def _effects(material, calm, states):
     return effects
 
 
-def _rates(material, states):
-    if material.rate_probe:
-        return material.probe.gain(states, material.scales)
-    return material.probe.slope(states, np.zeros(len(states)))
+def _rates(dossier, states):
+    if dossier.learning_rates.magnitude:
+        return dossier.probe.gain(states, dossier.driven.magnitudes)
+    return dossier.probe.slope(states, np.zeros(len(states)))
 
 
-def _is_more_than_saturation(material, odd):
+def _is_more_than_saturation(dossier, odd):
     """Whether the gain falls otherwise than by a saturation of memory and gradient together.
 
     Where `dx = phi(a h + c g)`, the sensitivities to state and gradient fall in proportion: `C / D` stays what it is.
     """
-    calm = material.calm[-1]
+    calm = dossier.autonomous.states[-1]
     try:
-        resting = linearize(material.optimizer, calm)
+        resting = linearize(dossier.optimizer, calm)
         picked = np.flatnonzero((np.abs(odd) > PRESENT) & (np.abs(odd) < _GONE))[:_NUM_COMPARED]
         for i in picked:
-            state = material.constant[i, -1]
-            here = linearize(material.optimizer, state)
-            moved = (state - calm) / material.scales[i]
+            state = dossier.driven.constant[i, -1]
+            here = linearize(dossier.optimizer, state)
+            moved = (state - calm) / dossier.driven.magnitudes[i]
             before, after = resting.C / resting.D @ moved, here.C / here.D @ moved
             if abs(after - before) > CHANGED_RATIO * (1 + abs(before)):
                 return True
@@ -245,14 +239,14 @@ def _is_more_than_saturation(material, odd):
     return False
 
 
-def _spectral_change(material):
+def _spectral_change(dossier):
     """Largest distance of an eigenvalue of dF/dh after constant gradients from the nearest one without any."""
-    picked = material.constant[np.linspace(0, len(material.scales) - 1, 5).astype(int), -1]
-    if not material.calm.shape[1]:
+    picked = dossier.driven.constant[np.linspace(0, len(dossier.driven.magnitudes) - 1, 5).astype(int), -1]
+    if not dossier.autonomous.states.shape[1]:
         return 0.0
     try:
-        resting = np.linalg.eigvals(linearize(material.optimizer, material.calm[-1]).A)
-        spectra = [np.linalg.eigvals(linearize(material.optimizer, state).A) for state in picked]
+        resting = np.linalg.eigvals(linearize(dossier.optimizer, dossier.autonomous.states[-1]).A)
+        spectra = [np.linalg.eigvals(linearize(dossier.optimizer, state).A) for state in picked]
     except (ValueError, np.linalg.LinAlgError):
         return None
     return float(max(np.abs(spectrum[:, None] - resting).min(1).max() for spectrum in spectra))

@@ -22,13 +22,16 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.mechanisms._material import Material
-from optoscope.mechanisms._onset import DEPARTURE, Onset, find_onset
+from optoscope.anatomy import Dossier
+from optoscope.dynamics import slope_back
+from optoscope.dynamics.onset import DEPARTURE, Onset, find_onset
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict
 
 #: Smallest magnitude, relative to the largest, that rounding leaves its accuracy beside a state of that size.
 _SMALLEST = 1e-7
+#: Share of the largest update by which it must fall back for it to slope back.
+SLOPES_BACK = 0.01
 #: States of a task's runs at which the threshold is looked for.
 _NUM_VISITED = 8
 
@@ -72,49 +75,49 @@ class ClippingVerdict(Verdict):
         return {"verdict": data.pop("verdict"), "threshold": data.pop("threshold"), **data}
 
 
-def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> ClippingVerdict:
-    """Assess clipping from the experiments in `material`, in the light of how the gain adapts."""
-    probe, grid = material.probe, material.sampled
-    step = int(np.argmax(np.abs(material.learning_rates)))
-    state = material.calm[step]
-    tangent = None if material.rate_probe else float(material.learning_rates[step])
+def assess_clipping(dossier: Dossier, adaptation: AdaptationVerdict) -> ClippingVerdict:
+    """Assess clipping from the dossier, in the light of how the gain adapts."""
+    probe, grid = dossier.probe, dossier.range.sampled
+    step = int(np.argmax(np.abs(dossier.learning_rates.values)))
+    state = dossier.autonomous.states[step]
+    tangent = None if dossier.learning_rates.magnitude else float(dossier.learning_rates.values[step])
     found = Onset(None, None, 0.0)
     is_sign_like = False
-    if not material.is_idle:
+    if not dossier.is_idle:
         if adaptation.kind == "squared gradient":
-            adapted = material.alternating[-1, -1]
-            own = grid[grid >= _SMALLEST * material.high]
+            adapted = dossier.driven.alternating[-1, -1]
+            own = grid[grid >= _SMALLEST * dossier.range.high]
             found = max(
-                (find_onset(partial(_normalized, material, adapted, centered), own) for centered in (False, True)),
+                (find_onset(partial(_normalized, dossier, adapted, centered), own) for centered in (False, True)),
                 key=lambda onset: np.inf if onset.threshold is None else onset.threshold,
             )
         elif tangent:
-            found = find_onset(partial(_relative_gain, material, state, tangent), grid)
+            found = find_onset(partial(_relative_gain, dossier, state, tangent), grid)
         else:
             is_sign_like = True
             found = Onset(0.0, None, 1.0)
-    others = _elsewhere(material) if tangent and adaptation.kind != "squared gradient" else []
+    others = _elsewhere(dossier) if tangent and adaptation.kind != "squared gradient" else []
     shortfalls = [found.shortfall, *(other.shortfall for other in others if other.threshold is not None)]
     threshold = found.threshold
     kind = "none" if threshold is None else "sign-like" if is_sign_like else "soft" if found.corner is None else "hard"
     updates = -grid * probe.gain(state, grid)
     sizes = np.abs(updates)
     beyond = None
-    if material.visits is not None and threshold is not None:
-        beyond = float((np.abs(material.visits.gradients) > threshold).mean())
+    if dossier.task is not None and threshold is not None:
+        beyond = float((np.abs(dossier.visits.gradients) > threshold).mean())
     return ClippingVerdict(
         mechanism="clipping",
         verdict="absent" if threshold is None else "present",
         effect=found.shortfall,
         interval=[min(shortfalls), max(shortfalls)],
         summary=_summary(kind, threshold, found.corner),
-        reason=_reason(threshold, material),
+        reason=_reason(threshold, dossier),
         threshold=threshold,
         departure=DEPARTURE,
         kind=kind,
         corner=found.corner,
         saturation=float(sizes.max()) if threshold is not None and sizes[-1] <= 1.01 * sizes[-8] else None,
-        is_monotonic=bool(np.all(np.diff(sizes) >= -0.01 * sizes.max(initial=0.0))),
+        is_monotonic=bool(slope_back(updates[None])[0] <= SLOPES_BACK),
         thresholds=[threshold, *(other.threshold for other in others)],
         fraction_beyond=beyond,
         gradients=grid,
@@ -124,36 +127,36 @@ def assess_clipping(material: Material, adaptation: AdaptationVerdict) -> Clippi
     )
 
 
-def _elsewhere(material: Material) -> list[Onset]:
+def _elsewhere(dossier: Dossier) -> list[Onset]:
     """The same at other states: along the run without a gradient, and on the task."""
-    states = list(material.calm[[0, len(material.calm) // 2, -1]])
-    if material.visits is not None:
-        visited = material.visits.states.reshape(-1, material.calm.shape[1]).astype(np.float64)
+    states = list(dossier.autonomous.states[[0, len(dossier.autonomous.states) // 2, -1]])
+    if dossier.task is not None:
+        visited = dossier.visits.states.reshape(-1, dossier.autonomous.states.shape[1]).astype(np.float64)
         states += list(visited[np.linspace(0, len(visited) - 1, _NUM_VISITED).astype(int)])
     found = []
     for state in states:
-        slope = float(material.probe.slope(state[None], np.zeros(1))[0])
+        slope = float(dossier.probe.slope(state[None], np.zeros(1))[0])
         if np.isfinite(slope) and slope:
-            found.append(find_onset(partial(_relative_gain, material, state, slope), material.sampled))
+            found.append(find_onset(partial(_relative_gain, dossier, state, slope), dossier.range.sampled))
     return found
 
 
-def _relative_gain(material: Material, state: np.ndarray, slope: float, gradients: np.ndarray) -> np.ndarray:
-    return material.probe.gain(state, gradients) / slope
+def _relative_gain(dossier: Dossier, state: np.ndarray, slope: float, gradients: np.ndarray) -> np.ndarray:
+    return dossier.probe.gain(state, gradients) / slope
 
 
-def _normalized(material: Material, state: np.ndarray, centered: bool, gradients: np.ndarray) -> np.ndarray:
+def _normalized(dossier: Dossier, state: np.ndarray, centered: bool, gradients: np.ndarray) -> np.ndarray:
     """Gain at a state, relative to that of small gradients, with the gradient's effect on its own gain divided out.
 
     The update of a gradient is divided by the learning rate that it leaves behind for a small one after it: at g = 0,
     where the gradient does not enter its own normalization, or at the gradient that cancels the update, where a
     saturation behind a memory is at its center. Either may see a departure that is not clipping; the later one counts.
     """
-    probe = material.probe
-    smallest = _SMALLEST * material.high
+    probe = dossier.probe
+    smallest = _SMALLEST * dossier.range.high
     signed = np.concatenate([gradients, -gradients, [smallest, -smallest]])
     reached = probe.drive(signed[:, None], state)[0][:, 1]
-    centers = probe.centers(reached, 1e4 * material.high) if centered else np.zeros(len(reached))
+    centers = probe.centers(reached, 1e4 * dossier.range.high) if centered else np.zeros(len(reached))
     rates = probe.slope(reached, np.where(np.isfinite(centers), centers, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = probe.update(state, signed) / rates
@@ -169,7 +172,7 @@ def _summary(kind, threshold, corner):
     return f"{kind} clipping from |g| = {short(corner if corner is not None else threshold)}"
 
 
-def _reason(threshold, material):
+def _reason(threshold, dossier):
     if threshold is None:
-        return f"the update stays within {DEPARTURE:.0%} of its tangent up to |g| = {short(material.high)}"
+        return f"the update stays within {DEPARTURE:.0%} of its tangent up to |g| = {short(dossier.range.high)}"
     return f"the update departs from its tangent by {DEPARTURE:.0%} at |g| = {short(threshold)}"

@@ -10,7 +10,7 @@ from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope._checks import check_count, check_number
 from optoscope._provenance import provenance
 from optoscope._results import Result
-from optoscope.mechanisms._probe import Probe
+from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.explain import Explanation, explain
 from optoscope.mechanisms.explanation.probes import Probes, make_probes

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer, read
+from optoscope._as_optimizer import AnyOptimizer
+from optoscope._checks import check_count
 from optoscope._files import write_json
 from optoscope._provenance import provenance
 from optoscope._types import PRNGKeyArray
-from optoscope.artifacts import TrainedOptimizer
-from optoscope.mechanisms._material import Material, gather
+from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, plain
 from optoscope.mechanisms.adaptation import assess_adaptation
 from optoscope.mechanisms.clipping import assess_clipping
@@ -122,53 +122,48 @@ def diagnose(
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
     'momentum with timescale 0.90; no clipping; no schedule; no adaptation'
     """
-    name = name or name_of_optimizer(optimizer)
-    optimizer = read(optimizer)
-    if isinstance(optimizer, TrainedOptimizer) and untrained is None:
-        untrained = optimizer.untrained
-    material = gather(
-        as_rule(optimizer),
-        task=task,
-        key=jax.random.key(0) if key is None and task is not None else key,
-        gradients=gradients,
-        num_steps=num_steps,
-        name=name,
+    check_count("num_steps", num_steps, minimum=10, hint="the paper uses 200")
+    key = jax.random.key(0) if key is None and task is not None else key
+    dossier = Dossier(
+        optimizer, task, key=key, gradients=gradients, untrained=untrained, num_steps=num_steps, name=name
     )
-    report = assess(material)
-    return report if untrained is None else _beside(report, untrained, num_steps)
+    report = assess(dossier)
+    return report if dossier.untrained is None else _beside(report, dossier.untrained, num_steps)
 
 
-def assess(material: Material) -> MechanismReport:
-    """Assess all mechanisms from experiments that were made."""
-    adaptation = assess_adaptation(material)
+def assess(dossier: Dossier) -> MechanismReport:
+    """Assess all mechanisms from what a dossier knows."""
+    adaptation = assess_adaptation(dossier)
     verdicts: dict[str, Verdict] = {
-        "momentum": assess_momentum(material),
-        "clipping": assess_clipping(material, adaptation),
-        "schedule": assess_schedule(material, adaptation),
+        "momentum": assess_momentum(dossier),
+        "clipping": assess_clipping(dossier, adaptation),
+        "schedule": assess_schedule(dossier, adaptation),
         "adaptation": adaptation,
-        "grouping": assess_grouping(material),
+        "grouping": assess_grouping(dossier),
     }
-    explanation = explain(material.probe, low=material.low, high=material.high, num_steps=material.num_steps)
+    explanation = explain(
+        dossier.probe, low=dossier.range.low, high=dossier.range.high, num_steps=dossier.num_steps
+    )
     rates = np.asarray(verdicts["schedule"].learning_rates)
     found = reconcile(verdicts, explanation, rates)
     return MechanismReport(
-        optimizer=material.name,
-        task=material.task,
+        optimizer=dossier.name,
+        task=dossier.task_name or None,
         summary=_summary(found.verdicts, explanation, found.warnings, found.remarks),
         verdicts=found.verdicts,
         explanation=explanation,
         warnings=found.warnings,
         remarks=found.remarks,
-        gradients=[material.low, material.high],
-        gradients_origin=material.origin,
-        provenance=provenance(num_steps=material.num_steps),
+        gradients=[dossier.range.low, dossier.range.high],
+        gradients_origin=dossier.range.origin,
+        provenance=provenance(num_steps=dossier.num_steps),
     )
 
 
 def _beside(report: MechanismReport, untrained: AbstractOptimizer, num_steps: int) -> MechanismReport:
     """Add what the untrained network has; momentum that it has as well is not known to be learned."""
     network = with_readout(untrained)
-    control = assess(gather(network, gradients=report.gradients, num_steps=num_steps))
+    control = assess(Dossier(network, gradients=report.gradients, num_steps=num_steps))
     verdicts = {}
     for name, verdict in report.verdicts.items():
         if name != "grouping":

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.mechanisms._material import Material
+from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 
 #: Logarithm of a ratio of learning rates from which on there is grouping, and below which there is none.
@@ -44,20 +44,20 @@ class GroupingVerdict(Verdict):
         return {"verdict": data.pop("verdict"), **data}
 
 
-def assess_grouping(material: Material) -> GroupingVerdict:
-    """Assess grouping from the runs in `material`."""
-    visits = material.visits
+def assess_grouping(dossier: Dossier) -> GroupingVerdict:
+    """Assess grouping from the dossier."""
     empty = np.zeros(0)
-    if visits is None:
+    if dossier.task is None:
         return _verdict("undecided", 0.0, "groups of parameters exist only on a task; give one", [], empty, empty)
+    visits = dossier.visits
     if len(visits.groups) < 2:
-        return _verdict("undecided", 0.0, f"{material.task} has one group of parameters", [], empty, empty)
+        return _verdict("undecided", 0.0, f"{dossier.task_name} has one group of parameters", [], empty, empty)
     num_steps = visits.states.shape[1]
     at = np.unique(np.linspace(0, num_steps - 1, 20).astype(int))
-    rates = material.probe.slope(visits.states[:, at], np.zeros((len(visits.states), len(at))))
+    rates = dossier.probe.slope(visits.states[:, at], np.zeros((len(visits.states), len(at))))
     if not np.isfinite(rates).all():
         size = float(np.median(np.abs(visits.gradients)))
-        rates = material.probe.gain(visits.states[:, at], np.full(rates.shape, size))
+        rates = dossier.probe.gain(visits.states[:, at], np.full(rates.shape, size))
     num = len(visits.groups)
     means = np.array([rates[visits.group == i].mean() for i in range(num)])
     sizes = np.array([np.median(np.abs(visits.gradients[visits.group == i])) for i in range(num)])

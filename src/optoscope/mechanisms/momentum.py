@@ -26,9 +26,9 @@ import scipy.linalg
 from jaxtyping import Complex, Float
 
 from optoscope._provenance import provenance
-from optoscope.anatomy import linear_updates, mode_shift
-from optoscope.dynamics import Linearization, linearize, modes
-from optoscope.mechanisms._material import Material
+from optoscope.anatomy import Dossier
+from optoscope.dynamics import linearize, settle
+from optoscope.dynamics.modes import conjugate_units, fewest
 from optoscope.mechanisms._verdict import Verdict, short
 
 #: Share of the response later than the present step from which on there is momentum; below `ABSENT` there is none.
@@ -97,31 +97,28 @@ class MomentumVerdict(Verdict):
         return {"verdict": data.pop("verdict"), "modes": [{"beta": b, "alpha": a} for b, a in pairs], **data}
 
 
-def assess_momentum(material: Material) -> MomentumVerdict:
-    """Assess momentum from the experiments in `material`."""
-    length = _HORIZON * material.num_steps
-    try:
-        linear = linearize(material.optimizer, material.operating_state)
-        response = impulse_response(linear, length)
-    except ValueError:
-        linear, response = None, np.zeros(length)
+def assess_momentum(dossier: Dossier) -> MomentumVerdict:
+    """Assess momentum from the dossier."""
+    length = _HORIZON * dossier.num_steps
+    linear = dossier.known("operating_linearization")
+    response = np.zeros(length) if linear is None else _response(linear, length)
     is_smooth = bool(np.any(response))
-    if not is_smooth and not material.is_idle:
-        response = _memory_behind_sign(material)
+    if not is_smooth and not dossier.is_idle:
+        response = _memory_behind_sign(dossier)
     if response is None:
         return _verdict(
-            material, "undecided", 0.0, reason="the update has neither a slope nor a gradient that cancels it"
+            dossier, "undecided", 0.0, reason="the update has neither a slope nor a gradient that cancels it"
         )
     if not np.any(response):
-        return _verdict(material, "absent", 0.0, reason="the update is the same whatever the gradients are")
+        return _verdict(dossier, "absent", 0.0, reason="the update is the same whatever the gradients are")
     effect = _late_share(response)
-    decays, rates, residual = _modes(linear if is_smooth else None, response)
-    others = _other_effects(material, length) if is_smooth else []
+    decays, rates, residual = _modes(dossier if is_smooth else None, response)
+    others = _other_effects(dossier, length) if is_smooth else []
     reason = f"{effect:.1%} of the response to a gradient comes later than the present step"
     if not is_smooth:
         reason += "; learning rates are relative, because the update has no slope"
     return _verdict(
-        material,
+        dossier,
         "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided",
         effect,
         interval=[min([effect, *others]), max([effect, *others])],
@@ -130,20 +127,20 @@ def assess_momentum(material: Material) -> MomentumVerdict:
         learning_rates=rates,
         residual=residual,
         impulse_response=response,
-        num_fixed_points=_num_fixed_points(material) if material.is_fixed else None,
-        vertical_shift=_vertical_shift(material, linear) if material.is_fixed and linear is not None else None,
-        **(_beside_runs(material, linear) if material.visits is not None else {}),
+        num_fixed_points=_num_fixed_points(dossier) if dossier.operating_point.is_fixed else None,
+        vertical_shift=dossier.known("vertical_shift") if dossier.operating_point.is_fixed else None,
+        **(_beside_runs(dossier, linear) if dossier.task is not None else {}),
     )
 
 
-def _verdict(material, word, effect, *, reason, **found):
+def _verdict(dossier, word, effect, *, reason, **found):
     nothing = np.zeros(0, complex)
     found = {
         "interval": [effect, effect],
         "decays": nothing,
         "learning_rates": nothing,
         "residual": 0.0,
-        "impulse_response": np.zeros(material.num_steps),
+        "impulse_response": np.zeros(dossier.num_steps),
         "num_fixed_points": None,
         "vertical_shift": None,
         "r2": None,
@@ -152,7 +149,7 @@ def _verdict(material, word, effect, *, reason, **found):
         **found,
     }
     effective = _effective(found["decays"], found["learning_rates"], found["impulse_response"])
-    found["impulse_response"] = found["impulse_response"][: material.num_steps]
+    found["impulse_response"] = found["impulse_response"][: dossier.num_steps]
     return MomentumVerdict(
         mechanism="momentum",
         verdict=word,
@@ -161,12 +158,20 @@ def _verdict(material, word, effect, *, reason, **found):
         reason=reason,
         num_dominant=len(found["decays"]),
         effective_decays=effective,
-        operating_step=material.operating_step,
-        operating_gradient=material.operating_gradient,
-        is_fixed_point=material.is_fixed,
+        operating_step=dossier.operating_point.step,
+        operating_gradient=dossier.operating_point.gradient,
+        is_fixed_point=dossier.operating_point.is_fixed,
         provenance=provenance(),
         **found,
     )
+
+
+def _response(linear, length):
+    """The impulse response, up to where an unstable one has exploded."""
+    response = linear.impulse_response(length)
+    sizes = np.abs(response)
+    exploded = np.flatnonzero(~(sizes <= _EXPLODED * sizes[:2].max())) if sizes[:2].any() else np.zeros(0, int)
+    return response[: exploded[0] + 1] if len(exploded) else response
 
 
 def _late_share(response):
@@ -174,14 +179,13 @@ def _late_share(response):
     return float(sizes[1:].sum() / sizes.sum())
 
 
-def _other_effects(material, length):
+def _other_effects(dossier, length):
     """The effect at states along the run without a gradient and after alternating ones."""
-    last = material.num_steps
-    states = [material.calm[last // 2], material.calm[last], material.alternating[len(material.scales) // 2, last]]
+    calm, driven, last = dossier.autonomous.states, dossier.driven, dossier.num_steps
     effects = []
-    for state in states:
+    for state in (calm[last // 2], calm[last], driven.alternating[len(driven.magnitudes) // 2, last]):
         try:
-            response = impulse_response(linearize(material.optimizer, state), length)
+            response = _response(linearize(dossier.optimizer, state), length)
         except ValueError:
             continue
         if np.isfinite(response).all() and np.any(response):
@@ -189,50 +193,29 @@ def _other_effects(material, length):
     return effects
 
 
-def _num_fixed_points(material):
+def _num_fixed_points(dossier):
     """Attracting fixed points at g = 0 in which runs end that start where gradients have led."""
-    ends = np.concatenate([material.constant[:, -1], material.opposite[:, -1], material.alternating[:, -1]])
-    ends = ends[np.isfinite(ends).all(1)]
-    previous, rest = material.probe.settle(ends)
-    size = max(1.0, float(np.abs(material.operating_state).max(initial=0.0)))
-    still = np.abs(rest - previous).max(1, initial=0.0) <= _SAME_POINT * size
-    distinct: list[np.ndarray] = [material.operating_state]
+    center, ends = dossier.center, dossier.driven.ends
+    rest = settle(dossier.optimizer, ends[np.isfinite(ends).all(1)])
+    size = max(1.0, float(np.abs(center).max(initial=0.0)))
+    still = np.abs(settle(dossier.optimizer, rest, num_steps=1) - rest).max(1, initial=0.0) <= _SAME_POINT * size
+    distinct: list[np.ndarray] = [center]
     for state in rest[still]:
         if all(np.abs(state - other).max(initial=0.0) > 1e3 * _SAME_POINT * size for other in distinct):
             distinct.append(state)
     return len(distinct)
 
 
-def _vertical_shift(material, linear):
-    try:
-        found = modes(linear)
-        if not len(found.decays):
-            return None
-        runs = np.concatenate([material.constant[: len(material.scales) // 2 + 1], material.alternating])
-        reached = material.visits.states if material.visits is not None else runs
-        shift = mode_shift(material.optimizer, material.operating_state, found, reached)
-    except ValueError:
-        return None
-    changes = shift.updates - shift.updates[len(shift.updates) // 2]
-    left = changes - changes.mean(1, keepdims=True)
-    total = float((changes**2).sum())
-    return float(1 - (left**2).sum() / total) if total > 0 else None
-
-
-def _beside_runs(material, linear):
-    variance = material.visits.total_variance
-    found: dict[str, Any] = {"total_variance_ratio": float(variance[-1] / max(variance.max(), np.finfo(float).tiny))}
-    if linear is None or not material.is_fixed:
+def _beside_runs(dossier, linear):
+    found: dict[str, Any] = {"total_variance_ratio": dossier.visits.variance_left}
+    if linear is None or not dossier.operating_point.is_fixed:
         return found
-    try:
-        runs = linear_updates(linear, modes(linear), material.visits)
-    except ValueError:
-        return found
+    runs = dossier.linear
     errors, squares = runs.squared_errors.sum(1), runs.squares.sum(1)
-    found["r2"] = float(1 - errors.sum() / squares.sum())
     drawn = np.random.default_rng(0).integers(len(errors), size=(1000, len(errors)))
     again = 1 - errors[drawn].sum(1) / squares[drawn].sum(1)
-    return found | {"r2_interval": [float(q) for q in np.quantile(again, [0.025, 0.975])]}
+    interval = [float(q) for q in np.quantile(again, [0.025, 0.975])]
+    return found | {"r2": runs.r_squared, "r2_interval": interval}
 
 
 def _summary(decays):
@@ -246,29 +229,15 @@ def _summary(decays):
     return f"momentum with {number} timescales, {', '.join(words[:-1])} and {words[-1]}"
 
 
-def impulse_response(linear: Linearization, num_steps: int) -> Float[np.ndarray, " step"]:
-    """Return the updates that follow one unit gradient in a linear system, up to where an unstable one has exploded."""
-    response, h = [linear.D], linear.B
-    for _ in range(num_steps - 1):
-        response.append(float(linear.C @ h))
-        h = linear.A @ h
-        if abs(response[-1]) > _EXPLODED * max(abs(response[0]), abs(response[1])) > 0:
-            break
-    return np.array(response)
-
-
-def _modes(linear, response):
+def _modes(dossier, response):
     direct = 0.0
     decays = rates = np.zeros(0, complex)
-    if linear is not None:
-        try:
-            found = modes(linear)
-            decays, rates, direct = found.decays, found.learning_rates, found.direct
-        except ValueError:
-            pass
+    found = None if dossier is None else dossier.known("operating_modes")
+    if found is not None:
+        decays, rates, direct = found.decays, found.learning_rates, found.direct
     if not len(decays):
-        decays, rates = fit_modes(response)
-    if direct:
+        decays, rates = fit_modes(response)  # which has what passes the state by as a mode of its own
+    elif direct:
         decays, rates = np.append(decays, 0.0), np.append(rates, direct)
     return _dominant(*_merged(decays, rates), response)
 
@@ -288,27 +257,14 @@ def _merged(decays, rates):
 
 def _dominant(decays, rates, response):
     """The fewest modes, conjugate pairs together, that leave less than `RESIDUAL` of the response."""
-    powers = decays[:, None] ** np.arange(len(response))
-    parts = -(rates[:, None] * powers)
-    leaders = [i for i in range(len(decays)) if decays[i].imag >= 0]
-    pairs = []
-    for i in leaders:
-        partner = [i]
-        if decays[i].imag > 0:
-            others = [j for j in range(len(decays)) if decays[j].imag < 0]
-            partner.append(min(others, key=lambda j: abs(decays[j] - decays[i].conjugate())))
-        pairs.append(partner)
-    size = np.linalg.norm(response)
-    chosen, left = [], response.copy()
-    remaining = list(pairs)
-    while remaining and np.linalg.norm(left) > RESIDUAL * size:
-        best = min(remaining, key=lambda p: np.linalg.norm(left - parts[p].sum(0).real))
-        remaining.remove(best)
-        chosen += best
-        left = left - parts[best].sum(0).real
+    units = conjugate_units(decays)
+    responses = -(rates[:, None] * decays[:, None] ** np.arange(len(response)))
+    parts = np.array([responses[unit].sum(0).real for unit in units]).reshape(-1, len(response))
+    picked, left = fewest(parts, response, RESIDUAL)
+    chosen = [int(j) for i in picked for j in units[i]]
     order = sorted(range(len(chosen)), key=lambda i: (-round(abs(rates[chosen[i]]), 12), -decays[chosen[i]].imag))
     chosen = [chosen[i] for i in order]
-    return decays[chosen], rates[chosen], float(np.linalg.norm(left) / size)
+    return decays[chosen], rates[chosen], float(np.linalg.norm(left) / np.linalg.norm(response))
 
 
 def fit_modes(
@@ -352,14 +308,14 @@ def _effective(decays, rates, response):
     return decays
 
 
-def _memory_behind_sign(material):
+def _memory_behind_sign(dossier):
     """What a gradient must be to cancel the update, k steps after a single one, as an impulse response."""
-    size = material.operating_gradient or float(np.sqrt(material.low * material.high))
-    num_steps = material.num_steps
+    size = dossier.operating_point.gradient or dossier.range.middle
+    num_steps = dossier.num_steps
     sequence = np.zeros((1, num_steps))
     sequence[0, 0] = size
-    states, _ = material.probe.drive(sequence)
-    centers = material.probe.centers(states[0, 1:num_steps], size * 1e6)
+    states, _ = dossier.probe.drive(sequence)
+    centers = dossier.probe.centers(states[0, 1:num_steps], size * 1e6)
     if not np.isfinite(centers).all():
         return None
     return np.append(-1.0, centers / size)

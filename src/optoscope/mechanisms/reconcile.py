@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optoscope.mechanisms._onset import DEPARTURE
+from optoscope.dynamics.onset import DEPARTURE
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.explanation.explain import Explanation
 from optoscope.mechanisms.explanation.memory import LinearMemory

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.mechanisms._material import Material
+from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict
 
@@ -52,17 +52,17 @@ class ScheduleVerdict(Verdict):
         return {"verdict": data.pop("verdict"), **data}
 
 
-def assess_schedule(material: Material, adaptation: AdaptationVerdict) -> ScheduleVerdict:
-    """Assess the schedule from the experiments in `material`, in the light of how the gain adapts."""
-    rates, magnitude = material.learning_rates, material.rate_probe
+def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> ScheduleVerdict:
+    """Assess the schedule from the dossier, in the light of how the gain adapts."""
+    rates, magnitude = dossier.learning_rates.values, dossier.learning_rates.magnitude
     if adaptation.kind == "squared gradient":
         # The slope at g = 0 is that of the guard against division by zero; what counts is what gradients meet.
-        magnitude = material.high
-        rates = material.probe.gain(material.calm, np.full(len(rates), magnitude))
+        magnitude = dossier.range.high
+        rates = dossier.probe.gain(dossier.autonomous.states, np.full(len(rates), magnitude))
     sizes = np.abs(rates)
     largest = float(sizes.max(initial=0.0))
-    unit = max(largest * np.sqrt(material.low * material.high), np.finfo(float).tiny)
-    drift = float(np.abs(material.calm_updates.sum()) / unit)
+    unit = max(largest * dossier.range.middle, np.finfo(float).tiny)
+    drift = float(np.abs(dossier.autonomous.updates.sum()) / unit)
     floor = 1e-6 * largest
     effect = float(np.log(max(largest, floor) / max(sizes.min(), floor))) if largest else 0.0
     word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"

@@ -7,7 +7,7 @@ import pytest
 
 from optoscope import from_optax
 from optoscope.dynamics._precision import in_float64, to_float64
-from optoscope.mechanisms._probe import Probe
+from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation.explain import explain, shares
 from optoscope.mechanisms.explanation.law import GainLaw, Gains, predict
 from optoscope.mechanisms.explanation.memory import realize, realize_changing, separate

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope.dynamics._precision import in_float64
-from optoscope.mechanisms._probe import Probe
+from optoscope.dynamics import Probe
 
 #: Runs of one compiled call.
 _CHUNK = 256

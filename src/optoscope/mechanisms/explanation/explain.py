@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
-from optoscope.mechanisms._probe import Probe
+from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.identify import Experiments, candidates
 from optoscope.mechanisms.explanation.probes import Probes, make_probes

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from optoscope.mechanisms._probe import Probe
+from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.law import Gains, GainLaw, fit_law, predict
 from optoscope.mechanisms.explanation.memory import (

@@ -22,15 +22,21 @@ class LinearUpdates(Result):
             real state: near the fixed point.
         squares: sums of squared real updates.
         mode_error: largest difference between the updates of the linear system and those of aggregated momentum with
-            its modes, from rest, relative to the largest update (App. C: they are the same thing).
+            its modes, from rest, relative to the largest update (App. C: they are the same thing); None where the
+            system is no sum of modes.
         provenance: who made it.
     """
 
     squared_errors: Float[np.ndarray, "problem step"]
     near_squared_errors: Float[np.ndarray, "problem near"]
     squares: Float[np.ndarray, "problem step"]
-    mode_error: float
+    mode_error: float | None
     provenance: dict[str, Any]
+
+    @property
+    def r_squared(self) -> float:
+        """Share of the squared updates that the linear system explains, over whole runs."""
+        return explained(self.squared_errors, self.squares)
 
     @property
     def num_near(self) -> int:
@@ -38,10 +44,20 @@ class LinearUpdates(Result):
         return self.near_squared_errors.shape[1]
 
 
-def linear_updates(linearization: Linearization, found: Modes, visits: Visits) -> LinearUpdates:
+def explained(squared_errors: np.ndarray, squares: np.ndarray) -> float:
+    """Return the share of the squared updates that is explained: R^2, with no mean taken off."""
+    return float(1 - squared_errors.sum() / max(float(squares.sum()), np.finfo(float).tiny))
+
+
+def linear_updates(linearization: Linearization, found: Modes | None, visits: Visits) -> LinearUpdates:
     """Drive the linearized optimizer with real gradients, from the real initial state.
 
     `h' = h* + A (h - h*) + B g`, `dx = dx* + C (h - h*) + D g` (Maheswaranathan et al., 2021, eq. 3).
+
+    Args:
+        linearization: at a fixed point.
+        found: its modes, whose sum it is; None if there are none.
+        visits: gradients and updates that occurred.
     """
     gradients, states = visits.gradients.astype(np.float64), visits.states
     real, late = visits.updates.astype(np.float64), gradients.shape[1] * 3 // 4
@@ -51,7 +67,7 @@ def linear_updates(linearization: Linearization, found: Modes, visits: Visits) -
         squared_errors=visits.by_problem((whole - real) ** 2).sum(1),
         near_squared_errors=visits.by_problem((near - real[:, late:]) ** 2).sum(1),
         squares=visits.by_problem(real**2).sum(1),
-        mode_error=_mode_error(linearization, found, gradients),
+        mode_error=None if found is None else _mode_error(linearization, found, gradients),
         provenance=provenance(num_problems=visits.num_problems),
     )
 

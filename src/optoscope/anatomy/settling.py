@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -13,12 +12,14 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy.visits import Visits
-from optoscope.dynamics import effective_learning_rate, find_fixed_points, principal_components
-from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.dynamics import (
+    SETTLING_STEPS,
+    effective_learning_rate,
+    find_fixed_points,
+    principal_components,
+    settle,
+)
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
-
-#: Steps without a gradient after which a state counts as having arrived.
-NUM_SETTLING_STEPS = 3000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +87,13 @@ def reachable_box(optimizer: AbstractOptimizer, visits: Visits) -> tuple[np.ndar
     return low - (high - low) / 2, high + (high - low) / 2
 
 
-@in_float64
 def let_rest(
     optimizer: AbstractOptimizer,
     visits: Visits,
     *,
     key: PRNGKeyArray,
     num_starts: int = 512,
-    num_steps: int = NUM_SETTLING_STEPS,
+    num_steps: int = SETTLING_STEPS,
 ) -> Rest:
     """Run an optimizer without a gradient from many states.
 
@@ -112,15 +112,14 @@ def let_rest(
     low, high = reachable_box(optimizer, visits)
     starts = np.concatenate([visited.astype(np.float64), rng.uniform(low, high, (num_box, len(low)))])
     num_held = min(visits.states.shape[1], num_steps)
-    rule = to_float64(optimizer)
-    held = np.asarray(_settle(rule, starts, num_held))
-    ends = np.asarray(_settle(rule, held, num_steps - num_held))
+    held = settle(optimizer, starts, num_steps=num_held)
+    ends = settle(optimizer, held, num_steps=num_steps - num_held)
     attractors, attractor = _attractors(optimizer, ends)
     return Rest(
         starts=starts,
         from_box=np.arange(num_starts) >= num_starts - num_box,
         held=held,
-        held_speeds=np.linalg.norm(np.asarray(_settle(rule, held, 1)) - held, axis=1),
+        held_speeds=np.linalg.norm(settle(optimizer, held, num_steps=1) - held, axis=1),
         held_learning_rates=np.asarray(effective_learning_rate(optimizer, held)),
         num_held=num_held,
         ends=ends,
@@ -156,7 +155,6 @@ class InputAttractors(Result):
     provenance: dict[str, Any]
 
 
-@in_float64
 def find_input_attractors(
     optimizer: AbstractOptimizer, rest: Rest, center: np.ndarray, gradients: np.ndarray, *, num_starts: int = 64
 ) -> InputAttractors:
@@ -171,7 +169,7 @@ def find_input_attractors(
     """
     gradients = np.asarray(gradients, np.float64)
     found = find_fixed_points(optimizer, gradient=gradients, seeds=rest.starts[rest.from_box][:num_starts])
-    reached = np.asarray(_settle_each(to_float64(optimizer), center, rest.num_held, gradients))
+    reached = settle(optimizer, center, gradients=gradients, num_steps=rest.num_held)
     attractors, repelling, unsolved, remaining = [], [], [], []
     for gradient, state in zip(gradients, reached):
         here = found.gradients == gradient
@@ -204,19 +202,3 @@ def _attractors(optimizer, ends):
     place = np.full(len(found.states), -1)
     place[rows] = np.arange(len(rows))
     return found.states[rows], np.where(arrived, place[point], -1)
-
-
-@jax.jit(static_argnums=2)
-def _settle(optimizer, states, num_steps):
-    def run(h):
-        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, jnp.zeros((), h.dtype))[0], h)
-
-    return jax.vmap(run)(states)
-
-
-@jax.jit(static_argnums=2)
-def _settle_each(optimizer, state, num_steps, gradients):
-    def run(g):
-        return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], state)
-
-    return jax.vmap(run)(gradients)

@@ -1,0 +1,105 @@
+"""Experiments on one component in float64: a few compiled functions for any number of states and gradients."""
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.optimizers import AbstractOptimizer
+
+#: Pairs of a state and a gradient in one compiled call: one shape for any number.
+_CHUNK = 1024
+
+
+class Probe:
+    """A float64 copy of an optimizer with the experiments that can be made on it.
+
+    States have shape [pair, state], gradients [pair]; whatever is not finite is returned as it is.
+    """
+
+    @in_float64
+    def __init__(self, optimizer: AbstractOptimizer):
+        self.optimizer = to_float64(optimizer)
+        self.start = np.asarray(self.optimizer.initial_state(), np.float64)
+
+    @in_float64
+    def drive(self, gradients: np.ndarray, start: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Run under several sequences of gradients [run, step]; returns states [run, step + 1, state] and updates."""
+        rows = np.broadcast_to(self.start if start is None else start, (len(gradients), len(self.start)))
+        states, updates = _drive(self.optimizer, np.array(rows), np.asarray(gradients, np.float64))
+        return np.concatenate([rows[:, None], np.asarray(states)], axis=1), np.asarray(updates)
+
+    @in_float64
+    def update(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+        """Compute `dx` of pairs of a state and a gradient; leading axes are broadcast."""
+        return self._pairs(_update, states, gradients)
+
+    @in_float64
+    def slope(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+        """Compute `-d(dx)/dg`, the effective learning rate, of pairs of a state and a gradient."""
+        return self._pairs(_slope, states, gradients)
+
+    def gain(self, states: np.ndarray, gradients: np.ndarray, center: np.ndarray | float = 0.0) -> np.ndarray:
+        """Compute `-(dx(c + g) - dx(c - g)) / (2 g)`: the learning rate for a gradient of finite size around c."""
+        ahead, behind = (self.update(states, center + sign * np.asarray(gradients)) for sign in (1, -1))
+        return -(ahead - behind) / (2 * np.asarray(gradients))
+
+    def centers(self, states: np.ndarray, largest: float) -> np.ndarray:
+        """Find for each state [point, state] the gradient that makes the update 0; NaN where none does.
+
+        A linear memory in front of a saturation is what this gradient cancels. The search divides a bracket of
+        +-`largest` into parts of equal length in `asinh`, again and again.
+        """
+        num_parts = 24
+        unit = largest * 1e-20
+        low, high = np.full(len(states), -np.arcsinh(largest / unit)), np.full(len(states), np.arcsinh(largest / unit))
+        shares = np.linspace(0, 1, num_parts + 1)
+        at_zero = self.update(states, np.zeros(len(states)))
+        for _ in range(13):
+            grid = low[:, None] + (high - low)[:, None] * shares
+            values = self.update(states[:, None], unit * np.sinh(grid))
+            with np.errstate(invalid="ignore"):
+                crossing = np.sign(values[:, 1:]) != np.sign(values[:, :1])
+            first = crossing.argmax(1)
+            rows = np.arange(len(states))
+            low, high = grid[rows, first], grid[rows, first + 1]
+            low = np.where(crossing.any(1), low, np.nan)
+        with np.errstate(invalid="ignore"):
+            found = unit * np.sinh((low + high) / 2)
+        return np.where(at_zero == 0, 0.0, found)
+
+    def _pairs(self, function, states, gradients):
+        states, gradients = np.asarray(states, np.float64), np.asarray(gradients, np.float64)
+        shape = np.broadcast_shapes(states.shape[:-1], gradients.shape)
+        flat_states = np.broadcast_to(states, (*shape, states.shape[-1])).reshape(int(np.prod(shape)), states.shape[-1])
+        flat_gradients = np.broadcast_to(gradients, shape).ravel()
+        padding = -len(flat_gradients) % _CHUNK
+        flat_states = np.concatenate([flat_states, np.broadcast_to(self.start, (padding, len(self.start)))])
+        flat_gradients = np.concatenate([flat_gradients, np.ones(padding)])
+        parts = [
+            np.asarray(function(self.optimizer, flat_states[i : i + _CHUNK], flat_gradients[i : i + _CHUNK]))
+            for i in range(0, len(flat_gradients), _CHUNK)
+        ]
+        return np.concatenate(parts)[: len(flat_gradients) - padding].reshape(shape)
+
+
+@eqx.filter_jit
+def _drive(optimizer, start, gradients):
+    def run(h, sequence):
+        def step(h, g):
+            h, dx = optimizer.step(h, g)
+            return h, (h, dx)
+
+        return jax.lax.scan(step, h, sequence)[1]
+
+    return jax.vmap(run)(start, gradients)
+
+
+@eqx.filter_jit
+def _update(optimizer, states, gradients):
+    return jax.vmap(lambda h, g: optimizer.step(h, g)[1])(states, gradients)
+
+
+@eqx.filter_jit
+def _slope(optimizer, states, gradients):
+    return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)
