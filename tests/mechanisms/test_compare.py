@@ -9,7 +9,14 @@ import pytest
 
 from optoscope import from_optax, from_torch
 from optoscope.mechanisms.compare import Comparison, compare
-from optoscope.optimizers import AbstractOptimizer, Adam, AggregatedMomentum, GradientDescent, Momentum, NesterovMomentum
+from optoscope.optimizers import (
+    AbstractOptimizer,
+    Adam,
+    AggregatedMomentum,
+    GradientDescent,
+    Momentum,
+    NesterovMomentum,
+)
 
 torch = pytest.importorskip("torch")
 

@@ -45,8 +45,8 @@ class Comparison(Result):
         gradient_scale: their size.
         difference: by kind of gradients, the largest relative difference of two updates.
         mechanism: the part that is responsible, from the explanations of both; empty if they are the same.
-        translation: settings of the second under which it is the first, or comes nearest; empty where it has no settings
-            that can be changed, or needs none.
+        translation: settings of the second under which it is the first, or comes nearest; empty where it has no
+            settings that can be changed, or needs none.
         left: largest relative difference that is left under these settings; 0 without a translation.
         tolerance: see `same`.
         gradients: smallest and largest magnitude that was tried.

@@ -120,7 +120,7 @@ def diagnose(
 
     >>> from optoscope.optimizers import Momentum
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
-    'momentum with timescale 0.90; no clipping; no schedule; no adaptation'
+    'momentum with timescale 0.90; no clipping; no schedule; no adaptation; explains more than 99.9% of its updates'
     """
     check_count("num_steps", num_steps, minimum=10, hint="the paper uses 200")
     key = jax.random.key(0) if key is None and task is not None else key
@@ -141,9 +141,7 @@ def assess(dossier: Dossier) -> MechanismReport:
         "adaptation": adaptation,
         "grouping": assess_grouping(dossier),
     }
-    explanation = explain(
-        dossier.probe, low=dossier.range.low, high=dossier.range.high, num_steps=dossier.num_steps
-    )
+    explanation = explain(dossier.probe, low=dossier.range.low, high=dossier.range.high, num_steps=dossier.num_steps)
     rates = np.asarray(verdicts["schedule"].learning_rates)
     found = reconcile(verdicts, explanation, rates)
     return MechanismReport(

@@ -87,7 +87,7 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
     remarks += map_remarks + _drift(rule)
     if not explanation.starts_at_once:
         remarks.append("the first update is 0")
-    remarks.append(f"this explains {percent} of its updates in {explanation.num_steps} steps")
+    remarks.append(f"explains {percent} of its updates")
     return Reconciled(verdicts, warnings, remarks)
 
 
@@ -131,7 +131,9 @@ def _drift(rule: ExplainedOptimizer) -> list[str]:
 
 
 def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
-    shapes = [(found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not found.is_linear]
+    shapes = [
+        (found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not found.is_linear
+    ]
     nothing = {"threshold": None, "kind": "none", "corner": None}
     if not shapes:
         if verdict.verdict == "absent":
@@ -155,7 +157,9 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
         return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
     if found.name == "sign":
         summary = "only the sign of the gradient counts"
-        return _changed(verdict, "present", summary, verdict.reason, threshold=0.0, kind="sign-like", corner=None), remarks
+        return _changed(
+            verdict, "present", summary, verdict.reason, threshold=0.0, kind="sign-like", corner=None
+        ), remarks
     threshold = _departure(found) * found.scale
     is_hard = found.name in ("hard clip", "skip")
     corner = found.scale if is_hard else None
@@ -229,8 +233,16 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         elif np.any(response[1:] * response[0] < 0) and last == 1:
             words = "momentum: differences of gradients (the step before counts with the other sign)"
         return _changed(
-            verdict, word, words, reason, effect=effect, decays=none, learning_rates=none, num_dominant=0,
-            effective_decays=none, interval=[effect, effect],
+            verdict,
+            word,
+            words,
+            reason,
+            effect=effect,
+            decays=none,
+            learning_rates=none,
+            num_dominant=0,
+            effective_decays=none,
+            interval=[effect, effect],
         ), []
     decays = np.linalg.eigvals(memory.A[0]).astype(complex)
     clusters = _clusters(decays)
@@ -238,8 +250,10 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
     grown = [b for b, _ in clusters if abs(b) > 1 + _NEUTRAL]
     warnings = [f"unstable: a mode of {decay_in_words(b)} grows with every step" for b in grown if b.imag >= 0]
     known = np.asarray(verdict.decays)
-    is_known = verdict.verdict == "present" and len(known) and all(
-        np.abs(known - b).min() < 1e-4 for b, n in clusters if n == 1
+    is_known = (
+        verdict.verdict == "present"
+        and len(known)
+        and all(np.abs(known - b).min() < 1e-4 for b, n in clusters if n == 1)
     )
     fields: dict[str, Any] = {}
     if not is_known or any(n > 1 for _, n in clusters):

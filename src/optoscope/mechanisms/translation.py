@@ -1,4 +1,4 @@
-"""Settings of one optimizer under which it is another: what the other's settings are called here, and which switches."""
+"""Settings of one optimizer under which it is another: what the other's are called here, and which switches."""
 
 import dataclasses
 import inspect
@@ -73,7 +73,7 @@ class Adjustable:
 
 
 def adjustable(given: AnyOptimizer, *, trust: bool = False) -> Adjustable | None:
-    """Return what was given with its settings open: a text `module:name(literals)`, or a rule whose fields are numbers."""
+    """Return what was given with its settings open: a text `module:name(literals)`, or a rule of numbers."""
     if isinstance(given, AbstractOptimizer):
         return _own(given)
     spec = parse_spec(given) if isinstance(given, str) else None

@@ -6,8 +6,8 @@ import optax
 import pytest
 
 from optoscope import from_optax
-from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics import Probe
+from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.mechanisms.explanation.explain import explain, shares
 from optoscope.mechanisms.explanation.law import GainLaw, Gains, predict
 from optoscope.mechanisms.explanation.memory import realize, realize_changing, separate
@@ -131,12 +131,16 @@ def test_the_rule_is_an_optimizer_and_runs_as_it_was_checked(rule):
     assert found.formula.splitlines()[-1].startswith("dx = -") and found.parts
 
 
-@pytest.mark.parametrize("structure", [{}, {"is_inside": True}, {"is_centered": True}, {"peak": True}, {"corrected": True}])
+@pytest.mark.parametrize(
+    "structure", [{}, {"is_inside": True}, {"is_centered": True}, {"peak": True}, {"corrected": True}]
+)
 @pytest.mark.parametrize("kind,decay,power", [("mean", 0.9, 2.0), ("sum", 1.0, 2.0), ("maximum", 0.8, 1.0)])
 def test_gains_after_whole_histories_are_those_of_one_gradient_at_a_time(kind, decay, power, structure):
     if structure and kind != "mean":
         return
-    law = GainLaw(kind=kind, decay=decay, power=power, exponent=1.0, eps=0.1, start=0.5, **{"is_inside": False, **structure})
+    law = GainLaw(
+        kind=kind, decay=decay, power=power, exponent=1.0, eps=0.1, start=0.5, **{"is_inside": False, **structure}
+    )
     rng = np.random.default_rng(1)
     histories = rng.standard_normal((5, 7))
     histories[0, :3] = np.nan
@@ -187,7 +191,7 @@ def test_memories_that_change_with_the_step_are_realized():
 def test_shapes_are_recognized(name):
     sizes = np.geomspace(1e-3, 1e3, 73)
     scale = 1.0 if name in ("one-sided", "other side", "magnitude", "powers of two", "sign") else 0.37
-    f = lambda x: 2 * scale * SHAPES[name].apply(x / scale, np)  # noqa: E731
+    f = lambda x: 2 * scale * SHAPES[name].apply(x / scale, np)
     found = fit_map(sizes, f(sizes) / sizes, f(-sizes) / -sizes)
     same = {"one-sided": "one-sided", "magnitude": "two slopes", "sign": "power"}.get(name, name)
     assert found.name in (name, same) or name == "powers of two"

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope.dynamics._precision import in_float64
 from optoscope.dynamics import Probe
+from optoscope.dynamics._precision import in_float64
 
 #: Runs of one compiled call.
 _CHUNK = 256

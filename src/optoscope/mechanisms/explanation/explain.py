@@ -31,8 +31,8 @@ class Explanation:
 
     Attributes:
         rule: it, as an optimizer like any other.
-        explained: share of the optimizer's updates that it gives: the mean over all probes of `1 - |dx - dx'|^2 / |dx|^2`,
-            at least 0, of the whole sequence or of its first eighth, whichever is less.
+        explained: share of the optimizer's updates that it gives: the mean over all probes of
+            `1 - |dx - dx'|^2 / |dx|^2`, at least 0, of the whole sequence or of its first eighth, whichever is less.
         by_probe: the same by kind of sequence.
         worst: the kind on which it is worst, and at which scale of gradients.
         worst_share: its share there.

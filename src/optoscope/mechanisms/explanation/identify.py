@@ -7,7 +7,7 @@ import numpy as np
 
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
-from optoscope.mechanisms.explanation.law import Gains, GainLaw, fit_law, predict
+from optoscope.mechanisms.explanation.law import GainLaw, Gains, fit_law, predict
 from optoscope.mechanisms.explanation.memory import (
     MATCHES,
     LinearMemory,
@@ -70,7 +70,9 @@ class Experiments:
         rng = np.random.default_rng(5)
         rows = self.middle * np.stack([np.ones(self.num_steps), rng.standard_normal(self.num_steps)])
         found, expected = self.calm - updates(self.probe, rows), rows @ self.kernel.T
-        return bool(np.all(np.linalg.norm(found - expected, axis=1) <= 1e-2 * np.linalg.norm(expected, axis=1) + 1e-300))
+        return bool(
+            np.all(np.linalg.norm(found - expected, axis=1) <= 1e-2 * np.linalg.norm(expected, axis=1) + 1e-300)
+        )
 
 
 def candidates(do: Experiments) -> Iterator[ExplainedOptimizer]:
@@ -152,7 +154,9 @@ def _sharpened(do: Experiments, found: StaticMap) -> StaticMap:
 def _static(do: Experiments, linear: ExplainedOptimizer, shape: StaticMap, lag: int) -> Iterator[ExplainedOptimizer]:
     """A static map before a memory, and one behind it."""
     scaled = dataclasses.replace(shape, slope=1.0) if shape.name != "table" else shape
-    strongest = int(np.argmax(np.abs(do.responses[0, :, lag]) / np.maximum(np.abs(do.responses[..., lag]).max(), 1e-300)))
+    strongest = int(
+        np.argmax(np.abs(do.responses[0, :, lag]) / np.maximum(np.abs(do.responses[..., lag]).max(), 1e-300))
+    )
     size = float(do.sizes[strongest])
     passed = float(np.asarray(scaled(size)))
     if passed:

@@ -236,7 +236,12 @@ def _fit(structure, scale, gains, target):
     best = None
     for logit, log_eps, log_start in ((3.0, -20.0, -60.0), (3.0, -60.0, -60.0), (5.0, -20.0, -8.0)):
         found = scipy.optimize.least_squares(
-            residuals, [logit, log_eps, log_start, 1.0], loss="soft_l1", f_scale=0.05, max_nfev=30, x_scale=[1, 3, 5, 0.2]
+            residuals,
+            [logit, log_eps, log_start, 1.0],
+            loss="soft_l1",
+            f_scale=0.05,
+            max_nfev=30,
+            x_scale=[1, 3, 5, 0.2],
         )
         if found.cost < 0.5 * len(target) * FITS**2:
             found = scipy.optimize.least_squares(residuals, found.x, x_scale="jac", xtol=1e-12, ftol=1e-12, max_nfev=60)

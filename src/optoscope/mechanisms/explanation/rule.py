@@ -42,7 +42,9 @@ class ExplainedOptimizer(AbstractOptimizer):
 
     def initial_state(self) -> Float[Array, " state"]:
         start = self.law.begin() if self.law is not None else [0.0] * 3
-        return jnp.concatenate([jnp.stack([jnp.asarray(x, float) for x in (0.0, *start)]), jnp.zeros(self.memory.order)])
+        return jnp.concatenate(
+            [jnp.stack([jnp.asarray(x, float) for x in (0.0, *start)]), jnp.zeros(self.memory.order)]
+        )
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         index = jnp.clip(jnp.round(h[0]), 0, len(self.after) - 1).astype(int)

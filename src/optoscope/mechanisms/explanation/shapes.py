@@ -114,7 +114,9 @@ SHAPES: dict[str, Shape] = {
     "soft threshold": Shape(
         lambda x, xp: xp.sign(x) * xp.maximum(xp.abs(x) - 1, 0), "sign(x) max(|x| - 1, 0)", "a dead zone"
     ),
-    "hard threshold": Shape(lambda x, xp: xp.where(xp.abs(x) > 1, x, 0.0), "x if |x| > 1 else 0", "a dead zone", jumps=1.0),
+    "hard threshold": Shape(
+        lambda x, xp: xp.where(xp.abs(x) > 1, x, 0.0), "x if |x| > 1 else 0", "a dead zone", jumps=1.0
+    ),
     "ternary": Shape(
         lambda x, xp: xp.where(xp.abs(x) > 1, xp.sign(x), 0.0),
         "sign(x) if |x| > 1 else 0",

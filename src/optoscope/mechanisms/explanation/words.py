@@ -56,7 +56,9 @@ def parts_in_words(rule: ExplainedOptimizer) -> list[str]:
 def map_in_words(found: StaticMap) -> str:
     """Say which shape a map has, and where it turns."""
     if found.name in SHAPES:
-        joint = {"quantized": "of", "soft threshold": "up to", "hard threshold": "up to", "ternary": "up to"}.get(found.name, "at")
+        joint = {"quantized": "of", "soft threshold": "up to", "hard threshold": "up to", "ternary": "up to"}.get(
+            found.name, "at"
+        )
         where = f" {joint} {found.scale:.3g}" if found.scale not in (0.0, 1.0) or SHAPES[found.name].clips else ""
         return SHAPES[found.name].words + ("" if found.name == "sign" else where)
     if found.name == "power":
@@ -95,11 +97,16 @@ def memory_in_words(memory: LinearMemory) -> list[str]:
     if last < memory.order + 1:
         taps = ", ".join(f"{value:.3g}" for value in response[: last + 1][:6])
         dots = ", ..." if last >= 6 else ""
-        return [f"a finite memory of {last + 1} steps ({taps}{dots})" if len(significant) > 1 else f"a delay of {last} steps"]
+        return [
+            f"a finite memory of {last + 1} steps ({taps}{dots})"
+            if len(significant) > 1
+            else f"a delay of {last} steps"
+        ]
     decays = np.linalg.eigvals(memory.A[0])
-    return [f"a memory with the timescale{'s' if len(decays) > 1 else ''} " + ", ".join(
-        decay_in_words(complex(b)) for b in sorted(decays, key=abs) if b.imag >= 0
-    )]
+    return [
+        f"a memory with the timescale{'s' if len(decays) > 1 else ''} "
+        + ", ".join(decay_in_words(complex(b)) for b in sorted(decays, key=abs) if b.imag >= 0)
+    ]
 
 
 def formula_of(rule: ExplainedOptimizer) -> str:
@@ -115,7 +122,9 @@ def formula_of(rule: ExplainedOptimizer) -> str:
             lines.append("u = u / N")
     if rule.memory.order:
         response = rule.memory.response(5) if len(rule.memory.D) == 1 else None
-        told = "r_n(k)" if response is None else "r(k), r = " + ", ".join(f"{value:.4g}" for value in response) + ", ..."
+        told = (
+            "r_n(k)" if response is None else "r(k), r = " + ", ".join(f"{value:.4g}" for value in response) + ", ..."
+        )
         lines.append(f"y_n = sum_k u_(n-k) {told}")
     else:
         lines.append("y = u")
@@ -123,5 +132,7 @@ def formula_of(rule: ExplainedOptimizer) -> str:
         lines.append("y = y / N")
     y = "y" if rule.outer.is_linear and rule.outer.slope == 1 else rule.outer.formula.replace("x", "y")
     constant = np.ptp(rule.after) <= _CHANGES * np.abs(rule.after).max()
-    lines.append(f"dx = -{f'{rule.after[-1]:.4g}' if constant else 'a_n'} {y}" + (" - drift_n" if np.any(rule.drift) else ""))
+    lines.append(
+        f"dx = -{f'{rule.after[-1]:.4g}' if constant else 'a_n'} {y}" + (" - drift_n" if np.any(rule.drift) else "")
+    )
     return "\n".join(lines)
