@@ -17,8 +17,8 @@ from optoscope.mechanisms.explanation.words import curve_in_words, decay_in_word
 EXPLAINED = 0.95
 #: Shares of the response later than the present step between which momentum is undecided.
 _ABSENT, _PRESENT = 0.05, 0.1
-#: Share of an adaptation by which gains after constant and after alternating gradients must differ to go by signs.
-_SIGNED = 0.3
+#: Share of the effect of alternating gradients that constant ones must have for squares of gradients to be its cause.
+_SIGNED = 0.5
 #: Length of responses, in runs.
 _HORIZON = 10
 #: Magnitudes that are no longer on the side of 1 on which rounding leaves them.
@@ -68,14 +68,14 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
                 momentum,
                 "present",
                 "momentum: earlier gradients count with their sign",
-                "a gradient and its opposite have updates of different sizes, after what came before",
+                "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
             )
         if adaptation.kind == "squared gradient" and _goes_by_signs(adaptation):
             verdicts["adaptation"] = _changed(
                 adaptation,
                 "present",
                 "a gain that depends on whether gradients agree in sign",
-                "constant gradients and alternating ones of the same size leave different gains",
+                "alternating gradients change a gain that constant ones of the same size leave about as it is",
                 kind="nonlinear odd",
             )
         return Reconciled(verdicts, warnings, remarks)
@@ -106,9 +106,10 @@ def _without_sign(verdict: Any) -> Any:
 
 
 def _goes_by_signs(adaptation: Any) -> bool:
-    """Whether constant gradients and alternating ones of the same size leave different gains."""
+    """Whether alternating gradients change a gain that constant ones of the same size leave about as it is."""
     even, constant = np.asarray(adaptation.even_effects), np.asarray(adaptation.constant_effects)
-    return bool(np.abs(even - constant).max() > _SIGNED * max(np.abs(even).max(), np.abs(constant).max()))
+    at = int(np.argmax(np.abs(even)))
+    return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
 
 
 def _is_sign(rule: ExplainedOptimizer) -> bool:

@@ -20,7 +20,7 @@ _ENOUGH, _BETTER = 0.9995, 0.002
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
 #: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
-_BUSY, _LOPSIDED = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.4
+_BUSY, _TURNS = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -38,7 +38,7 @@ class Explanation:
         worst_share: its share there.
         responds: whether any gradient changed any update.
         starts_at_once: whether any gradient changed the first update.
-        remembers_signs: whether after other gradients one gradient and its opposite have updates of different sizes.
+        remembers_signs: whether what one gradient and its opposite add up to turns with the signs of all earlier ones.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
     """
@@ -122,16 +122,21 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> E
 
 
 def _remembers_signs(probe: Probe, probes: Probes) -> bool:
-    """Whether at some scale a gradient and its opposite have updates of different size, after what came before."""
-    busy = np.array([name in _BUSY for name in probes.names])
-    rows = probes.gradients[busy]
-    turned = np.concatenate([rows[:, :-1], -rows[:, -1:]], axis=1)
+    """Whether at some scale what one gradient and its opposite add up to turns with the signs of all earlier ones."""
+    rows = probes.gradients[np.array([name in _BUSY for name in probes.names])]
+    scales = probes.scales[np.array([name in _BUSY for name in probes.names])]
     calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
-    one, two = updates(probe, rows)[:, -1] - calm, updates(probe, turned)[:, -1] - calm
+    sums, sizes = [], np.zeros(len(rows))
+    for earlier in (1, -1):
+        pair = []
+        for last in (1, -1):
+            turned = np.concatenate([earlier * rows[:, :-1], last * rows[:, -1:]], axis=1)
+            pair.append(updates(probe, turned)[:, -1] - calm)
+            sizes = np.fmax(sizes, np.abs(pair[-1]))
+        sums.append(pair[0] + pair[1])
     with np.errstate(all="ignore"):
-        lopsided = np.abs(one + two) > _LOPSIDED * np.maximum(np.abs(one), np.abs(two))
-    scales = probes.scales[busy]
-    return any(lopsided[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+        turns = np.abs(sums[0] - sums[1]) > _TURNS * sizes
+    return any(turns[scales == scale].mean() > 0.5 for scale in np.unique(scales))
 
 
 def shares(

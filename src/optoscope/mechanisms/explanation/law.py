@@ -14,6 +14,10 @@ FITS = 0.1
 #: Error from which on nothing better is looked for.
 _EXACT = 1e-6
 _TINY = 1e-300
+#: A mean that forgets less than this a step is a sum.
+_FORGETS = 1e-6
+#: Exponents nearer to 1 than this are tried as 1.
+_NEARLY = 0.05
 
 
 class GainLaw(eqx.Module):
@@ -178,6 +182,8 @@ def predict(law: Any, gains: Gains) -> Float[np.ndarray, " measurement"]:
         counted = counted / np.maximum(1 - law.decay ** (length + 1.0), _TINY)
     if law.peak:
         course = scipy.signal.lfilter([law.weight], [1.0, -law.decay], fed, axis=1)
+        seen = length[:, None] - ages
+        course = np.where(seen > 0, course + law.start * law.decay ** np.maximum(seen, 0), 0.0)
         if law.corrected:
             course = course / np.maximum(1 - law.decay ** np.maximum(length[:, None] - ages, 1.0), _TINY)
         counted = np.maximum(np.maximum(course.max(1, initial=0.0), counted), law.start)
@@ -199,11 +205,16 @@ def fit_law(gains: Gains) -> tuple[GainLaw, float] | None:
     best = None
     for structure in STRUCTURES:
         found = _fit(structure, scale, gains, target)
-        if best is None or found[1] < 0.5 * best[1]:
+        if best is None or found[1] < 0.5 * best[1] or (_is_sum(best[0]) and found[1] < 2 * best[1] + _EXACT):
             best = found
-        if best[1] < _EXACT:
+        if best[1] < _EXACT and not _is_sum(best[0]):
             break
     return best if best is not None and best[1] < FITS else None
+
+
+def _is_sum(law: GainLaw) -> bool:
+    """Whether a mean forgets nothing: a sum says it better."""
+    return law.kind == "mean" and 1 - law.decay < _FORGETS
 
 
 def _fit(structure, scale, gains, target):
@@ -212,6 +223,7 @@ def _fit(structure, scale, gains, target):
 
     def law_of(numbers):
         logit, log_eps, log_start, exponent = numbers
+        exponent = np.clip(exponent, -4, 4)
         unit = power if structure.get("is_inside") else exponent
         return {
             **_PLAIN,
@@ -245,9 +257,20 @@ def _fit(structure, scale, gains, target):
         )
         if found.cost < 0.5 * len(target) * FITS**2:
             found = scipy.optimize.least_squares(residuals, found.x, x_scale="jac", xtol=1e-12, ftol=1e-12, max_nfev=60)
-        error = float(np.sqrt(np.mean(residuals(found.x) ** 2)))
+        numbers, error = found.x, _size(residuals(found.x))
+        if error > _EXACT and abs(numbers[3] - 1) < _NEARLY:  # a full normalization, most likely
+            fixed = scipy.optimize.least_squares(
+                lambda some: residuals([*some, 1.0]), numbers[:3], loss="soft_l1", f_scale=1e-3, max_nfev=80
+            )
+            again = _size(residuals([*fixed.x, 1.0]))
+            if again < 1.2 * error:
+                numbers, error = np.array([*fixed.x, 1.0]), again
         if best is None or error < best[1]:
-            best = (GainLaw(**law_of(found.x)), error)
+            best = (GainLaw(**law_of(numbers)), error)
         if error < _EXACT:
             break
     return best
+
+
+def _size(residuals):
+    return float(np.sqrt(np.mean(residuals**2)))

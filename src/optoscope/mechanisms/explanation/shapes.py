@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 #: Relative error within which a shape describes a map, at all but a few of the magnitudes tried.
 _FITS, _SHARE = 3e-3, 0.97
+#: Ratios below this share of the largest are nothing.
+_NOTHING = 1e-18
 #: Scales of shapes that are tried, per decade.
 _PER_DECADE = 24
 
@@ -205,6 +207,6 @@ def _compare(shape, scale, x, ratios, smooth=False):
 
 def _misfit(ratios, found, smooth=False):
     """Relative error at most points; its mean where it is to be minimized."""
-    size = np.maximum(np.maximum(np.abs(ratios), np.abs(found)), 1e-300)
+    size = np.maximum(np.maximum(np.abs(ratios), np.abs(found)), _NOTHING * np.abs(ratios).max(initial=0.0) + 1e-300)
     errors = np.abs(ratios - found) / size
     return float(errors.mean() if smooth else np.quantile(errors, _SHARE))

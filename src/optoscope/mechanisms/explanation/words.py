@@ -57,7 +57,7 @@ def map_in_words(found: StaticMap) -> str:
     """Say which shape a map has, and where it turns."""
     if found.name in SHAPES:
         joint = {"quantized": "of", "soft threshold": "up to", "hard threshold": "up to", "ternary": "up to"}.get(
-            found.name, "at"
+            found.name, "from |g| ="
         )
         where = f" {joint} {found.scale:.3g}" if found.scale not in (0.0, 1.0) or SHAPES[found.name].clips else ""
         return SHAPES[found.name].words + ("" if found.name == "sign" else where)
