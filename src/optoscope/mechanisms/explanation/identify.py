@@ -263,6 +263,8 @@ def _around(do: Experiments, rule: ExplainedOptimizer, law: GainLaw) -> Iterator
     """The same law behind the memory and before it."""
     T = do.num_steps
     size = float(do.high / 10**0.5)
+    if rule.inner.scale:
+        size = min(size, float(rule.inner.scale))  # beyond it, gradients are all alike
     silent = np.full((T, T), np.nan)
     for n in range(T):
         silent[n, T - n :] = 0.0
