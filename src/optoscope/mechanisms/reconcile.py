@@ -60,7 +60,9 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
             f"no rule of known parts explains it: the best one gives {percent} of its updates, and "
             f"{explanation.worst_share:.0%} under {explanation.worst}"
         )
-        if "sign" in verdicts["clipping"].summary and not _is_sign(rule):
+        if explanation.only_sign:
+            verdicts["clipping"] = _sign(verdicts["clipping"])
+        elif getattr(verdicts["clipping"], "kind", "") == "sign-like":
             verdicts["clipping"] = _without_sign(verdicts["clipping"])
         momentum, adaptation = verdicts["momentum"], verdicts["adaptation"]
         if momentum.verdict == "absent" and explanation.remembers_signs:
@@ -112,8 +114,10 @@ def _goes_by_signs(adaptation: Any) -> bool:
     return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
 
 
-def _is_sign(rule: ExplainedOptimizer) -> bool:
-    return "sign" in (rule.inner.name, rule.outer.name)
+def _sign(verdict: Any) -> Any:
+    summary = "only the sign of the gradient counts"
+    reason = "a tenfold gradient makes an update of the same size"
+    return _changed(verdict, "present", summary, reason, threshold=0.0, kind="sign-like", corner=None)
 
 
 def _direction(rates: np.ndarray) -> list[str]:
@@ -157,10 +161,7 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
         reason = "large gradients do not count for less than their tangent"
         return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
     if found.name == "sign":
-        summary = "only the sign of the gradient counts"
-        return _changed(
-            verdict, "present", summary, verdict.reason, threshold=0.0, kind="sign-like", corner=None
-        ), remarks
+        return _sign(verdict), remarks
     threshold = _departure(found) * found.scale
     is_hard = found.name in ("hard clip", "skip")
     corner = found.scale if is_hard else None

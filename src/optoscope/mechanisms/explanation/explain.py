@@ -20,7 +20,7 @@ _ENOUGH, _BETTER = 0.9995, 0.002
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
 #: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
-_BUSY, _TURNS = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8
+_BUSY, _TURNS, _COUNTS, _SAME = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8, 0.05, 1e-6
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -38,7 +38,8 @@ class Explanation:
         worst_share: its share there.
         responds: whether any gradient changed any update.
         starts_at_once: whether any gradient changed the first update.
-        remembers_signs: whether what one gradient and its opposite add up to turns with the signs of all earlier ones.
+        remembers_signs: whether earlier gradients count with their signs and their sizes, however that may be.
+        only_sign: whether a tenfold gradient never makes another size of update.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
     """
@@ -51,6 +52,7 @@ class Explanation:
     responds: bool
     starts_at_once: bool
     remembers_signs: bool
+    only_sign: bool
     num_steps: int
     provenance: dict[str, Any]
 
@@ -106,6 +108,7 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> E
     truth = updates(probe, held_out.gradients)
     found = shares(truth, best.run(held_out.gradients), held_out.scales)
     worst = int(np.argmin(found))
+    remembers, only_sign = _after_busy_runs(probe, held_out)
     kinds = np.array(held_out.names)
     return Explanation(
         rule=best,
@@ -115,28 +118,36 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> E
         worst_share=float(found[worst]),
         responds=bool(np.any(truth != do.calm)),
         starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
-        remembers_signs=_remembers_signs(probe, held_out),
+        remembers_signs=remembers,
+        only_sign=only_sign,
         num_steps=num_steps,
         provenance=provenance(num_steps=num_steps),
     )
 
 
-def _remembers_signs(probe: Probe, probes: Probes) -> bool:
-    """Whether at some scale what one gradient and its opposite add up to turns with the signs of all earlier ones."""
-    rows = probes.gradients[np.array([name in _BUSY for name in probes.names])]
-    scales = probes.scales[np.array([name in _BUSY for name in probes.names])]
+def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
+    """Whether earlier gradients count with their signs and sizes, and whether of the present one only the sign counts.
+
+    At some scale, what one gradient and its opposite add up to turns with the signs of all earlier ones, and an update
+    changes when all earlier ones are halved; and at no scale does a tenfold gradient make another size of update.
+    """
+    busy = np.array([name in _BUSY for name in probes.names])
+    rows, scales = probes.gradients[busy], probes.scales[busy]
     calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
-    sums, sizes = [], np.zeros(len(rows))
-    for earlier in (1, -1):
-        pair = []
-        for last in (1, -1):
-            turned = np.concatenate([earlier * rows[:, :-1], last * rows[:, -1:]], axis=1)
-            pair.append(updates(probe, turned)[:, -1] - calm)
-            sizes = np.fmax(sizes, np.abs(pair[-1]))
-        sums.append(pair[0] + pair[1])
+
+    def last(earlier: float, present: float) -> np.ndarray:
+        turned = np.concatenate([earlier * rows[:, :-1], present * rows[:, -1:]], axis=1)
+        return updates(probe, turned)[:, -1] - calm
+
+    ahead, back, turned_ahead, turned_back = last(1, 1), last(1, -1), last(-1, 1), last(-1, -1)
+    halved, tenfold = last(0.5, 1), last(1, 10)
     with np.errstate(all="ignore"):
-        turns = np.abs(sums[0] - sums[1]) > _TURNS * sizes
-    return any(turns[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+        size = np.max(np.abs([ahead, back, turned_ahead, turned_back]), axis=0)
+        turns = np.abs(ahead + back - turned_ahead - turned_back) > _TURNS * size
+        counts = np.abs(np.abs(halved) - np.abs(ahead)) > _COUNTS * size
+        only_sign = np.abs(np.abs(tenfold) - np.abs(ahead)) <= _SAME * size
+    remembers = any((turns & counts)[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+    return remembers, bool(only_sign.all() and size.any())
 
 
 def shares(
