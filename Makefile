@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: reproduce test check format slow benchmark docs clean
+.PHONY: reproduce test check format slow campaign benchmark docs clean
 
 reproduce: .venv/.runtime
 	$(BIN)/optoscope reproduce --out out/reproduce --force
@@ -12,6 +12,9 @@ test: .venv/.dev
 
 slow: .venv/.dev
 	$(BIN)/pytest -m slow
+
+campaign: .venv/.dev
+	$(BIN)/python -m tests.campaign --page docs/campaign.md
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

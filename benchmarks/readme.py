@@ -1,4 +1,4 @@
-"""The tables of the README and of `docs/training.md`: `python -m benchmarks.readme` writes them there.
+"""The tables of the README and of pages in `docs/`: `python -m benchmarks.readme` writes them there.
 
 They come from `benchmarks/results/` and from what ships; `tests/test_docs.py` fails when a page disagrees.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks._report import RESULTS, between_marks
 from optoscope import artifacts
+from optoscope.cli.reference import arguments_reference, settings_reference
 from optoscope.training.recipes import BASELINES, RECIPES
 
 README = Path(__file__).parent.parent / "README.md"
@@ -178,6 +179,7 @@ PAGES = {
         "networks": networks_table,
         "shipped": shipped_table,
     },
+    README.parent / "docs" / "command_line.md": {"settings": settings_reference, "arguments": arguments_reference},
 }
 
 

@@ -45,8 +45,8 @@ class Allowed:
     advice: str = ""
 
     def __contains__(self, number: float) -> bool:
-        if math.isinf(number):
-            return self.or_infinite and number > 0
+        if number == math.inf:
+            return self.or_infinite
         return self.low <= number < self.high if self.below else self.low <= number <= self.high
 
     def __str__(self) -> str:
@@ -159,6 +159,8 @@ def describe(hint: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return " or ".join(map(str, typing.get_args(kind)))
     words = "" if allowed is None else str(allowed)
+    if any(typing.get_origin(inner) is tuple for inner in typing.get_args(kind)):
+        return f"such as {_example(kind)}"
     for inner in typing.get_args(kind):
         words = words or ("" if inner is Ellipsis else describe(inner))
     return words
@@ -179,8 +181,10 @@ def _unwrap(hint: Any) -> tuple[Any, Allowed | None]:
 def _as_kind(name: str, value: Any, kind: Any, allowed: Allowed | None) -> Any:
     """Return the value as one of a kind; what is of that kind and yet not allowed is an error at once."""
     if typing.get_origin(kind) is Literal:
-        check_choice(name, value, typing.get_args(kind))
-        return value
+        if isinstance(value, str):
+            check_choice(name, value, typing.get_args(kind))
+            return value
+        raise _NotOfThisKind
     if typing.get_origin(kind) is tuple:
         return _as_tuple(name, value, typing.get_args(kind), allowed)
     if kind in (int, float):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST = 40  # names that are listed
+
 
 def check_choice(what: str, name: str, known: Iterable[str]) -> None:
     """Check that `name` is one of `known`.
@@ -15,4 +17,5 @@ def check_choice(what: str, name: str, known: Iterable[str]) -> None:
         return
     near = get_close_matches(str(name), known, n=1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {what} {name!r}.{guess} Known: {', '.join(known)}.")
+    shown = known if len(known) <= _MOST else [*known[:_MOST], f"and {len(known) - _MOST} others"]
+    raise ValueError(f"unknown {what} {name!r}.{guess} Known: {', '.join(shown)}.")

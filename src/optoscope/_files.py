@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 #: The largest JSON file that is read, in bytes; what optoscope writes is far smaller.
-LARGEST_JSON = 64_000_000
+LARGEST_JSON = 16_000_000
 #: The key under which sealed data hold their own hash.
 CHECKSUM = "checksum"
 

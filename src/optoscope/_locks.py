@@ -1,6 +1,7 @@
 """One process at a time: a directory or file that is being written is held until it is done."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def held(path: Path, *, is_file: bool = False) -> Iterator[None]:
         InUseError: if another process holds it.
         OSError: if it cannot be written.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # Path.resolve gives up on a link to itself with a RuntimeError
     folder = path.parent if is_file else path
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:

@@ -22,7 +22,7 @@ from optoscope._files import DamagedFileError, digest_of_array, parse_json, seal
 R = TypeVar("R", bound="Result")
 #: What reading a damaged archive of arrays can end in.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, LookupError, TypeError, AttributeError,
-           ValueError, MemoryError, RecursionError, NotImplementedError, SyntaxError, OverflowError)  # fmt: skip
+           ValueError, MemoryError, RuntimeError, NotImplementedError, SyntaxError, OverflowError)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ def test_it_prints_and_writes_the_verdicts(run, tmp_path):
     called = run(*CALL, "--out", str(tmp_path))
     assert called.code == 0
     assert "momentum with timescale 0.90" in called.out and f"wrote {tmp_path / 'diagnosis.json'}" in called.out
-    assert {"diagnosis.json", "diagnosis.png", "momentum.npz"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"diagnosis.json", "momentum.npz"} <= {path.name for path in tmp_path.iterdir()}
     called = run(*CALL, "--out", str(tmp_path))
     assert called.code == 2 and "pass --force" in called.err
 

@@ -45,6 +45,40 @@ def test_one_run_is_read_at_all_horizons(key):
     assert cell.horizons == [10, 20]
 
 
+def test_a_kept_cell_is_used_for_the_same_optimizer_and_numbers_only(key, tmp_path):
+    settings = {"key": key, "directory": tmp_path, "horizons": (10,), "num_problems": {"linear_regression": 2}}
+    ran, run = [], generalization.run_cell
+
+    def cells(optimizer, *scales, name="rule"):
+        ran.clear()
+        matrix = generalize({name: optimizer}, ["linear_regression"], scales=scales, **settings)
+        return matrix.means.ravel().tolist(), len(ran)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generalization, "run_cell", lambda *a, **k: (ran.append(1), run(*a, **k))[1])
+        first, num = cells(Momentum(0.5, 0.5), 1.0)
+        assert num == 1 and cells(Momentum(0.5, 0.5), 1.0) == (first, 0)
+        other, num = cells(Momentum(0.25, 0.5), 1.0)
+        assert num == 1 and other != first
+        assert cells(Momentum(0.5, 0.5), 1.0 + 1e-7)[1] == 1
+        assert cells(Momentum(0.5, 0.5), 1.0, name="./x/y")[1] == cells(Momentum(0.5, 0.5), 1.0, name="./x-y")[1] == 1
+
+
+def test_a_damaged_cell_is_run_again_and_that_is_said(key, tmp_path):
+    settings = {"key": key, "directory": tmp_path, "horizons": (10,), "num_problems": {"linear_regression": 2}}
+    call = lambda **more: generalize(
+        {"rule": Momentum(0.5, 0.5)}, ["linear_regression"], scales=(1.0,), **settings, **more
+    )
+    first, said = call(), []
+    (path,) = tmp_path.iterdir()
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    again = call(announce=said.append)
+    np.testing.assert_array_equal(again.means, first.means)
+    assert "damaged" in said[0] and "run again" in said[0]
+
+
 def test_ends_of_runs():
     steps = np.arange(1000)
     flat, angle = np.ones(1001), 2 * np.pi * steps / 9

@@ -452,6 +452,40 @@ def test_a_write_that_is_cut_off_leaves_the_old_file(tmp_path, monkeypatch):
     assert target.read_bytes() == b"old"
 
 
+def test_resuming_on_another_number_of_devices_is_refused(key, tmp_path, monkeypatch):
+    meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, stop_at=4)
+    one_device = jax.local_devices()[:1]
+    monkeypatch.setattr("optoscope.training.meta_train.devices_for", lambda count: one_device)
+    with pytest.raises(ValueError, match="holds a run with another num_devices"):
+        meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, resume=True)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_that_is_said(key, tmp_path):
+    whole = meta_train(LinearRegression(), config=TINY, key=key)
+    for stop in (3, 7):
+        meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, resume=True, stop_at=stop)
+    newest = tmp_path / "checkpoint-00000007.safetensors"
+    damaged = bytearray(newest.read_bytes())
+    damaged[-20] ^= 4
+    newest.write_bytes(damaged)
+    said = []
+    resumed = meta_train(
+        LinearRegression(), config=TINY, key=key, directory=tmp_path, resume=True, announce=said.append
+    )
+    assert same(whole.optimizer, resumed.optimizer)
+    assert any("checkpoint-00000007.safetensors is damaged" in sentence for sentence in said)
+
+
+def test_a_warm_start_from_other_weights_is_another_run(key, tmp_path):
+    first, second = (meta_train(LinearRegression(), config=TINY, key=jax.random.key(seed)) for seed in (1, 2))
+    first.save(tmp_path / "start")
+    config = dataclasses.replace(TINY, warm_start=str(tmp_path / "start"))
+    meta_train(LinearRegression(), config=config, key=key, directory=tmp_path / "run", stop_at=2)
+    second.save(tmp_path / "start")
+    with pytest.raises(ValueError, match="holds a run with another start"):
+        meta_train(LinearRegression(), config=config, key=key, directory=tmp_path / "run", resume=True)
+
+
 def test_resuming_with_other_settings_is_refused(key, tmp_path):
     meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path)
     with pytest.raises(FileExistsError, match="already holds a run; pass --resume"):

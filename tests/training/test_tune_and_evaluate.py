@@ -74,6 +74,21 @@ def test_a_search_that_was_cut_off_goes_on_to_the_same_scores(key, tmp_path):
              resume=True)  # fmt: skip
 
 
+def test_a_search_goes_on_with_another_number_of_devices_and_gives_every_sample_its_own_score(
+    key, tmp_path, monkeypatch
+):
+    settings = {"num_samples": 40, "stages": (Stage(4, 20, 20), Stage(4, 20, 1)), "key": key, "directory": tmp_path}
+    whole = tune(LinearRegression(), "momentum", **settings)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(True)
+    (tmp_path / "log.jsonl").write_text("".join(lines[:2]))
+    one_device = jax.local_devices()[:1]
+    monkeypatch.setattr("optoscope.training.tune.jax.local_devices", lambda: one_device)
+    resumed = tune(LinearRegression(), "momentum", resume=True, **settings)
+    np.testing.assert_array_equal(resumed.scores, whole.scores)
+    assert resumed.winner == whole.winner
+    assert (tmp_path / "log.jsonl").read_text().splitlines(True)[:2] == lines[:2]
+
+
 def test_a_winner_on_the_edge_widens_the_range_and_says_so(key):
     tuned = tune(
         LinearRegression(),

@@ -15,6 +15,7 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Params, PRNGKeyArray
 from optoscope.dynamics import total_variance
+from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, sample_problems
@@ -124,7 +125,7 @@ def visit(
     )
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _run(task, problems, keys, optimizer, save, num_steps, devices):
     """Run on all problems, which are shared out over devices."""
     data, structure = eqx.partition((task, optimizer, save), eqx.is_array)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import scipy.stats
 
-from optoscope._files import write_json
+from optoscope._files import write_json, write_whole
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
@@ -80,7 +80,7 @@ class Calibration(Result):
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / "calibration.json", self.to_json())
         page = directory / "calibration_results.md"
-        page.write_text(calibration_page(self))
+        write_whole(page, calibration_page(self).encode())
         return page
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optoscope._choices import check_choice
-from optoscope._files import write_json
+from optoscope._files import write_json, write_whole
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope.calibration.optax_rules import Rule, find_rules
@@ -42,7 +42,7 @@ class Gallery(Result):
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / "optax_gallery.json", self.to_json())
         page = directory / "optax_gallery.md"
-        page.write_text(gallery_page(self))
+        write_whole(page, gallery_page(self).encode())
         return page
 
 

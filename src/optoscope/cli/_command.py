@@ -42,7 +42,7 @@ class Command(abc.ABC):
 
     def run(self) -> int:
         """Check, compute, save and show; returns the exit code."""
-        check_settings(self, call=self._shown)
+        check_settings(self, call=self.shown)
         self.set_up()
         prepared = self.prepare()
         place: Path | None = getattr(self, "out", None)
@@ -61,7 +61,7 @@ class Command(abc.ABC):
         return 1 if failure else code
 
     @classmethod
-    def _shown(cls, name: str) -> str:
+    def shown(cls, name: str) -> str:
         """What help calls an argument."""
         is_positional = tyro.conf.Positional in getattr(cls.__annotations__[name], "__metadata__", ())
         return name.upper() if is_positional else f"--{name.replace('_', '-')}"

@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one paragraph on standard error. 70: a bug in optoscope, with its traceback. 130 or 143: stopped by Ctrl-C or
     SIGTERM. 141: nobody reads standard output any more. With OPTOSCOPE_TRACEBACK set, every error is raised as it is.
     """
+    if sys.stderr is None:  # closed: what would be said there is said to nobody
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         try:
             check_call(sys.argv[1:] if arguments is None else arguments)
@@ -97,9 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None):
     kinds: list[Any] = [Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())] for kind in COMMANDS]
-    union: Any = functools.reduce(operator.or_, kinds)
     return tyro.cli(
-        tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)(union),
+        tyro.conf.OmitSubcommandPrefixes[functools.reduce(operator.or_, kinds)],
         prog="optoscope",
         description=_DESCRIPTION,
         args=arguments,
@@ -107,8 +108,7 @@ def _parsed(arguments: Sequence[str] | None):
 
 
 def _say(sentence: str) -> None:
-    if sys.stderr is not None:
-        print(f"optoscope: {sentence}", file=sys.stderr)  # noqa: T201
+    print(f"optoscope: {sentence}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Impulses by which both sides are tried: a bend is one at every size, a curvature only at the large ones.
 _SIZES = (1e-6, 1e-9, 1e-12)
@@ -40,7 +41,7 @@ def has_kink(
         return bends | jumps
 
 
-@jax.jit
+@compiled()
 def _responses(optimizer, states, gradients, sizes):
     """Updates [point, step] without an impulse, and [point, size, step] after one and after its opposite."""
 

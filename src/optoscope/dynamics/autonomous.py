@@ -14,6 +14,7 @@ from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state, slopes_or_nan
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ def run_constant(
     return np.concatenate([start[None], states]), np.asarray(updates)
 
 
-@jax.jit(static_argnums=3)
+@compiled(static_argnums=3)
 def _scan(optimizer, start, gradient, num_steps):
     def step(h, _):
         h, dx = optimizer.step(h, gradient)

@@ -19,6 +19,7 @@ from optoscope.dynamics.fixed_points import find_fixed_points
 from optoscope.dynamics.rest_point import SETTLING_STEPS, find_rest
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = (
     1e-3,
@@ -275,7 +276,7 @@ def _angle(a, b):
     return float(2 * np.arcsin(min(1.0, np.linalg.norm(a - b) / 2)))
 
 
-@jax.jit
+@compiled()
 def _expand(optimizer, state, gradient):
     def step(h, g):
         next_state, update = optimizer.step(h, g)

@@ -17,6 +17,7 @@ from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.linearize import Linearization
 from optoscope.dynamics.stability import StabilityMap, find_resting_point
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Runs of one compiled call, for many and for few.
 _CHUNKS = (64, 16)
@@ -272,7 +273,7 @@ class _Runner:
         return outcomes, x_amplitudes, g_amplitudes, periods
 
 
-@jax.jit(static_argnums=5)
+@compiled(static_argnums=5)
 def _simulate(optimizer, curvatures, state, gradient, first_gradient, num_steps):
     """Deviation of the gradient and distance of the state from the resting point, before each step [step, run]."""
 
@@ -298,7 +299,7 @@ def _linear_range(optimizer, at):
     return float(np.abs(both[departs]).min(initial=np.inf))
 
 
-@jax.jit
+@compiled()
 def _responses(optimizer, state, gradient, impulses):
     """Updates [impulse, step] that follow an impulse added to a constant gradient."""
 
@@ -317,7 +318,7 @@ def _changes(growth):
 
 
 def _fit_growth(sizes):
-    """Slope of the logarithm of a late envelope between rounding and what is nonlinear, and its standard error."""
+    """Slope of the logarithm of an envelope over the later part of what is linear and above rounding, and its error."""
     usable = np.isfinite(sizes) & (sizes > _FLOOR * sizes[0]) & (sizes < _CEILING * sizes[0])
     length = len(sizes) if usable.all() else int(np.argmin(usable))
     if length < 4:  # gone within a few steps: to nothing, or away

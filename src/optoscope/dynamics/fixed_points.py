@@ -16,6 +16,7 @@ from optoscope._types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Candidates of one compiled call: one shape for any number. Of networks with more than 64 units fewer, so that their
 #: Jacobians have the room of 128 small ones: a chunk takes as long as its slowest candidate.
@@ -214,7 +215,7 @@ def _in_chunks(function, optimizer, states, gradients, *settings):
 
 
 def _solver(method, search):
-    @jax.jit(static_argnums=3)
+    @compiled(static_argnums=3)
     def solve(optimizer, seeds, gradients, max_iterations):
         def residual(h, g):
             return optimizer.step(h, g)[0] - h
@@ -233,7 +234,7 @@ _newton = _solver(optimistix.Newton, optimistix.root_find)
 _levenberg_marquardt = _solver(optimistix.LevenbergMarquardt, optimistix.least_squares)
 
 
-@jax.jit(static_argnums=3)
+@compiled(static_argnums=3)
 def _relax(optimizer, seeds, gradients, num_steps):
     def run(h, g):
         return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], h), num_steps
@@ -247,7 +248,7 @@ def _residual_norms(optimizer, states, gradients):
     return norms, ~(np.isfinite(norms) & np.isfinite(jacobians).all((1, 2)))
 
 
-@jax.jit
+@compiled()
 def _residuals(optimizer, states, gradients):
     def residual(h, g):
         r = optimizer.step(h, g)[0] - h

@@ -15,6 +15,7 @@ from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Lin
     )
 
 
-@jax.jit
+@compiled()
 def _expand(optimizer, state, gradient):
     def step(h, g):
         value = optimizer.step(h, g)

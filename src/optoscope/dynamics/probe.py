@@ -6,6 +6,7 @@ import numpy as np
 
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Pairs of a state and a gradient in one compiled call: one shape for any number.
 _CHUNK = 1024
@@ -83,7 +84,7 @@ class Probe:
         return np.concatenate(parts)[: len(flat_gradients) - padding].reshape(shape)
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _drive(optimizer, start, gradients):
     def run(h, sequence):
         def step(h, g):
@@ -95,11 +96,11 @@ def _drive(optimizer, start, gradients):
     return jax.vmap(run)(start, gradients)
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _update(optimizer, states, gradients):
     return jax.vmap(lambda h, g: optimizer.step(h, g)[1])(states, gradients)
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _slope(optimizer, states, gradients):
     return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)

@@ -14,6 +14,7 @@ from optoscope.dynamics.fixed_points import find_fixed_points
 from optoscope.dynamics.linearize import Linearization, linearize
 from optoscope.dynamics.update_function import as_state, as_states
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 #: Steps under a constant gradient after which a state has arrived, or never does.
 SETTLING_STEPS = 3000
@@ -128,7 +129,7 @@ def settle(
     return np.asarray(_settle(to_float64(optimizer), starts, inputs, num_steps))
 
 
-@jax.jit
+@compiled()
 def _settle(optimizer, states, gradients, num_steps):
     def run(h, g):
         return jax.lax.fori_loop(0, num_steps, lambda _, h: optimizer.step(h, g)[0], h)

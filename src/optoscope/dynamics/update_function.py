@@ -14,6 +14,7 @@ from optoscope._types import ArrayLike
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +157,11 @@ def slopes_or_nan(
     return slopes
 
 
-@jax.jit
+@compiled()
 def _updates(optimizer, states, gradients):
     return jax.vmap(lambda h: jax.vmap(lambda g: optimizer.step(h, g)[1])(gradients))(states)
 
 
-@jax.jit
+@compiled()
 def _slopes(optimizer, states, gradients):
     return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)

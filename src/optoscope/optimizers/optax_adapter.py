@@ -54,6 +54,11 @@ class OptaxOptimizer(AbstractOptimizer):
         """Whether the state holds variables that all components share."""
         return self.clock == "run" and any(self.shared)
 
+    @property
+    def functions(self) -> optax.GradientTransformation:
+        """What of it is a constant of compiled programs."""
+        return self.transformation
+
     def initial_state(self) -> Float[Array, " state"]:
         x = jnp.zeros(1)
         return self._pack(self.transformation.init(x), x)[0]

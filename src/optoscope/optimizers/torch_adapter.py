@@ -60,6 +60,11 @@ class TorchOptimizer(AbstractOptimizer):
         """How derivatives are taken: exactly, or by central differences (relative error around 1e-9)."""
         return "differences" if self.rule.forward_mode is None else "forward mode"
 
+    @property
+    def functions(self) -> TorchRule:
+        """What of it is a constant of compiled programs."""
+        return self.rule
+
     def initial_state(self) -> Float[Array, " state"]:
         row = self.rule.initial_row()
         return jnp.asarray(row if self.clock == "run" else row[: self.rule.num_own], float)

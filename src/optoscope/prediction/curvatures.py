@@ -16,6 +16,7 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, LinearRegression, name_of
 from optoscope.training.objective import Purpose, sample_problems
@@ -114,7 +115,7 @@ def task_curvatures(
     )
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _run(task, problems, keys, optimizer, save, num_steps):
     return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save)
 

@@ -21,6 +21,7 @@ from optoscope._types import Array, Params, PRNGKeyArray, Scalar
 from optoscope.anatomy import choose_components
 from optoscope.dynamics import Outcome, StabilityMap, stability_map
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 from optoscope.prediction.curvatures import Curvatures, task_curvatures
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, Problem
@@ -256,7 +257,7 @@ def run_cell(
     )
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _run(task, problems, keys, optimizer, save, num_steps):
     return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save)
 

@@ -15,6 +15,7 @@ from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, sample_problems
@@ -131,7 +132,7 @@ def _both(optimizer, task, problems, keys, key, num_steps, every, distance):
     return jax.tree.map(np.asarray, run), jax.tree.map(np.asarray, neighbor), np.asarray(losses)
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _run(optimizer, task, problems, start, keys, num_steps, every):
     problems = eqx.tree_at(lambda tree: tree.initial_params, problems, start)
     made = rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=Save(params=True, every=every))

@@ -2,6 +2,7 @@
 
 import inspect as _inspect
 
+from optoscope._allowed import check_setting as _check_setting
 from optoscope._checks import check_choice as _check_choice
 from optoscope._literals import parse_call as _parse_call
 from optoscope.tasks._base import AbstractTask as AbstractTask
@@ -46,10 +47,14 @@ def get(name: str) -> AbstractTask:
     _check_choice("task", call.name, TASKS)
     kind = TASKS[call.name]
     try:
-        _inspect.signature(kind).bind(*call.args, **call.kwargs)
+        settings = _inspect.signature(kind).bind(*call.args, **call.kwargs).arguments
     except TypeError as error:
-        raise ValueError(f"{name}: {error}; {call.name} takes {_inspect.signature(kind)}.") from None
-    return kind(*call.args, **call.kwargs)
+        takes = ", ".join(_inspect.signature(kind).parameters) or "no settings"
+        raise ValueError(f"{name}: {error}; {call.name} takes {takes}.") from None
+    for parameter in _inspect.signature(kind, eval_str=True).parameters.values():
+        if parameter.name in settings and parameter.annotation is not parameter.empty:
+            settings[parameter.name] = _check_setting(parameter.name, settings[parameter.name], parameter.annotation)
+    return kind(**settings)
 
 
 def is_at_hand(name: str) -> bool:

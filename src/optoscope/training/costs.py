@@ -15,6 +15,7 @@ from optoscope._checks import check_count
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
+from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.evaluate import Evaluation
@@ -106,6 +107,6 @@ def measure_costs(
     )
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _run(task, problems, keys, optimizer, num_steps):
     return rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys).losses

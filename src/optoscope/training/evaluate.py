@@ -15,6 +15,7 @@ from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
+from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, meta_objective, sample_problems
@@ -156,11 +157,13 @@ def evaluate(
         task=name_of(task),
         losses=losses,
         objectives=np.where(np.isfinite(objectives), objectives, np.inf),
-        provenance=provenance(task=repr(task), num_problems=num_problems, num_steps=num_steps),
+        provenance=provenance(
+            task=repr(task), num_problems=num_problems, num_steps=num_steps, key=jax.random.key_data(key).tolist()
+        ),
     )
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _losses(task, problems, keys, optimizer, num_steps, devices):
     """Losses [problem, step]; the problems are shared out over devices."""
     data, structure = eqx.partition((task, optimizer), eqx.is_array)

@@ -7,7 +7,7 @@ from optoscope._memory import check_memory
 from optoscope.optimizers import GRUOptimizer
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import PRESETS, MetaTrainConfig, preset
-from optoscope.training.memory import with_segments
+from optoscope.training.memory import estimated_bytes, with_segments
 from optoscope.training.meta_step import untrained
 from optoscope.training.sharding import devices_for
 
@@ -28,7 +28,8 @@ def check_run(task: AbstractTask, config: MetaTrainConfig) -> MetaTrainConfig:
         ValueError: if something does not fit; the message says what to change.
         FileNotFoundError: if there is no optimizer of the name that it starts from.
     """
-    num_devices = len(devices_for(config.batch_size))
+    devices = devices_for(config.batch_size)
+    num_devices = len(devices)
     if config.part_size is not None and config.batch_size // num_devices % config.part_size:
         raise ValueError(
             f"`batch_size` must be a multiple of `part_size` x {num_devices} devices, got {config.batch_size} and "
@@ -42,20 +43,20 @@ def check_run(task: AbstractTask, config: MetaTrainConfig) -> MetaTrainConfig:
     _check_size(task, config)
     if config.warm_start is not None:
         _start_of(config.warm_start).embedded_in(untrained(config, jax.random.key(0)))
-    return with_segments(task, config, num_devices)
+    segmented = with_segments(task, config, num_devices)
+    if devices[0].platform == "cpu":
+        needs = estimated_bytes(task, segmented, num_devices)
+        check_memory(needs, f"meta-steps with {config.num_units} units and {config.batch_size} problems")
+    return segmented
 
 
 def _check_size(task: AbstractTask, config: MetaTrainConfig) -> None:
-    """What is kept at least: the weights with their copies, the problems, and a state of each component."""
+    """What is kept at least: the weights with their copies, and the problems."""
     problem = jax.eval_shape(task.sample, jax.random.key(0))
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     weights = 3 * config.num_units**2
     check_memory(_FLOAT * weights * (config.num_snapshots + 4), f"{config.num_units} units")
-    states = (config.part_size or config.batch_size) * count(problem.initial_params) * config.num_units
-    check_memory(
-        _FLOAT * (config.batch_size * count(problem) + states),
-        f"{config.num_units} units on batches of {config.batch_size} problems",
-    )
+    check_memory(_FLOAT * config.batch_size * count(problem), f"batches of {config.batch_size} problems")
     validation = config.num_validation_problems * (count(problem) + config.num_steps)
     check_memory(_FLOAT * validation, f"{config.num_validation_problems} validation problems")
 
