@@ -7,6 +7,7 @@ import numpy as np
 
 from optoscope.dynamics import Probe
 from optoscope.dynamics._precision import in_float64
+from optoscope.optimizers._compiled import compiled
 
 #: Runs of one compiled call.
 _CHUNK = 256
@@ -24,7 +25,7 @@ def updates(probe: Probe, gradients: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)[: len(gradients)]
 
 
-@eqx.filter_jit
+@compiled(eqx.filter_jit)
 def _updates(optimizer, start, gradients):
     def run(h, row):
         def step(h, g):
