@@ -29,7 +29,7 @@ PLACES = {
     "which gradients count": ("anatomy.driven", "met_range", r"GradientRange\("),
     "fixed points over gradients": ("anatomy.dossier", "Dossier.branch", r"gradients=ends, start=self\.center"),
     "updates of the linearized optimizer": ("anatomy.linear_updates", "linear_updates", r"h @ A\.T"),
-    "onset of saturation": ("dynamics.onset", "find_onset", r"1 - DEPARTURE\)"),
+    "onset of saturation": ("dynamics.onset", "find_onset", r"outside = np\.flatnonzero\(~\(inside"),
 }  # fmt: skip
 
 

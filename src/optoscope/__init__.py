@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from optoscope.distillation import distill as distill
     from optoscope.interventions import Ablation as Ablation
     from optoscope.interventions import ablate as ablate
+    from optoscope.mechanisms import Comparison as Comparison
     from optoscope.mechanisms import MechanismReport as MechanismReport
+    from optoscope.mechanisms import compare as compare
     from optoscope.mechanisms import diagnose as diagnose
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
@@ -52,6 +54,8 @@ _PUBLIC: dict[str, str | None] = {
     "as_optimizer": "optoscope._as_optimizer",
     "as_rule": "optoscope._as_optimizer",
     "calibrate": "optoscope.calibration",
+    "compare": "optoscope.mechanisms",
+    "Comparison": "optoscope.mechanisms",
     "diagnose": "optoscope.mechanisms",
     "distill": "optoscope.distillation",
     "Distilled": "optoscope.distillation",

@@ -13,6 +13,7 @@ from optoscope.cli._failures import PIPE_CLOSED, check_call, explain, silence_ou
 from optoscope.cli.ablate import Ablate
 from optoscope.cli.calibrate import Calibrate
 from optoscope.cli.claims import Claims
+from optoscope.cli.compare import Compare
 from optoscope.cli.costs import Costs
 from optoscope.cli.diagnose import Diagnose
 from optoscope.cli.distill import Distill
@@ -54,6 +55,7 @@ COMMANDS = (
     Figure,
     Reproduce,
     Diagnose,
+    Compare,
     Calibrate,
     Gallery,
     Claims,

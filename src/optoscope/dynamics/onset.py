@@ -55,7 +55,25 @@ def find_onset(ratio: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> O
         j = int(outside[0]) + 1 if len(outside) else len(fine) - 1
         low, high = fine[j - 1], fine[j]
     threshold = float(np.sqrt(low * high))
-    corner = threshold * (1 - DEPARTURE)
-    below = np.abs(ratio(corner * np.array([0.5, 0.97])) / unit - 1)
-    is_hard = bool(np.all(below < _STRAIGHT) and values[min(i + 1, len(values) - 1)] < 1)
+    corner = _corner(lambda g: ratio(g) / unit, threshold)
+    is_hard = corner is not None and values[min(i + 1, len(values) - 1)] < 1
     return Onset(threshold, corner if is_hard else None, shortfall)
+
+
+def _corner(ratio, threshold: float) -> float | None:
+    """Where a gain that is 1 up to there leaves it abruptly; None if it leaves gently."""
+    low, high = 1e-2 * threshold, threshold
+    if abs(ratio(np.array([low]))[0] - 1) > _STRAIGHT:
+        return None
+    for _ in range(4):
+        fine = np.geomspace(low, high, 17)
+        leaves = int(np.argmax(~(np.abs(ratio(fine[:-1]) - 1) < _STRAIGHT))) or len(fine) - 1
+        low, high = fine[leaves - 1], fine[leaves]
+    corner = float(np.sqrt(low * high))
+    if corner > 0.99 * threshold:
+        return threshold  # a jump
+    # A line from the corner to the threshold, in 1/g: the gain of a corner is straight there, that of a bend is not.
+    middle = np.sqrt(corner * threshold)
+    expected = DEPARTURE * (1 / corner - 1 / middle) / (1 / corner - 1 / threshold)
+    left = abs(ratio(np.array([middle]))[0] - 1)
+    return corner if abs(left - expected) < 0.05 * DEPARTURE else None

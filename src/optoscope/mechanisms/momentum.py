@@ -236,8 +236,8 @@ def _modes(dossier, response):
     if found is not None:
         decays, rates, direct = found.decays, found.learning_rates, found.direct
     if not len(decays):
-        decays, rates = fit_modes(response)
-    if direct:
+        decays, rates = fit_modes(response)  # which has what passes the state by as a mode of its own
+    elif direct:
         decays, rates = np.append(decays, 0.0), np.append(rates, direct)
     return _dominant(*_merged(decays, rates), response)
 

@@ -1,0 +1,172 @@
+"""What an optimizer is made of, as a rule that runs and is checked on gradients that played no part in finding it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope._provenance import provenance
+from optoscope.dynamics import Probe
+from optoscope.mechanisms.explanation._runs import updates
+from optoscope.mechanisms.explanation.identify import Experiments, candidates
+from optoscope.mechanisms.explanation.probes import Probes, make_probes
+from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
+
+#: Steps that an explanation covers at most.
+LONGEST = 200
+#: Share of the updates above which no other candidate is tried, and by how much a later one must be better.
+_ENOUGH, _BETTER = 0.9995, 0.002
+#: Size, beside that of other updates at this scale, of what is left where gradients cancel.
+_CANCELED = 1e-6
+#: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
+_BUSY, _TURNS, _COUNTS, _SAME = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8, 0.05, 1e-6
+#: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
+_CHOOSING, _JUDGING = 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """A rule put together from a few parts, and how much of the optimizer it is.
+
+    Attributes:
+        rule: it, as an optimizer like any other.
+        explained: share of the optimizer's updates that it gives: the mean over all probes of
+            `1 - |dx - dx'|^2 / |dx|^2`, at least 0, of the whole sequence or of its first eighth, whichever is less.
+        by_probe: the same by kind of sequence.
+        worst: the kind on which it is worst, and at which scale of gradients.
+        worst_share: its share there.
+        responds: whether any gradient changed any update.
+        starts_at_once: whether any gradient changed the first update.
+        remembers_signs: whether earlier gradients count with their signs and their sizes, however that may be.
+        only_sign: whether a tenfold gradient never makes another size of update.
+        num_steps: length of the sequences; nothing is said about later steps.
+        provenance: who made it.
+    """
+
+    rule: ExplainedOptimizer
+    explained: float
+    by_probe: dict[str, float]
+    worst: str
+    worst_share: float
+    responds: bool
+    starts_at_once: bool
+    remembers_signs: bool
+    only_sign: bool
+    num_steps: int
+    provenance: dict[str, Any]
+
+    @property
+    def parts(self) -> list[str]:
+        """Each part in a few words, in the order in which a gradient passes them."""
+        from optoscope.mechanisms.explanation.words import parts_in_words
+
+        return parts_in_words(self.rule)
+
+    @property
+    def formula(self) -> str:
+        """One step in symbols."""
+        from optoscope.mechanisms.explanation.words import formula_of
+
+        return formula_of(self.rule)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "explained": self.explained,
+            "by_probe": self.by_probe,
+            "worst": self.worst,
+            "worst_share": self.worst_share,
+            "num_steps": self.num_steps,
+            "parts": self.parts,
+            "formula": self.formula,
+        }
+
+
+def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> Explanation:
+    """Put an explanation together and check it.
+
+    Args:
+        probe: of the optimizer.
+        low, high: smallest and largest magnitude of gradients.
+        num_steps: length of sequences, `LONGEST` at most.
+    """
+    num_steps = min(num_steps, LONGEST)
+    do = Experiments(probe, low, high, num_steps)
+    probes = make_probes(low, high, num_steps, seed=_CHOOSING)
+    true = updates(probe, probes.gradients)
+    best, best_share = None, -1.0
+    for rule in candidates(do):
+        share = float(shares(true, rule.run(probes.gradients), probes.scales).mean())
+        if share > best_share + (_BETTER if best is not None else 0):
+            best, best_share = rule, share
+        if share > _ENOUGH:
+            break
+    if best is None:
+        best = next(candidates(do))
+    held_out = make_probes(low, high, num_steps, seed=_JUDGING)
+    truth = updates(probe, held_out.gradients)
+    found = shares(truth, best.run(held_out.gradients), held_out.scales)
+    worst = int(np.argmin(found))
+    remembers, only_sign = _after_busy_runs(probe, held_out)
+    kinds = np.array(held_out.names)
+    return Explanation(
+        rule=best,
+        explained=float(found.mean()),
+        by_probe={str(kind): float(found[kinds == kind].mean()) for kind in dict.fromkeys(held_out.names)},
+        worst=f"{held_out.names[worst]} of size {held_out.scales[worst]:.2g}",
+        worst_share=float(found[worst]),
+        responds=bool(np.any(truth != do.calm)),
+        starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
+        remembers_signs=remembers,
+        only_sign=only_sign,
+        num_steps=num_steps,
+        provenance=provenance(num_steps=num_steps),
+    )
+
+
+def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
+    """Whether earlier gradients count with their signs and sizes, and whether of the present one only the sign counts.
+
+    At some scale, what one gradient and its opposite add up to turns with the signs of all earlier ones, and an update
+    changes when all earlier ones are halved; and at no scale does a tenfold gradient make another size of update.
+    """
+    busy = np.array([name in _BUSY for name in probes.names])
+    rows, scales = probes.gradients[busy], probes.scales[busy]
+    calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
+
+    def last(earlier: float, present: float) -> np.ndarray:
+        turned = np.concatenate([earlier * rows[:, :-1], present * rows[:, -1:]], axis=1)
+        return updates(probe, turned)[:, -1] - calm
+
+    ahead, back, turned_ahead, turned_back = last(1, 1), last(1, -1), last(-1, 1), last(-1, -1)
+    halved, tenfold = last(0.5, 1), last(1, 10)
+    with np.errstate(all="ignore"):
+        size = np.max(np.abs([ahead, back, turned_ahead, turned_back]), axis=0)
+        turns = np.abs(ahead + back - turned_ahead - turned_back) > _TURNS * size
+        counts = np.abs(np.abs(halved) - np.abs(ahead)) > _COUNTS * size
+        only_sign = np.abs(np.abs(tenfold) - np.abs(ahead)) <= _SAME * size
+    remembers = any((turns & counts)[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+    return remembers, bool(only_sign.all() and size.any())
+
+
+def shares(
+    true: Float[np.ndarray, "probe step"], found: Float[np.ndarray, "probe step"], scales: Float[np.ndarray, " probe"]
+) -> Float[np.ndarray, " probe"]:
+    """Share of true updates that found ones give, of whole sequences or their first eighths, whichever is less.
+
+    Updates that are nothing beside what other sequences of this scale make (they cancel) count as 0.
+    """
+    result = np.ones(len(true))
+    with np.errstate(invalid="ignore"):
+        largest = np.array([np.abs(true[scales == scale]).max() for scale in scales])
+    for length in (true.shape[1], max(2, true.shape[1] // 8)):
+        with np.errstate(all="ignore"):
+            size = np.abs(true[:, :length]).max(1, keepdims=True)
+            unit = np.where(size > 0, size, 1.0)
+            missed = (((true - found)[:, :length] / unit) ** 2).sum(1)
+            total = ((true[:, :length] / unit) ** 2).sum(1)
+            least = true.shape[1] * (_CANCELED * np.where(np.isfinite(largest), largest, 0.0) / unit[:, 0]) ** 2
+            share = np.where(total > least, 1 - missed / np.where(total > 0, total, 1.0), 1.0 * (missed <= 4 * least))
+        result = np.minimum(result, np.where(np.isfinite(share), np.maximum(share, 0.0), 0.0))
+    return result

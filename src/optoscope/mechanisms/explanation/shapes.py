@@ -1,0 +1,212 @@
+"""Static maps by shape: what one gradient counts for, whatever came before."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float
+
+#: Relative error within which a shape describes a map, at all but a few of the magnitudes tried.
+_FITS, _SHARE = 3e-3, 0.97
+#: Ratios below this share of the largest are nothing.
+_NOTHING = 1e-18
+#: Scales of shapes that are tried, per decade.
+_PER_DECADE = 24
+
+
+class StaticMap(eqx.Module):
+    """`f(x)`, as a named shape or as a table.
+
+    Attributes:
+        name: of the shape; "table" if none fits.
+        slope: factor of the shape.
+        scale: `t`, where it turns, in units of what goes in; 0 without one.
+        number: exponent of a power; slope for negative x over that for positive x, where the two sides differ.
+        sizes: magnitudes at which it was sampled.
+        above, below: `f(x) / x` there, for positive and for negative x.
+    """
+
+    name: str = eqx.field(static=True)
+    slope: float
+    scale: float
+    sizes: Float[np.ndarray, " grid"]
+    above: Float[np.ndarray, " grid"]
+    below: Float[np.ndarray, " grid"]
+    number: float = 1.0
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is proportional."""
+        return self.name == "linear"
+
+    def __call__(self, x: Any, xp: Any = np) -> Any:
+        """Apply it with NumPy or with jax.numpy."""
+        if self.name == "linear":
+            return self.slope * x
+        if self.name == "power":
+            return self.slope * xp.sign(x) * xp.abs(x) ** self.number
+        if self.name == "two slopes":
+            return self.slope * xp.where(x > 0, x, self.number * x)
+        if self.name in SHAPES:
+            return self.slope * self.scale * SHAPES[self.name].apply(x / self.scale, xp)
+        logs = xp.log(xp.maximum(xp.abs(x), 1e-300))
+        grid = xp.log(self.sizes)
+        ratio = xp.where(x >= 0, xp.interp(logs, grid, self.above), xp.interp(logs, grid, self.below))
+        return ratio * x
+
+    @property
+    def formula(self) -> str:
+        """It in symbols, of `x`."""
+        if self.name == "linear":
+            return "x" if self.slope == 1 else f"{self.slope:.4g} x"
+        head = "" if self.slope == 1 else f"{self.slope:.4g} "
+        if self.name == "power":
+            return f"{head}sign(x) |x|^{self.number:.4g}"
+        if self.name == "two slopes":
+            return f"{head}(x if x > 0 else {self.number:.4g} x)"
+        if self.name not in SHAPES:
+            return "f(x), a table"
+        factor = self.slope * self.scale
+        inner = "x" if self.scale == 1 else f"(x/{self.scale:.4g})"
+        head = "" if factor == 1 else f"{factor:.4g} "
+        return head + SHAPES[self.name].text.replace("x", inner)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A shape of scale 1.
+
+    Attributes:
+        apply: of x and NumPy or jax.numpy.
+        text: in symbols.
+        words: in a sentence.
+        clips: whether it is a kind of clipping: large gradients count for less.
+        jumps: scale over the place of its first jump; 0 without one.
+    """
+
+    apply: Callable[[Any, Any], Any]
+    text: str
+    words: str
+    clips: bool = False
+    jumps: float = 0.0
+
+
+SHAPES: dict[str, Shape] = {
+    "sign": Shape(lambda x, xp: xp.sign(x), "sign(x)", "only the sign of the gradient counts", True),
+    "hard clip": Shape(lambda x, xp: xp.clip(x, -1, 1), "clip(x, -1, 1)", "hard clipping", True),
+    "tanh": Shape(lambda x, xp: xp.tanh(x), "tanh(x)", "soft clipping", True),
+    "algebraic": Shape(lambda x, xp: x / xp.sqrt(1 + x * x), "x/sqrt(1 + x^2)", "soft clipping", True),
+    "softsign": Shape(lambda x, xp: x / (1 + xp.abs(x)), "x/(1 + |x|)", "soft clipping", True),
+    "logarithm": Shape(lambda x, xp: xp.sign(x) * xp.log1p(xp.abs(x)), "sign(x) log(1 + |x|)", "a logarithm", True),
+    "inverse sinh": Shape(lambda x, xp: xp.arcsinh(x), "asinh(x)", "a logarithm", True),
+    "Cauchy": Shape(lambda x, xp: x / (1 + x * x), "x/(1 + x^2)", "redescending clipping", True),
+    "Welsch": Shape(lambda x, xp: x * xp.exp(-xp.minimum(x * x, 700.0)), "x exp(-x^2)", "redescending clipping", True),
+    "skip": Shape(
+        lambda x, xp: xp.where(xp.abs(x) < 1, x, 0.0), "x if |x| < 1 else 0", "large gradients are left out", True, 1.0
+    ),
+    "cubic": Shape(lambda x, xp: x + x**3, "x + x^3", "an update that grows faster than its tangent"),
+    "sinh": Shape(
+        lambda x, xp: xp.sinh(xp.clip(x, -20, 20)),
+        "sinh(clip(x, -20, 20))",
+        "an update that grows faster than its tangent",
+    ),
+    "soft threshold": Shape(
+        lambda x, xp: xp.sign(x) * xp.maximum(xp.abs(x) - 1, 0), "sign(x) max(|x| - 1, 0)", "a dead zone"
+    ),
+    "hard threshold": Shape(
+        lambda x, xp: xp.where(xp.abs(x) > 1, x, 0.0), "x if |x| > 1 else 0", "a dead zone", jumps=1.0
+    ),
+    "ternary": Shape(
+        lambda x, xp: xp.where(xp.abs(x) > 1, xp.sign(x), 0.0),
+        "sign(x) if |x| > 1 else 0",
+        "all gradients count the same, but for a dead zone",
+        jumps=1.0,
+    ),
+    "quantized": Shape(lambda x, xp: xp.round(x), "round(x)", "quantization into equal steps"),
+    "powers of two": Shape(
+        lambda x, xp: xp.sign(x) * 2.0 ** xp.floor(xp.log2(xp.abs(x) + 1e-300)),
+        "sign(x) 2^floor(log2 |x|)",
+        "quantization to powers of two",
+    ),
+    "one-sided": Shape(lambda x, xp: xp.maximum(x, 0), "max(x, 0)", "only positive gradients count"),
+    "other side": Shape(lambda x, xp: xp.minimum(x, 0), "min(x, 0)", "only negative gradients count"),
+    "magnitude": Shape(lambda x, xp: xp.abs(x), "|x|", "only the magnitude of the gradient counts, not its sign"),
+}
+#: Shapes without a scale of their own.
+_SCALELESS = ("one-sided", "other side", "magnitude", "powers of two")
+
+
+def fit_map(sizes: np.ndarray, above: np.ndarray, below: np.ndarray) -> StaticMap:
+    """Name the shape of a map from `f(x)/x` at several magnitudes, for positive and for negative x.
+
+    Args:
+        sizes: magnitudes, increasing.
+        above, below: `f(x) / x` at x = +sizes and at -sizes.
+    """
+    ratios = np.stack([above, below])
+    size = np.abs(ratios).max(initial=0.0)
+    first = float(np.median(ratios)) or size
+    linear = StaticMap("linear", first, 0.0, sizes, above, below)
+    if _misfit(ratios, np.full_like(ratios, linear.slope)) < _FITS:
+        return linear
+    for name, slope, number, model in _plain_ones(sizes, above, below):
+        if _misfit(ratios, model) < _FITS:
+            return StaticMap(name, slope, 0.0, sizes, above, below, number)
+    x = np.stack([sizes, -sizes])
+    best, least = None, np.inf
+    for name, shape in SHAPES.items():
+        if name == "sign" or name in _SCALELESS:
+            scales = np.ones(1)
+        else:
+            scales = np.geomspace(sizes[0], sizes[-1], round(_PER_DECADE * np.log10(sizes[-1] / sizes[0])) + 1)
+        for scale in _finest(name, shape, x, ratios, scales):
+            slope, misfit = _compare(shape, scale, x, ratios)
+            if misfit < least - 1e-6:
+                best, least = StaticMap(name, slope, float(scale), sizes, above, below), misfit
+    return best if best is not None and least < _FITS else StaticMap("table", 1.0, 0.0, sizes, above, below)
+
+
+def _plain_ones(sizes, above, below):
+    """A power and two slopes: shapes without a scale, whose numbers are read off."""
+    if np.all(above * below > 0):
+        exponent, offset = np.polyfit(np.log(sizes), np.log(np.abs(above)), 1)
+        if abs(exponent + 1) > 1e-6 and abs(exponent) > 1e-4:
+            slope = float(np.sign(above[0]) * np.exp(offset))
+            yield "power", slope, float(exponent + 1), np.stack([slope * sizes**exponent] * 2)
+    first, other = float(np.median(above)), float(np.median(below))
+    if first and other:
+        yield "two slopes", first, other / first, np.stack([np.full_like(sizes, first), np.full_like(sizes, other)])
+
+
+def _finest(name, shape, x, ratios, scales):
+    """The best scale of a shape among some, refined."""
+    if len(scales) == 1:
+        return scales
+    errors = np.array([_compare(shape, scale, x, ratios)[1] for scale in scales])
+    i = int(np.argmin(errors))
+    if errors[i] > 0.5:
+        return scales[i : i + 1]
+    ends = np.log(scales[[max(i - 1, 0), min(i + 1, len(scales) - 1)]])
+    fine = scipy.optimize.minimize_scalar(
+        lambda s: _compare(shape, np.exp(s), x, ratios, smooth=True)[1], bounds=tuple(ends), method="bounded"
+    )
+    return [float(np.exp(fine.x)), float(scales[i])]
+
+
+def _compare(shape, scale, x, ratios, smooth=False):
+    with np.errstate(all="ignore"):
+        shaped = scale * shape.apply(x / scale, np) / x
+        shaped = np.where(np.isfinite(shaped), shaped, 0.0)
+        both = (shaped != 0) & (ratios != 0)
+        slope = float(np.median(ratios[both] / shaped[both])) if both.any() else 0.0
+        return slope, _misfit(ratios, slope * shaped, smooth)
+
+
+def _misfit(ratios, found, smooth=False):
+    """Relative error at most points; its mean where it is to be minimized."""
+    size = np.maximum(np.maximum(np.abs(ratios), np.abs(found)), _NOTHING * np.abs(ratios).max(initial=0.0) + 1e-300)
+    errors = np.abs(ratios - found) / size
+    return float(errors.mean() if smooth else np.quantile(errors, _SHARE))

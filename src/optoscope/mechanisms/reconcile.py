@@ -1,0 +1,387 @@
+"""Verdicts in the light of the explanation: what runs and is checked decides, and what it misses is said first."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from optoscope.dynamics.onset import DEPARTURE
+from optoscope.mechanisms._verdict import Verdict, short
+from optoscope.mechanisms.explanation.explain import Explanation
+from optoscope.mechanisms.explanation.memory import LinearMemory
+from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
+from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
+from optoscope.mechanisms.explanation.words import curve_in_words, decay_in_words, map_in_words
+
+#: Share of the updates from which on an explanation decides, and below which the report begins with what is missing.
+EXPLAINED = 0.95
+#: Shares of the response later than the present step between which momentum is undecided.
+_ABSENT, _PRESENT = 0.05, 0.1
+#: Share of the effect of alternating gradients that constant ones must have for squares of gradients to be its cause.
+_SIGNED = 0.5
+#: Length of responses, in runs.
+_HORIZON = 10
+#: Magnitudes that are no longer on the side of 1 on which rounding leaves them.
+_NEUTRAL = 1e-7
+#: Eigenvalues nearer to each other than this are repeated, where a response of the same order fits with one.
+_REPEATED = 2e-2
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconciled:
+    """Verdicts, and what else there is to say.
+
+    Attributes:
+        verdicts: by mechanism.
+        warnings: what comes first in a summary.
+        remarks: what comes after the verdicts.
+    """
+
+    verdicts: dict[str, Verdict]
+    warnings: list[str]
+    remarks: list[str]
+
+
+def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.ndarray) -> Reconciled:
+    """Bring verdicts and explanation together.
+
+    Args:
+        verdicts: each by itself.
+        explanation: of the same optimizer.
+        rates: learning rates along the run without a gradient.
+    """
+    rule = explanation.rule
+    verdicts = dict(verdicts)
+    warnings, remarks = [], []
+    share = explanation.explained
+    percent = f"{share:.1%}" if share < 0.9995 else "more than 99.9%"
+    if share < EXPLAINED:
+        warnings.append(
+            f"no rule of known parts explains it: the best one gives {percent} of its updates, and "
+            f"{explanation.worst_share:.0%} under {explanation.worst}"
+        )
+        if explanation.only_sign:
+            verdicts["clipping"] = _sign(verdicts["clipping"])
+        elif getattr(verdicts["clipping"], "kind", "") == "sign-like":
+            verdicts["clipping"] = _without_sign(verdicts["clipping"])
+        momentum, adaptation = verdicts["momentum"], verdicts["adaptation"]
+        if momentum.verdict == "absent" and explanation.remembers_signs:
+            verdicts["momentum"] = _changed(
+                momentum,
+                "present",
+                "momentum: earlier gradients count with their sign",
+                "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
+            )
+        if adaptation.kind == "squared gradient" and _goes_by_signs(adaptation):
+            verdicts["adaptation"] = _changed(
+                adaptation,
+                "present",
+                "a gain that depends on whether gradients agree in sign",
+                "alternating gradients change a gain that constant ones of the same size leave about as it is",
+                kind="nonlinear odd",
+            )
+        return Reconciled(verdicts, warnings, remarks)
+    verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
+    verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule)
+    verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
+    verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
+    warnings += unstable + _direction(rates)
+    remarks += map_remarks + _drift(rule)
+    if not explanation.starts_at_once:
+        remarks.append("the first update is 0")
+    remarks.append(f"explains {percent} of its updates")
+    return Reconciled(verdicts, warnings, remarks)
+
+
+def _changed(verdict: Any, word: str, summary: str, reason: str, **fields: Any) -> Any:
+    return dataclasses.replace(verdict, verdict=word, summary=summary, reason=reason, **fields)
+
+
+def _without_sign(verdict: Any) -> Any:
+    """What there is to say where the update has no tangent at 0, and is not the sign either."""
+    sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
+    top = grid > grid[-1] / 10
+    if sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE):
+        reason = "the largest gradients count in proportion to their size"
+        return _changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)
+    return _changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
+
+
+def _goes_by_signs(adaptation: Any) -> bool:
+    """Whether alternating gradients change a gain that constant ones of the same size leave about as it is."""
+    even, constant = np.asarray(adaptation.even_effects), np.asarray(adaptation.constant_effects)
+    at = int(np.argmax(np.abs(even)))
+    return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
+
+
+def _sign(verdict: Any) -> Any:
+    summary = "only the sign of the gradient counts"
+    reason = "a tenfold gradient makes an update of the same size"
+    return _changed(verdict, "present", summary, reason, threshold=0.0, kind="sign-like", corner=None)
+
+
+def _direction(rates: np.ndarray) -> list[str]:
+    if np.all(rates <= 0) and np.any(rates < 0):
+        return ["it ascends: the learning rate is negative"]
+    if np.any(rates < 0):
+        return [f"the learning rate changes its sign, first at step {int(np.argmax(rates < 0))}"]
+    return []
+
+
+def _drift(rule: ExplainedOptimizer) -> list[str]:
+    size = np.abs(rule.after).max() * max(rule.inner.sizes[0], 1e-300)
+    if np.abs(rule.drift).max() <= 1e-9 * size:
+        return []
+    return [f"it moves without a gradient, by {-rule.drift[0]:.2g} in the first step (a drift)"]
+
+
+def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
+    shapes = [
+        (found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not found.is_linear
+    ]
+    nothing = {"threshold": None, "kind": "none", "corner": None}
+    if not shapes:
+        if verdict.verdict == "absent":
+            return verdict, []
+        return _changed(verdict, "absent", "", "every gradient counts in proportion to its size", **nothing), []
+    found, place = shapes[0]
+    remarks = []
+    if rule.memory.order:
+        remarks.append(f"the map stands {place} the memory")
+    if np.ptp(rule.thresholds) > 1e-3 * rule.thresholds.max():
+        told = np.where(rule.thresholds > 1e5 * rule.thresholds.min(), np.inf, rule.thresholds) * found.scale
+        remarks.append(f"its threshold changes with time: {curve_in_words(told)}")
+    if found.name == "table":
+        if getattr(verdict, "kind", "") == "sign-like":
+            reason = "the update is neither proportional to the gradient nor its sign"
+            return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
+        return verdict, [map_in_words(found), *remarks]
+    shape = SHAPES.get(found.name)
+    if shape is None or not shape.clips:
+        reason = "large gradients do not count for less than their tangent"
+        return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
+    if found.name == "sign":
+        return _sign(verdict), remarks
+    threshold = _departure(found) * found.scale
+    is_hard = found.name in ("hard clip", "skip")
+    corner = found.scale if is_hard else None
+    summary = f"{shape.words} from |g| = {short(corner if corner is not None else threshold)}"
+    reason = f"the update departs from its tangent by {DEPARTURE:.0%} at |g| = {short(threshold)}"
+    kind = "hard" if is_hard else "soft"
+    return _changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
+
+
+def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
+    """The same with slopes where gains of one size stood for them, if the map has a tangent after all."""
+    has_tangent = rule.inner.name in SHAPES and SHAPES[rule.inner.name].clips and rule.inner.name != "sign"
+    if not (verdict.probe and has_tangent and rule.law is None and len(rule.memory.D) == 1 and rule.memory.D[0]):
+        return verdict
+    slopes = rule.before * rule.after * rule.memory.D[0]
+    left = max(len(verdict.learning_rates) - len(slopes), 0)
+    rates = np.append(slopes, np.full(left, slopes[-1]))[: len(verdict.learning_rates)]
+    return dataclasses.replace(verdict, learning_rates=rates, probe=0.0)
+
+
+def _departure(found: StaticMap) -> float:
+    """Where a shape of scale 1 departs from its tangent by `DEPARTURE`."""
+    x = np.geomspace(1e-3, 1e3, 600_001)
+    gain = SHAPES[found.name].apply(x, np) / x
+    return float(x[np.argmax(np.abs(gain - 1) > DEPARTURE)])
+
+
+def _adaptation(verdict: Any, rule: ExplainedOptimizer) -> Any:
+    if rule.law is None:
+        if verdict.verdict == "absent":
+            return verdict
+        reason = "static maps and a linear memory explain the updates"
+        return _changed(verdict, "absent", "", reason, kind="none", steps_to_adapt=None)
+    summary = verdict.summary if verdict.kind == "squared gradient" else "a gain driven by squared gradients"
+    law = rule.law.words
+    summary = f"a gain driven by squared gradients ({law})"
+    if rule.law.power == 1:
+        summary = f"a gain driven by {law}"
+    return _changed(verdict, "present", summary, verdict.reason, kind="squared gradient")
+
+
+def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[Any, list[str]]:
+    memory = rule.memory
+    if len(memory.D) > 1:
+        return _changing(verdict, memory)
+    response = memory.response(_HORIZON * num_steps)
+    with np.errstate(over="ignore"):
+        size = np.abs(response)
+    size = size[np.isfinite(size)]
+    effect = float(size[1:].sum() / size.sum()) if size.any() else 0.0
+    if rule.law is not None and verdict.verdict == "present" and effect > _PRESENT:
+        return _named(verdict, np.asarray(verdict.decays), response), []
+    word = "present" if effect > _PRESENT else "absent" if effect < _ABSENT else "undecided"
+    reason = f"{effect:.1%} of the response to a gradient comes later than the present step"
+    none = np.zeros(0, complex)
+    if word != "present":
+        return _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect]), []
+    significant = np.flatnonzero(size > 1e-6 * size.max())
+    last = int(significant[-1])
+    every = _period(rule)
+    if last <= memory.order:
+        words = f"momentum: a finite memory of {last + 1} steps"
+        if len(significant) == 1:
+            words = f"a delay: gradients count {last} step{'s' if last > 1 else ''} late"
+        elif every == last + 1 and np.ptp(response[: last + 1]) < 1e-6 * size.max():
+            total = np.abs(rule.after).max() * response[: last + 1].sum()
+            words = (
+                f"accumulation over {every} steps: every update that is not 0 is {total:.3g} times the mean of {every} "
+                "gradients"
+            )
+        elif np.any(response[1:] * response[0] < 0) and last == 1:
+            words = "momentum: differences of gradients (the step before counts with the other sign)"
+        return _changed(
+            verdict,
+            word,
+            words,
+            reason,
+            effect=effect,
+            decays=none,
+            learning_rates=none,
+            num_dominant=0,
+            effective_decays=none,
+            interval=[effect, effect],
+        ), []
+    decays = np.linalg.eigvals(memory.A[0]).astype(complex)
+    clusters = _clusters(decays)
+    decays = np.concatenate([np.full(n, b) for b, n in clusters])
+    grown = [b for b, _ in clusters if abs(b) > 1 + _NEUTRAL]
+    warnings = [f"unstable: a mode of {decay_in_words(b)} grows with every step" for b in grown if b.imag >= 0]
+    known = np.asarray(verdict.decays)
+    is_known = (
+        verdict.verdict == "present"
+        and len(known)
+        and all(np.abs(known - b).min() < 1e-4 for b, n in clusters if n == 1)
+    )
+    fields: dict[str, Any] = {}
+    if not is_known or any(n > 1 for _, n in clusters):
+        powers = decays[None, :] ** np.arange(1, 60)[:, None] * np.arange(1, 60)[:, None] ** _degrees(clusters)[None, :]
+        alpha = np.linalg.lstsq(powers, -rule.after[-1] * -response[1:60].astype(complex), rcond=None)[0]
+        fields = {"decays": decays, "learning_rates": alpha, "num_dominant": len(decays), "effective_decays": decays}
+    changed = _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect], **fields)
+    return dataclasses.replace(changed, summary=_mode_words(clusters, response)), warnings
+
+
+def _period(rule: ExplainedOptimizer) -> int:
+    """Steps between updates, where most of them are 0."""
+    at = np.flatnonzero(rule.after)
+    return int(at[1] - at[0]) if len(at) > 1 and np.all(np.diff(at) == at[1] - at[0]) else 1
+
+
+def _named(verdict: Any, decays: np.ndarray, response: np.ndarray) -> Any:
+    """The same with decays that can be told from 1."""
+    kept = [(complex(b), 1) for b in np.asarray(verdict.effective_decays) if abs(b) > 0.02]
+    if not kept or len(kept) > 4:
+        return verdict
+    return dataclasses.replace(verdict, summary=_mode_words(kept, response))
+
+
+def _degrees(clusters: list[tuple[complex, int]]) -> np.ndarray:
+    return np.concatenate([np.arange(n) for _, n in clusters]).astype(float)
+
+
+def _clusters(decays: np.ndarray) -> list[tuple[complex, int]]:
+    """Repeated eigenvalues come out as a small ring around the true one: rings become their centers."""
+    left, found = list(decays), []
+    while left:
+        near = [b for b in left if abs(b - left[0]) <= _radius(left, left[0])]
+        left = [b for b in left if b not in near]
+        center = complex(np.mean(near))
+        found.append((complex(center.real, 0.0) if abs(center.imag) < 1e-9 else center, len(near)))
+    return found
+
+
+def _radius(decays: list[complex], one: complex) -> float:
+    """How far n-fold eigenvalues scatter: rounding to the power 1/n."""
+    for n, radius in ((3, 3e-3), (2, 3e-5)):
+        if sum(abs(b - one) <= radius for b in decays) >= n:
+            return radius
+    return 1e-9
+
+
+def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray) -> str:
+    words = []
+    clusters = [pair for pair in sorted(clusters, key=lambda pair: abs(pair[0])) if pair[0].imag >= 0]
+    texts = [decay_in_words(decay) for decay, _ in clusters]
+    if len(set(texts)) < len(texts):
+        texts = [f"{decay.real:.4g}" + (f"±{decay.imag:.4g}i" if decay.imag else "") for decay, _ in clusters]
+    for text, (decay, times) in zip(texts, clusters):
+        if abs(abs(decay) - 1) <= _NEUTRAL and decay.imag == 0:
+            text = "1 (an integrator: it adds up all gradients)" if decay.real > 0 else "-1 (it alternates for ever)"
+        if times > 1:
+            text += f" {'twice' if times == 2 else 'three times'} (a {'double' if times == 2 else 'triple'} pole)"
+        words.append(text)
+    if len(words) > 4:
+        return f"momentum spread over {len(words)} timescales up to {words[-1]}"
+    if len(words) == 1:
+        head = f"momentum with timescale {words[0]}"
+    else:
+        number = {2: "two", 3: "three", 4: "four"}[len(words)]
+        head = f"momentum with {number} timescales, {', '.join(words[:-1])} and {words[-1]}"
+    if len(clusters) == 1 and clusters[0][1] == 1 and response[0]:
+        decay = clusters[0][0].real
+        first = response[1] / response[0]
+        nesterov = decay**2 / (1 + decay)
+        if abs(first - decay) > 1e-6:
+            head += " (Nesterov's)" if abs(first - nesterov) < 1e-6 else " and a direct term"
+    return head
+
+
+def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
+    """A memory that changes with the step: accumulation, restarts, or a decay with a schedule."""
+    T = len(memory.D)
+    kernel = np.zeros((T, T))
+    for j in range(T):
+        kernel[j, j] = memory.D[j]
+        z = memory.B[j]
+        for k in range(j + 1, min(T, j + 120)):
+            kernel[k, j] = memory.C[k] @ z
+            z = memory.A[k] @ z
+    size = np.abs(kernel)
+    totals = size.sum(0)
+    with np.errstate(all="ignore"):
+        late = 1 - np.where(totals > 0, np.abs(np.diag(kernel)) / np.where(totals > 0, totals, 1), 1.0)
+    effect = float(late[: T // 2].max())
+    word = "present" if effect > _PRESENT else "absent" if effect < _ABSENT else "undecided"
+    reason = f"up to {effect:.1%} of the response to a gradient comes later than the present step"
+    if word != "present":
+        return _changed(verdict, word, "", reason, effect=effect, interval=[0.0, effect]), []
+    below = np.where(np.tri(T, k=-1, dtype=bool), size, 0.0)
+    readers = np.flatnonzero(below.max(1) > 1e-6 * size.max())
+    period = int(np.diff(readers).min()) if len(readers) > 1 else 0
+    if period > 1 and np.all(np.diff(readers) == period):
+        words = f"momentum: every {period} steps the gradients since then count together"
+        return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect]), []
+    course = _decay_course(kernel)
+    kept, gone = course[np.abs(course) > 1e-9], np.flatnonzero(np.abs(course) <= 1e-9) + 1
+    fields: dict[str, Any] = {}
+    words = f"momentum that changes with time: its decay goes {curve_in_words(course)}"
+    if len(kept) and np.ptp(kept) < 1e-6 and len(gone):
+        decays = np.array([kept.mean()], complex)
+        fields = {"decays": decays, "learning_rates": np.array([memory.D[0]], complex), "num_dominant": 1}
+        fields["effective_decays"] = decays
+        head = f"momentum with timescale {decay_in_words(complex(kept.mean()))}"
+        apart = np.diff(gone)
+        if len(gone) > 1 and apart[0] > 1 and np.all(apart == apart[0]):
+            words = f"{head} that restarts every {apart[0]} steps"
+        elif np.all(apart == 1) and gone[-1] == T - 1:
+            words = f"{head} that changes with time: from step {gone[0]} on there is none"
+    return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect], **fields), []
+
+
+def _decay_course(kernel: np.ndarray) -> np.ndarray:
+    """Decay of one mode at each step from the first on, from how earlier gradients count for less."""
+    T = len(kernel)
+    direct = np.diag(kernel)
+    steps = np.arange(1, T)
+    with np.errstate(all="ignore"):
+        plain = kernel[steps, steps - 1] / direct[1:]
+        later = np.append(np.nan, kernel[steps[1:], steps[1:] - 2] / kernel[steps[1:] - 1, steps[1:] - 2])
+        schedule = later * direct[:-1] / direct[1:]
+    is_one = np.nanmax(np.abs(np.where(np.isfinite(schedule), schedule - plain, 0.0))) < 1e-6
+    course = plain if is_one else np.append(later[1], later[1:])
+    return np.where(np.isfinite(course), course, 0.0)
