@@ -1,6 +1,7 @@
 """From a torch optimizer to the rule of one component, where there is one."""
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any, Literal, final
 
@@ -15,6 +16,7 @@ from optoscope._types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._torch_probes import find_rule
 from optoscope.optimizers._torch_rule import TorchRule
+from optoscope.optimizers.torch_stack import as_factory
 
 Clock = Literal["run", "frozen"]
 
@@ -45,15 +47,13 @@ class TorchOptimizer(AbstractOptimizer):
 
     @property
     def has_running_clock(self) -> bool:
-        """Whether the state holds variables that all components share."""
+        """Whether the state holds the number of steps taken."""
         return self.clock == "run" and self.rule.num_clocks > 0
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """The name of each state variable, as torch calls it."""
-        own = [v.name if v.width == 1 else f"{v.name}[{i}]" for v in self.rule.own for i in range(v.width)]
-        clocks = [*(v.name for v in self.rule.clocks), *["started"] * self.rule.has_start_flag]
-        return (*own, *(clocks if self.clock == "run" else ()))
+        return (*self.rule.own_names, *[self.rule.clock] * self.has_running_clock)
 
     @property
     def derivatives(self) -> Literal["forward mode", "differences"]:
@@ -159,21 +159,11 @@ def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_st
     >>> optimizer.state_names, h.tolist(), round(float(dx), 3)
     (('momentum_buffer',), [1.0], -0.1)
     """
-    try:
-        import torch
-    except ImportError:
-        raise ImportError('`from_torch` needs PyTorch: pip install "optoscope[torch]".') from None
+    if importlib.util.find_spec("torch") is None:
+        raise ImportError('`from_torch` needs PyTorch: pip install "optoscope[torch]".')
     check_choice("clock", clock, ("run", "frozen"))
     check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
-    takes = "`from_torch` takes a function that makes an optimizer, `lambda params: torch.optim.SGD(params, lr=0.1)`"
-    if not callable(factory):
-        raise TypeError(f"{takes}, got {type(factory).__name__}.")
-    try:
-        made = factory([torch.zeros(3)])
-    except Exception:
-        made = None  # why it fails, the probes will say
-    if made is not None and not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"{takes}, but this one makes a {type(made).__name__}.")
+    factory = as_factory(factory)
     rule = find_rule(factory)
     if clock == "run":
         return TorchOptimizer(rule, clock, None, ())
