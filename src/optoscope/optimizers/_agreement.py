@@ -121,6 +121,21 @@ def refuse_disagreement(rule: Any, sequences: Sequences, *, reads_parameters: bo
             f"it reads the parameters: {where}, its updates at two different sets of parameters differ by a "
             f"relative leak of {leak:.2g}"
         )
+    some = tries[1][0]
+    if reads_parameters:
+        leak = _leak_from_the_parameters_of_others(rule, some, somewhere)
+        if leak > tolerance:
+            raise refusal(f"it reads the parameters of other components, by a relative leak of {leak:.2g}")
+    elif not rule.carries_parameter:
+        found = _together(rule, some.gradients, somewhere, hold=False)
+        expected = some.updates_of(rule)
+        rounding = 64 * np.finfo(rule.door.dtype).eps * (np.abs(somewhere).max() + np.abs(np.cumsum(expected, 1)).max())
+        leak = worst_leak(found, expected, range(len(found)), rounding=rounding)[0]
+        if leak > tolerance:
+            raise refusal(
+                "it reads the parameters: where they move, its updates differ from those where they stand still by a "
+                f"relative leak of {leak:.2g}"
+            )
     leak = _leak_in_a_large_matrix(rule, reads_parameters)
     if leak > tolerance:
         raise refusal(
@@ -139,7 +154,18 @@ def _leak_at(rule, sequences, expected, place):
     return worst_leak(groups(found), groups(expected), sequences.labels, rounding=rounding)
 
 
-def _together(rule, gradients, place, *, seed=0):
+def _leak_from_the_parameters_of_others(rule, sequences, somewhere):
+    """How far the updates of a component at 0 depend on where the others are."""
+    leak = 0.0
+    expected = sequences.updates_of(rule)
+    for own in range(0, _SIZE, 4):
+        place = np.where(np.arange(_SIZE) == own, 0.0, somewhere)
+        found = _together(rule, sequences.gradients, place)
+        leak = max(leak, worst_leak(found[own::_SIZE], expected[own::_SIZE], range(len(found) // _SIZE))[0])
+    return leak
+
+
+def _together(rule, gradients, place, *, seed=0, hold=None):
     """Updates [sequence, step] where the components of a group are together in one optimizer."""
     from optoscope.optimizers._memory import random_state, seeded
 
@@ -152,7 +178,7 @@ def _together(rule, gradients, place, *, seed=0):
                 live.random = random_state()
         steps = []
         for g in group.T:
-            updates = live.step(_split(g, shapes), hold=not rule.carries_parameter)
+            updates = live.step(_split(g, shapes), hold=not rule.carries_parameter if hold is None else hold)
             steps.append(np.concatenate([u.ravel() for u in updates]))
         found.append(np.array(steps).T)
     return np.concatenate(found)

@@ -105,7 +105,7 @@ def _numbers(factory, door, num) -> dict[Path, Any]:
 def _copies_of_the_parameter(factory, door, variables) -> frozenset[Variable]:
     """The variables that follow the parameter: where the run starts elsewhere, they are elsewhere by as much."""
     ends = []
-    for start in (0.0, 0.5):
+    for start in (0.25, 0.75):
         live = Live(factory, door, [np.full(_FEW, start)])
         live.step([np.ones(_FEW)])
         ends.append([live.read(v.path) for v in variables])
@@ -140,7 +140,7 @@ class _Recorder(dict):
 def _initial_values(rule) -> dict[Variable, np.ndarray]:
     """What each variable holds before the first gradient, where it does not depend on the gradient."""
     live = Live(rule.factory, rule.door, [np.zeros(_FEW)])
-    found = {v: live.read(v.path) for v in rule.variables}
+    found = {v: _copied(live.read(v.path)) for v in rule.variables}
     stack = getattr(live.stack, "optimizer", live.stack)
     recorder = None
     if isinstance(getattr(stack, "state", None), dict):

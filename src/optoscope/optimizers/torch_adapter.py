@@ -14,8 +14,11 @@ from jax.core import Tracer
 from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
-from optoscope.optimizers._torch_probes import find_rule
+from optoscope.optimizers._torch_context import TorchContextRule, find_context_rule
+from optoscope.optimizers._torch_probes import Refusal, find_rule
 from optoscope.optimizers._torch_rule import TorchRule
+from optoscope.optimizers.context import Context, contexts
+from optoscope.optimizers.torch_host import CannotRun
 from optoscope.optimizers.torch_stack import as_factory
 
 Clock = Literal["run", "frozen"]
@@ -40,7 +43,7 @@ class TorchOptimizer(AbstractOptimizer):
         clock_values: the shared variables at that moment; empty if the clock runs.
     """
 
-    rule: TorchRule = eqx.field(static=True)
+    rule: TorchRule | TorchContextRule = eqx.field(static=True)
     clock: Clock = eqx.field(static=True)
     clock_steps: int | None = eqx.field(static=True)
     clock_values: tuple[float, ...] = eqx.field(static=True)
@@ -131,7 +134,9 @@ def _on_the_host(function, rows, shape):
     return jax.lax.bitcast_convert_type(words if num_words > 1 else words[..., 0], rows.dtype)
 
 
-def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_steps: int = 100_000) -> TorchOptimizer:
+def from_torch(
+    factory: Any, *, context: Context | bool | None = None, clock: Clock = "run", clock_steps: int = 100_000
+) -> TorchOptimizer:
     """Take the rule of one component out of a torch optimizer, by running it.
 
     Nothing about any optimizer is known beforehand: what it keeps, what it shares and what it reads is measured on
@@ -164,7 +169,24 @@ def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_st
     check_choice("clock", clock, ("run", "frozen"))
     check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
     factory = as_factory(factory)
-    rule = find_rule(factory)
+    rule = find_rule(factory) if context is None or context is False else _in_context(factory, context)
     if clock == "run":
         return TorchOptimizer(rule, clock, None, ())
     return TorchOptimizer(rule, clock, clock_steps, rule.clock_after(clock_steps))
+
+
+def _in_context(factory: Any, context: Context | bool) -> TorchRule | TorchContextRule:
+    """The rule of one component with its parameter at 0, where it stands alone; else among others."""
+    tries = contexts(context)
+    if context is True:
+        try:
+            return find_rule(factory, reads_parameters=True)
+        except Refusal:
+            pass
+    reason: Exception | None = None
+    for each in tries:
+        try:
+            return find_context_rule(factory, each)
+        except (CannotRun, ValueError) as error:
+            reason = reason or error
+    raise Refusal(f"no component of it can be taken out in a context: {reason}.") from reason

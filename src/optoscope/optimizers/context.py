@@ -1,0 +1,99 @@
+"""What surrounds one component of a whole optimizer while it is looked at: all others under a stationary stimulus."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from optoscope._checks import check_number
+from optoscope._choices import check_choice
+
+Pattern = Literal["fixed", "alternating", "singular values"]
+
+
+class Context(NamedTuple):
+    """The other components, and what they get at each step.
+
+    The component is the first entry of the first matrix. Its own parameter stays at 0 (where the optimizer keeps
+    copies of parameters, it moves, and is part of the state); the others stay where they are.
+
+    Attributes:
+        shapes: of all parameters; the first is a matrix.
+        gradients: size of the others' gradients, root mean square.
+        parameters: size of the others' parameters, root mean square.
+        pattern: "fixed" gradients; "alternating" ones change sign at each step; with "singular values" the first
+            gradient is diagonal and fixed: in an optimizer that commutes with rotations the component is then a
+            singular value among others.
+    """
+
+    shapes: tuple[tuple[int, ...], ...] = ((3, 2), (2,))
+    gradients: float | int = 1.0
+    parameters: float | int = 1.0
+    pattern: Pattern = "fixed"
+
+    def checked(self) -> "Context":
+        """Return it after checking its fields.
+
+        Raises:
+            ValueError: if a size is negative, the pattern is unknown, or the first shape is no matrix.
+        """
+        check_number("gradients", self.gradients, low=0, hint="1 gives all others gradients of order 1")
+        check_number("parameters", self.parameters, low=0, hint="1 gives all others parameters of order 1")
+        check_choice("pattern", self.pattern, ("fixed", "alternating", "singular values"))
+        if not self.shapes or len(self.shapes[0]) != 2:
+            raise ValueError(f"the first of `shapes` must be a matrix, got {self.shapes!r}; try ((3, 2), (2,)).")
+        return self
+
+    @property
+    def others(self) -> int:
+        """Number of the other components."""
+        return sum(int(np.prod(shape, dtype=int)) for shape in self.shapes) - 1
+
+    def describe(self) -> str:
+        """In words."""
+        kind = {"fixed": "constant", "alternating": "alternating", "singular values": "diagonal"}[self.pattern]
+        return f"among {self.others} others with {kind} gradients of size {self.gradients:g}"
+
+    def start(self) -> list[np.ndarray]:
+        """Where the parameters are."""
+        rng = np.random.default_rng(7)
+        values = [self.parameters * _unit(rng.standard_normal(shape)) for shape in self.shapes]
+        values[0][0, 0] = 0.0
+        return values
+
+    def gradient(self, step: int, own: float = 0.0) -> list[np.ndarray]:
+        """The gradients at a step, with the component's own one in its place."""
+        rng = np.random.default_rng(8)
+        values = [self.gradients * _unit(rng.standard_normal(shape)) for shape in self.shapes]
+        if self.pattern == "singular values":
+            diagonal = np.zeros(self.shapes[0])
+            np.fill_diagonal(diagonal, self.gradients * 0.8 ** np.arange(min(self.shapes[0])))
+            values[0] = diagonal
+        if self.pattern == "alternating" and step % 2:
+            values = [-value for value in values]
+        values[0][0, 0] = own
+        return values
+
+
+#: Contexts that are tried in turn: some optimizers take matrices alone, or only larger ones.
+CONTEXTS = (Context(), Context(((3, 2), (2, 3))), Context(((4, 3),)))
+SPECTRAL = (
+    Context(((3, 3), (3,)), pattern="singular values"),
+    Context(((3, 3),), pattern="singular values"),
+)
+
+
+def contexts(given: "Context | bool") -> tuple[Context, ...]:
+    """The contexts to try for an argument `context`.
+
+    Raises:
+        TypeError: if it is neither a `Context` nor True.
+    """
+    if given is True:
+        return CONTEXTS
+    if isinstance(given, Context):
+        return (given.checked(),)
+    raise TypeError(f"`context` must be a Context, or True for the usual ones, got {given!r}.")
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.sqrt(np.mean(values**2))
