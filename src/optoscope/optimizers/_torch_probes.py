@@ -62,12 +62,16 @@ def _found(factory, door, reads_parameters):
     variables = _variables(factory, door)
     copies = _copies_of_the_parameter(factory, door, variables)
     rule = _sorted_out(TorchRule(factory, door, variables, carries_parameter=bool(copies)), sequences)
-    if copies and copies <= rule.left_out:
+    if copies and copies <= rule.left_out and _agrees_alone(rule, sequences.firsts()):
         rule = _sorted_out(TorchRule(factory, door, variables), sequences)
     refuse_disagreement(rule, sequences, reads_parameters=reads_parameters)
     visited = _visited(rule, sequences)[2:6, sequences.moderate]
     rule.choose_derivatives(visited.reshape(-1, visited.shape[-1]))
     return rule
+
+
+def _agrees_alone(rule, sequences) -> bool:
+    return sequences.leak(sequences.updates_of(rule), sequences.alone(rule))[0] <= LEAK_TOLERANCE
 
 
 def _sorted_out(rule, sequences):

@@ -75,7 +75,12 @@ class Context(NamedTuple):
 
 
 #: Contexts that are tried in turn: some optimizers take matrices alone, or only larger ones.
-CONTEXTS = (Context(), Context(((3, 2), (2, 3))), Context(((4, 3),)))
+CONTEXTS = (
+    Context(),
+    Context(((3, 2), (2, 3))),
+    Context(((4, 3),)),
+    Context(((3, 2), (2, 3)), pattern="alternating"),
+)
 SPECTRAL = (
     Context(((3, 3), (3,)), pattern="singular values"),
     Context(((3, 3),), pattern="singular values"),
@@ -97,3 +102,30 @@ def contexts(given: "Context | bool") -> tuple[Context, ...]:
 
 def _unit(values: np.ndarray) -> np.ndarray:
     return values / np.sqrt(np.mean(values**2))
+
+
+#: Factors by which a number is changed to see whether anything depends on it, one for each moment visited: large and
+#: small ones, and those of sign, for what a sign or a maximum is taken of.
+TRIED_FACTORS = np.array([-1.0, 1.1, -10.0, 0.9, 10.0, -100.0, 0.0, -1.0, 2.0, 100.0, -3.0, 0.5, -30.0, 1000.0])
+
+
+def gradients_to_visit() -> np.ndarray:
+    """Gradients of many sizes that lead to as many moments as there are `TRIED_FACTORS`, after two more."""
+    rng = np.random.default_rng(5)
+    return rng.standard_normal(len(TRIED_FACTORS) + 2) * 10.0 ** rng.uniform(-3, 1, len(TRIED_FACTORS) + 2)
+
+
+def unless_chaotic(found: np.ndarray, expected: np.ndarray, shaken: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return `found` with the updates left out that an optimizer itself does not repeat.
+
+    Args:
+        found: of the rule [sequence, step].
+        expected: of the optimizer.
+        shaken: of the optimizer, with gradients that differ in the last digits.
+        tolerance: updates of the optimizer itself that differ by a tenth of this share are compared no more.
+    """
+    with np.errstate(all="ignore"):
+        sizes = np.maximum(np.abs(expected), np.abs(shaken))
+        chaotic = ~(np.abs(expected - shaken) <= 0.1 * tolerance * sizes) & np.isfinite(expected)
+    chaotic = np.maximum.accumulate(chaotic, axis=1) & (np.arange(found.shape[1]) >= 8)
+    return np.where(chaotic, expected, found)
