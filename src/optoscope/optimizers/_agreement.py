@@ -167,15 +167,12 @@ def _leak_from_the_parameters_of_others(rule, sequences, somewhere):
 
 def _together(rule, gradients, place, *, seed=0, hold=None):
     """Updates [sequence, step] where the components of a group are together in one optimizer."""
-    from optoscope.optimizers._memory import random_state, seeded
-
     shapes = list(TREE)
     found = []
     for group in gradients.reshape(-1, _SIZE, gradients.shape[1]):
         live = _made(rule, shapes, place)
         if seed:
-            with seeded(seed):
-                live.random = random_state()
+            live.reseed(seed)
         steps = []
         for g in group.T:
             updates = live.step(_split(g, shapes), hold=not rule.carries_parameter if hold is None else hold)

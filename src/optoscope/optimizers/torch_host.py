@@ -99,13 +99,10 @@ class Live:
             for x in self.tensors:
                 x.grad = None
 
-    def place(self, parameters: Sequence[np.ndarray]) -> None:
-        """Put the parameters somewhere else, as if they had always been there: the state is left as it is."""
-        import torch
-
-        with torch.no_grad():
-            for x, value in zip(self.tensors, parameters):
-                x.copy_(torch.tensor(np.asarray(value), dtype=self.dtype))
+    def reseed(self, seed: int) -> None:
+        """Let its random numbers start elsewhere."""
+        with seeded(seed):
+            self.random = random_state()
 
     def image(self) -> Image:
         """What everything holds now, parameters included."""

@@ -1,0 +1,8 @@
+"""Whole optimizers: what their updates depend on, one component in a context, and the spectral view."""
+
+from optoscope.whole.decay import Decay as Decay
+from optoscope.whole.decay import find_decay as find_decay
+from optoscope.whole.rhythm import Rhythm as Rhythm
+from optoscope.whole.rhythm import find_rhythm as find_rhythm
+from optoscope.whole.structure import Structure as Structure
+from optoscope.whole.structure import structure as structure
