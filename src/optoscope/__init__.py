@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from optoscope.interventions import ablate as ablate
     from optoscope.mechanisms import MechanismReport as MechanismReport
     from optoscope.mechanisms import diagnose as diagnose
+    from optoscope.optimizers import Context as Context
+    from optoscope.optimizers import TorchStack as TorchStack
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
+    from optoscope.optimizers import whole_torch as whole_torch
     from optoscope.prediction import generalize as generalize
     from optoscope.prediction import study_stability as study_stability
     from optoscope.rollouts import Rollout as Rollout
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
     from optoscope.training import meta_train as meta_train
     from optoscope.training import preset as preset
     from optoscope.training import tune as tune
+    from optoscope.whole import Structure as Structure
+    from optoscope.whole import find_component as find_component
+    from optoscope.whole import structure as structure
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
@@ -54,12 +60,14 @@ _PUBLIC: dict[str, str | None] = {
     "as_optimizer": "optoscope._as_optimizer",
     "as_rule": "optoscope._as_optimizer",
     "calibrate": "optoscope.calibration",
+    "Context": "optoscope.optimizers",
     "diagnose": "optoscope.mechanisms",
     "dissect": "optoscope.anatomy",
     "distill": "optoscope.distillation",
     "Distilled": "optoscope.distillation",
     "dynamics": None,
     "evaluate": "optoscope.training",
+    "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
     "generalize": "optoscope.prediction",
@@ -80,12 +88,16 @@ _PUBLIC: dict[str, str | None] = {
     "rollout_batch": "optoscope.rollouts",
     "Save": "optoscope.rollouts",
     "shipped": "optoscope._artifact_files",
+    "Structure": "optoscope.whole",
+    "structure": "optoscope.whole",
     "study_stability": "optoscope.prediction",
     "tasks": None,
+    "TorchStack": "optoscope.optimizers",
     "TrainedOptimizer": "optoscope.artifacts",
     "training": None,
     "tune": "optoscope.training",
     "TunedOptimizer": "optoscope.artifacts",
+    "whole_torch": "optoscope.optimizers",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

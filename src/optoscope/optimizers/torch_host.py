@@ -104,6 +104,14 @@ class Live:
         with seeded(seed):
             self.random = random_state()
 
+    def place(self, parameters: Sequence[np.ndarray]) -> None:
+        """Put the parameters somewhere; the state is left as it is."""
+        import torch
+
+        with torch.no_grad():
+            for x, value in zip(self.tensors, parameters):
+                x.copy_(torch.tensor(np.asarray(value), dtype=self.dtype))
+
     def image(self) -> Image:
         """What everything holds now, parameters included."""
         return Image([self.stack, *self.tensors], self)

@@ -68,10 +68,13 @@ def make_case(setting: Setting, num_steps: int, *, shapes=(SHAPE, SHAPE), scale:
 
 
 def typical_entry(case: Case) -> tuple[int, int]:
-    """The entry of the first matrix whose gradients have the median size."""
-    sizes = np.sqrt(np.mean(case.gradients[0] ** 2, axis=0))
-    order = np.argsort(np.abs(np.log(np.maximum(sizes, 1e-300) / np.median(sizes))).ravel())
-    i, j = np.unravel_index(order[0], sizes.shape)
+    """The entry of the first matrix whose gradients have the median size, and whose row and column have a typical one."""
+    squares = np.mean(case.gradients[0] ** 2, axis=0)
+    far = sum(
+        np.abs(np.log(np.maximum(part, 1e-300) / np.median(squares if part.shape == squares.shape else squares.mean())))
+        for part in (squares, squares.mean(1, keepdims=True), squares.mean(0, keepdims=True))
+    )
+    i, j = np.unravel_index(np.argmin(far), squares.shape)
     return int(i), int(j)
 
 

@@ -37,12 +37,11 @@ class Break:
 
 
 def respond(bench: AbstractBench, pattern: Arrays, calm: float, scales: np.ndarray) -> np.ndarray:
-    """How the update of one entry answers to one gradient of each scale, after a few of scale `calm`."""
+    """The size of the update of one entry after one gradient of each scale, after a few of scale `calm`."""
     case = make_case(Setting("constant", PARAMETER_SIZE), _CALM_STEPS, seed=4)
     case = Case(case.params, [np.repeat(calm * part[None], _CALM_STEPS, 0) for part in pattern])
-    updates = bench.after(case, [[s * part for part in pattern] for s in [0.0, *scales]])
-    values = np.array([u[0][_ENTRY] for u in updates])
-    return np.abs(values[1:] - values[0])
+    updates = bench.after(case, [[s * part for part in pattern] for s in scales])
+    return np.abs([u[0][_ENTRY] for u in updates])
 
 
 def find_breaks(bench: AbstractBench, pattern: Arrays) -> list[Break]:

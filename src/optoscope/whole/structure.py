@@ -217,7 +217,7 @@ def _summary(unit, exponents, union, reads, symmetries, thresholds, decay: Decay
         parts.append("updates grow as the gradients do")
     else:
         parts.append(f"updates grow as the gradients to the power {total:.2f}")
-    if unit in ("matrix", "row and column") and rotates(symmetries):
+    if unit == "matrix" and rotates(symmetries):
         leak = max(symmetries["rotation of rows"], symmetries["rotation of columns"])
         parts.append(f"it commutes with rotations of rows and columns to {leak:.1g}")
     for one in thresholds:
