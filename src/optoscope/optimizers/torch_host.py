@@ -172,7 +172,8 @@ def find_door(factory: Any, shapes: Sequence[tuple[int, ...]] | None = None) -> 
                         if others is not None and not np.allclose(updates, others, rtol=1e-4, atol=0):
                             return again
                     return door
-    raise CannotRun(first_line(errors[0])) from errors[0]
+    told = next((error for error in errors if not str(error).startswith("'list' object")), errors[0])
+    raise CannotRun(f"it cannot be made of parameters and stepped ({first_line(told)})") from told
 
 
 def _tried(factory, door, shapes, errors):

@@ -221,7 +221,8 @@ def _summary(unit, exponents, union, reads, symmetries, thresholds, decay: Decay
         leak = max(symmetries["rotation of rows"], symmetries["rotation of columns"])
         parts.append(f"it commutes with rotations of rows and columns to {leak:.1g}")
     for one in thresholds:
-        what = "clips" if abs(one["slope_above"]) < 0.1 < one["slope_below"] else "bends"
+        flat = abs(one["slope_above"]) < 0.02 + 0.1 * abs(one["slope_below"])
+        what = "clips" if flat else "bends"
         if one["norm"] is None:
             parts.append(f"it {what} where one gradient has a size of {one['value']:.3g}")
         else:
