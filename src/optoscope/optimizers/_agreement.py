@@ -1,11 +1,11 @@
 """The check that stands before every acceptance: the rule's updates are the whole optimizer's, on fresh gradients."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, worst_leak
-from optoscope.optimizers.torch_host import Door, Live
+from optoscope.optimizers.torch_host import Live, refusal
 
 NUM_STEPS = 64
 #: Parameters of the runs in which components are together: what a rule must not notice.
@@ -14,20 +14,6 @@ _SIZE = 12
 #: A matrix so large that rules which factor matrices, or treat large ones otherwise, do so; a few steps are enough.
 _LARGE = (160, 136)
 _FLOAT32_LEAK = 1e-4
-
-
-class Rule(Protocol):
-    """What is checked: packed states and one step."""
-
-    num_own: int
-
-    def initial_row(self) -> np.ndarray:
-        """The packed state before the first gradient."""
-        ...
-
-    def advance(self, rows: np.ndarray, frozen: tuple[float, ...] | None = None) -> np.ndarray:
-        """One step; the last column is the gradient, then the update."""
-        ...
 
 
 class Sequences(NamedTuple):
@@ -97,8 +83,6 @@ def refuse_disagreement(rule: Any, sequences: Sequences, *, reads_parameters: bo
     Raises:
         Refusal: with the leak that was measured, and where.
     """
-    from optoscope.optimizers._torch_probes import refusal
-
     tolerance = LEAK_TOLERANCE if rule.door.dtype == "float64" else _FLOAT32_LEAK
     rng = np.random.default_rng(1)
     nowhere, somewhere, elsewhere = np.zeros(_SIZE), *rng.standard_normal((2, _SIZE))

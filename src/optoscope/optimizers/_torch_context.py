@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, worst_leak
-from optoscope.optimizers._memory import Path, name_of
+from optoscope.optimizers._image import Path, name_of
 from optoscope.optimizers._torch_rule import ClockKind, Skeleton, differences
 from optoscope.optimizers.context import TRIED_FACTORS, Context, gradients_to_visit, unless_chaotic
 from optoscope.optimizers.torch_host import CannotRun, Live, find_door

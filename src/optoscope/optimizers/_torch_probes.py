@@ -6,9 +6,9 @@ import numpy as np
 
 from optoscope.optimizers._agreement import Sequences, fresh_sequences, refuse_disagreement
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line
-from optoscope.optimizers._memory import Path, name_of
+from optoscope.optimizers._image import Path, name_of
 from optoscope.optimizers._torch_rule import TorchRule, Variable
-from optoscope.optimizers.torch_host import CannotRun, Door, Live, find_door
+from optoscope.optimizers.torch_host import CannotRun, Live, Refusal, find_door, refusal
 
 _SEED = 0
 #: Components of the vectors on which the layout of the memory is read off.
@@ -19,18 +19,6 @@ _NUM_STEPS = 40
 _SAME = {"float64": 1e-9, "float32": 1e-4}
 #: Numbers of steps between which it is tried whether they matter.
 _MOMENTS = (*range(1, 73), 100, 199, 200, 201, 300, 500, 1000)
-
-
-class Refusal(ValueError):
-    """An optimizer is not the rule of one component."""
-
-
-def refusal(reason: str) -> Refusal:
-    """The error that gives the reason, as measured."""
-    return Refusal(
-        "`from_torch` takes only optimizers that treat every component by itself, and this one does not: "
-        f"{reason}. torch runs it as it is; give a `context`, and one component is taken out of it with the others."
-    )
 
 
 def find_rule(factory: Any, *, reads_parameters: bool = False) -> TorchRule:
@@ -232,5 +220,3 @@ def _without_influence(rule, visited) -> frozenset[Variable]:
 def _copied(value):
     return value.detach().clone() if hasattr(value, "detach") else value
 
-
-__all__ = ["LEAK_TOLERANCE", "CannotRun", "Door", "Refusal", "find_rule", "refusal"]

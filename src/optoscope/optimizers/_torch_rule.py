@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from optoscope.optimizers._memory import Image, Path
+from optoscope.optimizers._image import Image, Path
 from optoscope.optimizers.torch_host import Door, Live
 
 #: Used for derivatives where torch's forward mode does not get through an optimizer: central differences of 4th order.

@@ -158,7 +158,7 @@ def from_optax(
     context: Context | bool | None = None,
     clock: Clock = "run",
     clock_steps: int = 100_000,
-) -> OptaxOptimizer | OptaxContextOptimizer:
+) -> AbstractOptimizer:
     """Take the rule of one component out of an optax transformation.
 
     `lift(from_optax(tx))` is `tx` again. Whatever is not component-wise is refused: the transformation is run on
@@ -196,6 +196,11 @@ def from_optax(
         )
     check_choice("clock", clock, ("run", "frozen"))
     check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
+    factory = getattr(tx.update, "factory", None)
+    if factory is not None:  # a whole torch optimizer
+        from optoscope.optimizers.torch_adapter import from_torch
+
+        return from_torch(factory, context=context, clock=clock, clock_steps=clock_steps)
     if context is not None and context is not False:
         return _in_context(tx, context, clock_steps if clock == "frozen" else None)
     with jax.enable_x64(True):

@@ -15,10 +15,10 @@ from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._torch_context import TorchContextRule, find_context_rule
-from optoscope.optimizers._torch_probes import Refusal, find_rule
+from optoscope.optimizers._torch_probes import find_rule
 from optoscope.optimizers._torch_rule import TorchRule
 from optoscope.optimizers.context import Context, contexts
-from optoscope.optimizers.torch_host import CannotRun
+from optoscope.optimizers.torch_host import CannotRun, Refusal
 from optoscope.optimizers.torch_stack import as_factory
 
 Clock = Literal["run", "frozen"]
@@ -28,19 +28,21 @@ Clock = Literal["run", "frozen"]
 class TorchOptimizer(AbstractOptimizer):
     """The rule of one component inside a torch optimizer, run by torch itself; `from_torch` makes it.
 
-    The state is one vector: first the variables of the component (Adam: `exp_avg`, `exp_avg_sq`), then, if the clock
-    runs, those that all components share (Adam: `step`). Where the first step is a special one (SGD with dampening)
-    the last of these is `started`, 0 before it and 1 after. What no update depends on is left out.
+    The state is one vector: first the variables of the component (Adam: `exp_avg`, `exp_avg_sq`); then `parameter`, if
+    the optimizer keeps copies of it; then, if the clock runs, the number of steps taken (`step`), where it matters.
+    Where the first step alone is a special one (SGD with dampening), this is `started`, 0 before it and 1 after. What
+    no update depends on is left out. All that components share is what it was in a run of the optimizer, after as
+    many steps.
 
     Every call leaves JAX, on the host; a batch is one call. Derivatives of any number of components are one call too:
     by torch's forward mode, in float64. They take clocks as constant. Second derivatives are refused.
 
     Attributes:
         rule: what runs the optimizer; its `repr` gives the optimizer's settings.
-        clock: "run" if the shared variables are part of the state, "frozen" if they stand still. A running clock
-            has no fixed point: it never stands still.
+        clock: "run" if the number of steps is part of the state, "frozen" if it stands still. A running clock has no
+            fixed point: it never stands still.
         clock_steps: the number of steps after which the clock was frozen; None if it runs.
-        clock_values: the shared variables at that moment; empty if the clock runs.
+        clock_values: the clock at that moment; empty if it runs, or there is none.
     """
 
     rule: TorchRule | TorchContextRule = eqx.field(static=True)
@@ -145,17 +147,24 @@ def from_torch(
 
     Args:
         factory: makes the optimizer of a list of parameters, such as
-            `lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)`. Needs the extra `optoscope[torch]`.
-        clock: what to do with the variables that all components share, such as Adam's `step`: as in `from_optax`.
-        clock_steps: the moment at which "frozen" holds them.
+            `lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)`; or its class, the optimizer of a script
+            (its settings are taken), or a `TorchStack`. Needs the extra `optoscope[torch]`.
+        context: the other components, for an optimizer that is not component-wise: one component is then taken out of
+            it with the others under a stationary stimulus. True tries the usual contexts; where a component reads
+            its own parameter alone, none is needed, and the parameter stays at 0.
+        clock: what to do with the number of steps taken, if it matters, as it does to Adam: "run" makes it part of the
+            state, "frozen" holds everything but the component's own variables as it is after `clock_steps`.
+        clock_steps: the moment at which "frozen" holds it.
 
     Returns:
-        The rule, with the choice of clock recorded in `clock` and `clock_steps`.
+        The rule, with the choice of clock recorded in `clock` and `clock_steps`. Its updates were compared with those
+        of the whole optimizer on sequences of 64 gradients that played no part in finding it.
 
     Raises:
         ImportError: if torch is not installed.
         TypeError: if `factory` makes no torch optimizer.
-        ValueError: if the optimizer is not component-wise, reads the parameters, or needs more than gradients; the
+        CannotRun: if it cannot be made or stepped; the message says what it asks for.
+        ValueError: if the optimizer is not component-wise, or reads the parameters, and no context is given; the
             message gives the leak that was measured.
 
     >>> import torch

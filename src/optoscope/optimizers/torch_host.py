@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from optoscope.optimizers._leaks import first_line
-from optoscope.optimizers._memory import Image, Path, numbers, random_state, read, same_random_state, seeded, set_random_state, write
+from optoscope.optimizers._image import Image, Path, numbers, random_state, read, same_random_state, seeded, set_random_state, write
 
 #: Curvature of the quadratic whose gradients optimizers get that ask for a closure or for Hessian products.
 CURVATURE = 1.0
@@ -20,6 +20,18 @@ _TRIALS = (((4, 3), (3,), (2, 2, 3, 3)), ((4, 3), (3, 4)))
 
 class CannotRun(ValueError):
     """A torch optimizer that cannot be made or stepped here; the message says what it needs."""
+
+
+class Refusal(ValueError):
+    """An optimizer is not the rule of one component."""
+
+
+def refusal(reason: str) -> Refusal:
+    """The error that gives the reason, as measured."""
+    return Refusal(
+        "`from_torch` takes only optimizers that treat every component by itself, and this one does not: "
+        f"{reason}. torch runs it as it is; give a `context`, and one component is taken out of it with the others."
+    )
 
 
 @final

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from optoscope._types import Array, Int, Params
-from optoscope.optimizers._memory import Image
+from optoscope.optimizers._image import Image
 from optoscope.optimizers.torch_host import Live, find_door
 from optoscope.optimizers.torch_stack import as_factory
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optoscope._as_optimizer import as_whole
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.optimizers._leaks import first_line
 from optoscope.optimizers.optax_context import with_everything
@@ -162,6 +163,11 @@ def make_bench(optimizer: Any) -> AbstractBench:
         TypeError: if it is none of these.
         CannotRun: if it cannot be made or stepped; the message says what it asks for.
     """
+    if isinstance(optimizer, AbstractBench):
+        return optimizer
+    if hasattr(optimizer, "gradient_transformation"):
+        optimizer = optimizer.gradient_transformation()
+    optimizer = as_whole(optimizer)
     if isinstance(optimizer, AbstractOptimizer):
         factory = getattr(getattr(optimizer, "rule", None), "factory", None)
         whole = getattr(optimizer, "transformation", None)
@@ -169,11 +175,9 @@ def make_bench(optimizer: Any) -> AbstractBench:
             return TorchBench(factory)
         return OptaxBench(lift(optimizer) if whole is None else whole)
     if isinstance(optimizer, optax.GradientTransformation):
-        live = getattr(optimizer.update, "factory", None)
-        return OptaxBench(optimizer) if live is None else TorchBench(live)
-    if hasattr(optimizer, "gradient_transformation"):
-        return OptaxBench(optimizer.gradient_transformation())
-    return TorchBench(optimizer)
+        factory = getattr(optimizer.update, "factory", None)
+        return OptaxBench(optimizer) if factory is None else TorchBench(factory)
+    raise TypeError(f"an optimizer is needed, got {type(optimizer).__name__}.")
 
 
 def explain(error: Exception) -> str:

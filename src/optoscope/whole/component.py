@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
-import optax
 
-from optoscope.optimizers import AbstractOptimizer, from_optax, from_torch
+from optoscope._as_optimizer import as_whole
+from optoscope.optimizers import AbstractOptimizer, from_optax
 from optoscope.optimizers.context import SPECTRAL, Context
 from optoscope.optimizers.torch_host import CannotRun
+from optoscope.whole._bench import Case, make_bench
 
 View = Literal["own", "context", "spectral"]
 
@@ -89,8 +90,6 @@ def off_diagonal_leak(optimizer: Any, *, num_steps: int = 12, size: int = 12) ->
         num_steps: updates looked at.
         size: of the square matrix.
     """
-    from optoscope.whole._bench import Case, make_bench
-
     rng = np.random.default_rng(31)
     left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2))
     values = np.geomspace(1.0, 1e-3, size)
@@ -111,8 +110,6 @@ def spectral_update(
         singular_values: from 1e-4 to 1 if None.
         num_steps: gradients before the update that is looked at.
     """
-    from optoscope.whole._bench import Case, make_bench
-
     rng = np.random.default_rng(32)
     s = np.geomspace(1e-4, 1.0, 24) if singular_values is None else np.asarray(singular_values, float)
     left, right = (np.linalg.qr(rng.standard_normal((len(s), len(s))))[0] for _ in range(2))
@@ -124,9 +121,7 @@ def spectral_update(
 def _taker(optimizer: Any):
     if hasattr(optimizer, "gradient_transformation"):
         optimizer = optimizer.gradient_transformation()
-    if isinstance(optimizer, optax.GradientTransformation):
-        factory = getattr(optimizer.update, "factory", None)
-        if factory is None:
-            return lambda context: from_optax(optimizer, context=context)
-        optimizer = factory
-    return lambda context: from_torch(optimizer, context=context)
+    whole = as_whole(optimizer)
+    if isinstance(whole, AbstractOptimizer):
+        return lambda context: whole
+    return lambda context: from_optax(whole, context=context)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from optoscope._results import Result
-from optoscope.whole._bench import AbstractBench, Case, make_bench
+from optoscope.whole._bench import Case, make_bench
 from optoscope.whole._exponents import PARAMETER_SIZE, Setting, make_case
 
 _STEPS = 72
@@ -44,7 +44,7 @@ def find_rhythm(optimizer: Any) -> Rhythm:
     Args:
         optimizer: an optax transformation, a torch optimizer, its class or a factory, a stack, or a rule.
     """
-    bench = optimizer if isinstance(optimizer, AbstractBench) else make_bench(optimizer)
+    bench = make_bench(optimizer)
     case = make_case(Setting("changing", PARAMETER_SIZE), _STEPS, seed=9)
     larger = Case(case.params, [_SIZES[1] * g for g in case.gradients])
     seeds = [Case(one.params, one.gradients, seed=1) for one in (case, larger)]
