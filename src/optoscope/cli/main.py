@@ -26,6 +26,8 @@ from optoscope.cli.search import Search
 from optoscope.cli.signals import farewell, say_how_to_go_on
 from optoscope.cli.stability import Stability
 from optoscope.cli.states import States
+from optoscope.cli.structure import Structure
+from optoscope.cli.structures import Structures
 from optoscope.cli.train import Train
 from optoscope.cli.tune import Tune
 
@@ -54,6 +56,8 @@ COMMANDS = (
     Figure,
     Reproduce,
     Diagnose,
+    Structure,
+    Structures,
     Calibrate,
     Gallery,
     Claims,

@@ -301,5 +301,3 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         set_random_state(before)
-
-

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, worst_leak
 from optoscope.optimizers._image import Path, name_of
+from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, worst_leak
 from optoscope.optimizers._torch_rule import ClockKind, Skeleton, differences
 from optoscope.optimizers.context import TRIED_FACTORS, Context, gradients_to_visit, unless_chaotic
 from optoscope.optimizers.torch_host import CannotRun, Live, find_door
@@ -250,7 +250,8 @@ def _numbers_moved_by(factory, door, context, *, moves: bool) -> list[Number]:
     """The numbers that a change of the component's gradient changes."""
     sequences = np.random.default_rng(3).standard_normal((3, _NUM_STEPS))
     histories = [
-        [_flat_numbers(live) for live, _ in _run(factory, door, context, sequence, moves=moves)] for sequence in sequences
+        [_flat_numbers(live) for live, _ in _run(factory, door, context, sequence, moves=moves)]
+        for sequence in sequences
     ]
     found: dict[Number, None] = {}
     for other in histories[1:]:

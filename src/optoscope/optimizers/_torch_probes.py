@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from optoscope.optimizers._agreement import Sequences, fresh_sequences, refuse_disagreement
-from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line
 from optoscope.optimizers._image import Path, name_of
+from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line
 from optoscope.optimizers._torch_rule import TorchRule, Variable
 from optoscope.optimizers.torch_host import CannotRun, Live, Refusal, find_door, refusal
 
@@ -219,4 +219,3 @@ def _without_influence(rule, visited) -> frozenset[Variable]:
 
 def _copied(value):
     return value.detach().clone() if hasattr(value, "detach") else value
-

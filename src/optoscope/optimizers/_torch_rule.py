@@ -58,7 +58,9 @@ class Skeleton:
         hold: whether parameters are put back after each step.
     """
 
-    def __init__(self, factory: Any, door: Door, dtype: str, start: Any = None, gradient: Any = None, hold: bool = True):
+    def __init__(
+        self, factory: Any, door: Door, dtype: str, start: Any = None, gradient: Any = None, hold: bool = True
+    ):
         door = Door(door.form, door.mode, dtype, door.draws)
         self.live = Live(factory, door, [np.zeros(1)] if start is None else start)
         self.gradient, self.hold = gradient or (lambda step: [np.ones(1)]), hold

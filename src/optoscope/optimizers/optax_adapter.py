@@ -13,9 +13,9 @@ from jax.core import Tracer
 from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, ArrayLike, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
-from optoscope.optimizers.context import Context, contexts
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, first_line, worst_leak
-from optoscope.optimizers.optax_context import OptaxContextOptimizer, find_optax_component
+from optoscope.optimizers.context import Context, contexts
+from optoscope.optimizers.optax_context import find_optax_component
 
 Clock = Literal["run", "frozen"]
 

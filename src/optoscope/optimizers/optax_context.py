@@ -147,7 +147,7 @@ def find_optax_component(
             return _found(tx, context, frozen_at)
         except jax.errors.JAXTypeError as error:
             raise ValueError(f"it cannot be run inside of jit ({first_line(error)})") from error
-        except (TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        except (TypeError, LookupError, AttributeError, NotImplementedError) as error:
             raise ValueError(what_it_needs(error)) from error
 
 
@@ -194,9 +194,7 @@ def _found(tx, context, frozen_at):
         and bool(np.all(np.diff(leaf.astype(np.int64), axis=0) == 1))
         for leaf in base
     )
-    make = lambda places, counts: OptaxContextOptimizer(
-        tx, context, tuple(base), tuple(places), counts, counting, None
-    )
+    make = lambda places, counts: OptaxContextOptimizer(tx, context, tuple(base), tuple(places), counts, counting, None)
     places += [(-1, 0)] * carries
     full = _without_influence(make(places, True))
     optimizer = full if _moments_matter(full) else make(full.places, False)
@@ -263,7 +261,9 @@ def _without_influence(optimizer):
         moved[column, :, column] *= TRIED_FACTORS
     both = jax.jit(jax.vmap(jax.vmap(lambda h, g: optimizer.step(h, g)), in_axes=(0, None)))
     h, dx = (np.asarray(part) for part in both(jnp.concatenate([rows[None], moved]), g))
-    same = lambda values: ((values[1:] == values[:1]) | ((values[1:] != values[1:]) & (values[:1] != values[:1]))).all(1)
+    same = lambda values: ((values[1:] == values[:1]) | ((values[1:] != values[1:]) & (values[:1] != values[:1]))).all(
+        1
+    )
     links, kept = ~same(h[..., :num]), ~same(dx)
     if optimizer.carries_parameter:
         kept |= links[:, -1]

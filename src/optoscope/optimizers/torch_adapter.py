@@ -2,7 +2,6 @@
 
 import functools
 import importlib.util
-from collections.abc import Callable
 from typing import Any, Literal, final
 
 import equinox as eqx

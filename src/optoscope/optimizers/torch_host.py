@@ -7,8 +7,18 @@ from typing import Any, final
 
 import numpy as np
 
+from optoscope.optimizers._image import (
+    Image,
+    Path,
+    numbers,
+    random_state,
+    read,
+    same_random_state,
+    seeded,
+    set_random_state,
+    write,
+)
 from optoscope.optimizers._leaks import first_line
-from optoscope.optimizers._image import Image, Path, numbers, random_state, read, same_random_state, seeded, set_random_state, write
 
 #: Curvature of the quadratic whose gradients optimizers get that ask for a closure or for Hessian products.
 CURVATURE = 1.0
@@ -20,6 +30,10 @@ _TRIALS = (((4, 3), (3,), (2, 2, 3, 3)), ((4, 3), (3, 4)))
 
 class CannotRun(ValueError):
     """A torch optimizer that cannot be made or stepped here; the message says what it needs."""
+
+
+class NoOptimizerError(TypeError):
+    """What was made is no optimizer."""
 
 
 class Refusal(ValueError):
@@ -69,14 +83,17 @@ class Live:
         import torch
 
         self.door, self.dtype = door, getattr(torch, door.dtype)
-        self.tensors = [torch.tensor(np.asarray(x), dtype=self.dtype) for x in parameters]
+        self.tensors = [torch.tensor(np.ascontiguousarray(x), dtype=self.dtype) for x in parameters]
         for x in self.tensors:
             x.requires_grad_(door.mode != "plain")
         with _quiet(), seeded(_SEED):
             self.stack = factory(_arranged(self.tensors, door.form))
             self.random = random_state()
         if not hasattr(self.stack, "step"):
-            raise TypeError(f"it makes a {type(self.stack).__name__}, which has no `step`")
+            raise NoOptimizerError(
+                "a torch optimizer is needed, `lambda params: torch.optim.SGD(params, lr=0.1)`, but this makes a "
+                f"{type(self.stack).__name__}, which has no `step`."
+            )
         self.roots = {"stack": self.stack}
 
     def step(self, gradients: Sequence[np.ndarray], *, value: float = 1.0, hold: bool = False) -> list[np.ndarray]:
@@ -84,7 +101,7 @@ class Live:
         import torch
 
         before = [x.detach().clone() for x in self.tensors]
-        self.step_tensors([torch.tensor(np.asarray(g), dtype=self.dtype) for g in gradients], value=value)
+        self.step_tensors([torch.tensor(np.ascontiguousarray(g), dtype=self.dtype) for g in gradients], value=value)
         updates = [(x.detach() - x0).double().numpy() for x, x0 in zip(self.tensors, before)]
         with torch.no_grad():
             for x, x0 in zip(self.tensors, before):
@@ -122,7 +139,7 @@ class Live:
 
         with torch.no_grad():
             for x, value in zip(self.tensors, parameters):
-                x.copy_(torch.tensor(np.asarray(value), dtype=self.dtype))
+                x.copy_(torch.tensor(np.ascontiguousarray(value), dtype=self.dtype))
 
     def image(self) -> Image:
         """What everything holds now, parameters included."""
@@ -195,6 +212,8 @@ def _tried(factory, door, shapes, errors):
         live = Live(factory, door, [0.1 * rng.standard_normal(shape) for shape in shapes])
         before = live.random
         steps = [live.step([rng.standard_normal(shape) for shape in shapes]) for _ in range(3)]
+    except NoOptimizerError:
+        raise
     except Exception as error:
         errors.append(error)
         return None

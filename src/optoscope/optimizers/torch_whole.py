@@ -47,7 +47,9 @@ def whole_torch(factory: Any) -> optax.GradientTransformationExtraArgs:
         moment = jax.ShapeDtypeStruct((), jnp.int32)
         return jax.pure_callback(host.begin, moment, *leaves, vmap_method="sequential")
 
-    def update(gradients: Params, state: Int[Array, ""], params: Params | None = None, *, value: Any = 1.0, **extra: Any):
+    def update(
+        gradients: Params, state: Int[Array, ""], params: Params | None = None, *, value: Any = 1.0, **extra: Any
+    ):
         del extra
         if params is None:
             raise ValueError("a whole torch optimizer needs the parameters: `update(gradients, state, params)`.")

@@ -100,7 +100,9 @@ def _decoupled(sizes, follows, left):
     words = f"decoupled weight decay: {size:.3g} of the parameter per step"
     if len(moving) < len(sizes):
         first = int(np.flatnonzero(np.abs(sizes) > 1e-12 * np.abs(sizes).max())[0])
-        words += f", from step {first} on" if len(moving) == len(sizes) - first else f", in {len(moving)} of {len(sizes)}"
+        words += (
+            f", from step {first} on" if len(moving) == len(sizes) - first else f", in {len(moving)} of {len(sizes)}"
+        )
     elif not steady:
         words += f" ({sizes[0]:.3g} at the first)"
     if follows is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from optoscope._as_optimizer import name_of_optimizer
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import Float
@@ -102,8 +103,8 @@ def structure(optimizer: Any, *, name: str | None = None) -> Structure:
     """Measure what the updates of a whole optimizer depend on.
 
     Args:
-        optimizer: an optax transformation; a torch optimizer, its class, a function that makes one, or a `TorchStack`;
-            or the rule of one component.
+        optimizer: whatever `as_optimizer` takes: an optax transformation; a torch optimizer, its class, a function that
+            makes one, or a `TorchStack`; a name, a text; or the rule of one component.
         name: what to call it.
 
     Returns:
@@ -240,9 +241,10 @@ def _summary(unit, exponents, union, reads, symmetries, thresholds, decay: Decay
 
 
 def _name(optimizer: Any) -> str:
-    if isinstance(optimizer, type) or callable(optimizer):
-        return getattr(optimizer, "__name__", type(optimizer).__name__).replace("<lambda>", "this optimizer")
-    return type(optimizer).__name__
+    name = name_of_optimizer(optimizer) or getattr(optimizer, "__name__", type(optimizer).__name__)
+    return (
+        "this optimizer" if name in ("<lambda>", "GradientTransformationExtraArgs", "GradientTransformation") else name
+    )
 
 
 def _plain(value: Any) -> Any:
