@@ -90,7 +90,7 @@ def as_optimizers(given: Mapping[str, AnyOptimizer]) -> dict[str, AbstractOptimi
 
 
 def as_whole(given: AnyOptimizer, *, trust: bool = False) -> Any:
-    """Turn whatever a person has into a whole optimizer: as `as_optimizer`, but no component is taken out of torch's."""
+    """Turn whatever a person has into a whole optimizer: as `as_optimizer`, but torch's are left whole."""
     found = read(given, trust=trust, make=whole_torch)
     return found.optimizer if isinstance(found, TrainedOptimizer | TunedOptimizer) else found
 

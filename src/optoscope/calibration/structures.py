@@ -25,7 +25,7 @@ class Structures(Result):
     Attributes:
         collection: its name.
         version: of the package.
-        rows: for each its `name`, `arguments`, the `structure` as `Structure.to_json` has it (None if it cannot be run),
+        rows: for each its `name`, `arguments`, the `structure` as `Structure.to_json` has it (None if it cannot run),
             how a component is looked at (`view`: "own", "context", "spectral", None), the number of its state
             variables, and `reason`: what stands in the way, where something does; `seconds`.
         provenance: who made it.
@@ -106,7 +106,8 @@ def _measured(entry: Entry, components: bool) -> dict[str, Any]:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; color: #222 }}
-table {{ border-collapse: collapse }} td, th {{ padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: left }}
+table {{ border-collapse: collapse }}
+td, th {{ padding: .25rem .5rem; border-bottom: 1px solid #ddd; text-align: left }}
 th {{ cursor: pointer; position: sticky; top: 0; background: #fff }} td.number {{ text-align: right }}
 input {{ font: inherit; padding: .3rem; width: 24rem; margin-bottom: 1rem }}
 </style></head><body><h1>{title}</h1><p>{intro}</p>
@@ -122,7 +123,8 @@ document.querySelector("#search").oninput = event => {{
 document.querySelectorAll("#rows th").forEach((cell, i) => cell.onclick = () => {{
   const down = cell.dataset.down = cell.dataset.down === "1" ? "0" : "1";
   const key = row => {{ const text = row.cells[i].textContent, x = parseFloat(text); return isNaN(x) ? text : x; }};
-  rows.sort((a, b) => {{ const x = key(a), y = key(b); return (x < y ? -1 : x > y ? 1 : 0) * (down === "1" ? 1 : -1); }});
+  const order = (x, y) => x < y ? -1 : x > y ? 1 : 0;
+  rows.sort((a, b) => order(key(a), key(b)) * (down === "1" ? 1 : -1));
   rows.forEach(row => body.append(row));
 }});
 </script></body></html>
@@ -135,7 +137,7 @@ def structures_page(found: Structures) -> str:
     seen = [row for row in found.rows if row["view"] is not None]
     intro = (
         f"{found.collection} {found.version}: {len(taken)} of {len(found.rows)} measured, a component of {len(seen)} "
-        "looked at. Exponents are octaves by which an update changes when one thing is doubled, under constant gradients."
+        "looked at. Exponents are octaves by which an update changes when one thing doubles, under constant gradients."
     )
     columns = ["optimizer", "arguments", "unit", "component", *_SHOWN, "what it does, or what it needs"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)

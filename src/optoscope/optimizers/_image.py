@@ -107,7 +107,7 @@ def name_of(path: Path) -> str:
     """Return a short name: the last word on the path, with the places in lists behind it."""
     words = [key for kind, key in path if isinstance(key, str)]
     places = []
-    for kind, key in reversed(path):
+    for _, key in reversed(path):
         if isinstance(key, str):
             break
         places.append(f"[{key}]")

@@ -1,4 +1,4 @@
-"""One component of a whole torch optimizer among others: its numbers are those that a change of its gradient changes."""
+"""One component of a whole torch optimizer among others: its numbers are those that its gradient changes."""
 
 import threading
 from typing import Any, NamedTuple
@@ -233,7 +233,7 @@ def _moments_matter(rule) -> bool:
     kept, rule.clock = rule.clock, "step"
     try:
         row = np.append(rule.initial_row(), 0.0)[None]
-        for t in range(6):
+        for _ in range(6):
             row[:, -1] = rng.standard_normal()
             row = rule.advance(row)
         row[:, -1] = rng.standard_normal()

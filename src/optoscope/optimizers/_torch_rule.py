@@ -285,11 +285,9 @@ class TorchRule:
         x.data = start.detach().clone() if not differentiate or not self.carries_parameter else start.clone()
         values = iter(own)
         for v in self.variables:
-            if v in self.left_out:
-                tensor = torch.zeros((len(g), *v.shape), dtype=v.kind or live.dtype)
-            else:
-                tensor = next(values)
-            live.write(v.path, tensor)
+            left_out = v in self.left_out
+            nothing = torch.zeros((len(g), *v.shape), dtype=v.kind or live.dtype) if left_out else None
+            live.write(v.path, next(values) if nothing is None else nothing)
         group = getattr(live.stack, "param_groups", [{}])[0]
         plain = _PLAIN if differentiate and self.forward_mode == "plain" else {}
         group.update({name: plain[name] for name in plain if name in group})

@@ -37,13 +37,13 @@ def with_everything(tx: optax.GradientTransformation, value: Scalar = 1.0):
             return jnp.asarray(value, float) + sum(jax.tree.leaves(parts))
 
         usual = {"value": jnp.asarray(value, float), "grad": gradients, "value_fn": loss}
-        tries = [usual, {**usual, "obj_fn": loss}, {}]
-        for i, extra in enumerate(tries):
+        for extra in (usual, {**usual, "obj_fn": loss}):
             try:
                 return update(gradients, state, params, **extra)
             except TypeError as error:  # not asked for, or asked for under another name
-                if i == len(tries) - 1 or "argument" not in str(error):
+                if "argument" not in str(error):
                     raise
+        return update(gradients, state, params)
 
     return updated
 
@@ -190,7 +190,7 @@ def _found(tx, context, frozen_at):
     base = [np.asarray(leaf[0]) for leaf in run(np.zeros((1, _RECORDED)), np.zeros(1), carries)[0]]
     counting = tuple(
         np.issubdtype(leaf.dtype, np.integer)
-        and not leaf.dtype == np.uint32
+        and leaf.dtype != np.uint32
         and bool(np.all(np.diff(leaf.astype(np.int64), axis=0) == 1))
         for leaf in base
     )

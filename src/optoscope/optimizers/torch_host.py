@@ -53,7 +53,7 @@ class Door:
     """How an optimizer is made of parameters and stepped; `find_door` finds it by trying.
 
     Attributes:
-        form: "list" of tensors, "groups" (matrices with `use_muon`, the rest without), "named" parameters, or a "module".
+        form: "list" of tensors, "groups" (matrices with `use_muon`, the rest without), "named" parameters, a "module".
         mode: "plain" steps; "graph" (gradients that can be differentiated again); "closure".
         dtype: "float64", or "float32" where an optimizer does not run in more.
         draws: whether steps draw random numbers.

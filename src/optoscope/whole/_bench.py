@@ -1,4 +1,4 @@
-"""Runs of a whole optimizer, the same for optax and torch: many cases, each a sequence of gradients at some parameters."""
+"""Runs of a whole optimizer, the same for optax and torch: many cases, each a sequence of gradients."""
 
 import abc
 import dataclasses
@@ -157,7 +157,7 @@ class TorchBench(AbstractBench):
 
 
 def make_bench(optimizer: Any) -> AbstractBench:
-    """Return what runs an optimizer: an optax transformation, a rule of one component, or anything that makes a torch one.
+    """Return what runs an optimizer, given as to `as_optimizer`.
 
     Raises:
         TypeError: if it is none of these.

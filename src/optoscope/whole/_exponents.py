@@ -7,8 +7,8 @@ import numpy as np
 from optoscope.whole._bench import AbstractBench, Case
 
 SHAPE = (24, 16)
-#: What is doubled: gradients of the entry, of the rest of its row, column and matrix, of all of its matrix, of the other
-#: matrix, all together; parameters of the entry, of the rest of its matrix, of its matrix, of all; the value of the loss.
+#: What is doubled: gradients of the entry, of the rest of its row, column and matrix, of all of its matrix, of the
+#: other matrix, of both; parameters of the entry, of the rest of its matrix, of its matrix, of both; the loss's value.
 FACTORS = (
     "own",
     "row",
@@ -68,7 +68,7 @@ def make_case(setting: Setting, num_steps: int, *, shapes=(SHAPE, SHAPE), scale:
 
 
 def typical_entry(case: Case) -> tuple[int, int]:
-    """The entry of the first matrix whose gradients have the median size, and whose row and column have a typical one."""
+    """The entry of the first matrix whose gradients, row and column have typical sizes."""
     squares = np.mean(case.gradients[0] ** 2, axis=0)
     far = sum(
         np.abs(np.log(np.maximum(part, 1e-300) / np.median(squares if part.shape == squares.shape else squares.mean())))

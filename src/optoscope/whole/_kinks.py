@@ -55,7 +55,9 @@ def find_breaks(bench: AbstractBench, pattern: Arrays) -> list[Break]:
             if changes[k] < changes[max(k - 1, 0) : k + 2].max():
                 continue
             found = _zoomed(bench, pattern, calm, scales[max(k - 1, 0)], scales[min(k + 3, len(scales) - 1)])
-            if found is not None and not any(abs(np.log(found.scale / b.scale)) < 0.05 for b in breaks):
+            if found is None or not _stays(bench, pattern, found):
+                continue
+            if not any(abs(np.log(found.scale / b.scale)) < 0.05 for b in breaks):
                 breaks.append(found)
     return breaks
 
@@ -77,6 +79,11 @@ def _zoomed(bench, pattern, calm, low, high):
     if abs(after - before) < max(_SMALLEST_CHANGE, _SHARP_SHARE * min(total, 1.0)) or max(abs(before), abs(after)) > 20:
         return None
     return Break(float(np.sqrt(low * high)), before, after)
+
+
+def _stays(bench, pattern, one: Break) -> bool:
+    """Whether a break stands where it is after gradients of other sizes: else it is relative to them."""
+    return all(_breaks_at(bench, pattern, one.scale, one, one.scale / ratio) for ratio in (2.2, 3.7))
 
 
 def _slopes(scales, sizes):
@@ -136,9 +143,9 @@ def _explained(bench, patterns, one: Break) -> dict[str, Any]:
     return found
 
 
-def _breaks_at(bench, pattern, scale, one):
+def _breaks_at(bench, pattern, scale, one, calm=None):
     """Whether the response to a pattern breaks within two percent of a scale."""
-    calm = 10.0 ** np.floor(np.log10(scale)) if np.log10(scale) % 1 > 0.02 else 10.0 ** (np.floor(np.log10(scale)) - 1)
+    calm = scale / 3 if calm is None else calm
     scales = scale * np.exp([-2 * _AGREE, -_AGREE, _AGREE, 2 * _AGREE])
     slopes = _slopes(scales, respond(bench, pattern, calm, scales))
     return abs(slopes[2] - slopes[0]) > 0.4 * abs(one.after - one.before)

@@ -32,7 +32,7 @@ class Component:
 
 
 def find_component(optimizer: Any) -> Component:
-    """Take one component out of an optimizer: by itself where it stands alone, else among others, else a singular value.
+    """Take one component out of an optimizer: by itself, else among others, else a singular value.
 
     Args:
         optimizer: an optax transformation; a torch optimizer, its class, a function that makes one, or a stack; or a

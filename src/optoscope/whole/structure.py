@@ -1,4 +1,4 @@
-"""What the updates of a whole optimizer depend on: its unit, what it reads, its exponents, symmetries and thresholds."""
+"""What the updates of a whole optimizer depend on: unit, exponents, symmetries and thresholds."""
 
 import dataclasses
 import time
@@ -40,8 +40,8 @@ class Structure(Result):
             tensor), "network".
         reads: relative change of the updates where only gradients, parameters, the value of the loss, or the seed of
             random numbers are changed; 0 for what is not read.
-        exponents: octaves by which an entry's update changes when a factor doubles: of constant gradients, "own", "row",
-            "column" and "rest" of its matrix, the whole "matrix", "others", "all"; parameters of its matrix, and others.
+        exponents: octaves by which an entry's update changes when a factor doubles: of constant gradients, "own",
+            "row", "column" and "rest" of its matrix, "matrix", "others", "all"; of parameters; of the loss's value.
         scale: of the gradients at which they were taken.
         union: for each factor the exponent of largest size under any stimulus.
         stimuli: names of the rows of `table`.
