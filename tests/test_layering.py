@@ -43,6 +43,7 @@ LEVELS = {
     "mechanisms": 3,
     "prediction": 3,
     "training": 3,
+    "whole": 3,
     "torch_optimizer": 3,
     "calibration": 4,
     "claims": 4,
