@@ -46,7 +46,6 @@ LEVELS = {
     "torch_optimizer": 3,
     "calibration": 4,
     "figures": 4,
-    "information": 3,
     "paper": 4,
     "cli": 5,
     "__main__": 5,

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
+from optoscope import tasks
+
 #: Width of a page, of half of it, and height of a row of panels, in inches.
 PAGE, COLUMN, ROW = 7.2, 3.6, 2.15
 
@@ -46,7 +48,6 @@ LABELS = {
     "learning_rate": "Learning rate α",
     "b1": "1 − β₁",
     "b2": "1 − β₂",
-    "mnist": "MNIST",
 }
 
 #: Signed gradients, signed displacements, magnitudes (darker is more), time (darker is later), scores (dark is best).
@@ -131,6 +132,8 @@ def label_of(name: str) -> str:
     stem, seed, number = name.rpartition("_seed")
     if seed and number.isdigit():
         return f"{label_of(stem)}, seed {number}"
+    if name in tasks.TASKS:
+        return tasks.title_of(name)
     return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
@@ -187,7 +190,7 @@ def in_sentence(name: str) -> str:
     >>> in_sentence("linear_regression"), in_sentence("rosenbrock")
     ('linear regression', 'Rosenbrock')
     """
-    return label_of(name) if name in ("rosenbrock", "mnist") else label_of(name).lower()
+    return tasks.label_of(name)
 
 
 def sentence(text: str) -> str:

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,12 +16,11 @@ from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import Dossier, MetaTrainingModes, SingleMode, modes_through_meta_training, run_single_mode
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.dynamics import UpdateFunction, update_function
-from optoscope.information import Information, KnownUpdates, describe_problems, known_updates
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.tasks import AbstractTask
-from optoscope.tasks._network import num_params_of
+from optoscope.paper.known_updates import KnownUpdates, known_updates
+from optoscope.tasks import AbstractTask, Description
 from optoscope.training.evaluate import Evaluation, evaluate
-from optoscope.training.objective import meta_objective
+from optoscope.training.objective import Purpose, meta_objective
 from optoscope.training.recipes import BASELINES
 
 #: Worst-case optimal heavy ball for curvatures in [1e-3, 1]: learning rate and decay (Polyak, 1964; App. B).
@@ -120,8 +118,8 @@ class Study:
         self.evaluations: Mapping[str, Evaluation] = Kept(self.tasks, self._evaluation)
         self.linearized: Mapping[str, Evaluation | None] = Kept(self.tasks, self._linearized)
         self.seeds: Mapping[str, dict[str, UpdateFunction]] = Kept(self.tasks, self._seeds)
-        self.information: Mapping[str, Information | None] = Kept(
-            self.tasks, lambda name: describe_problems(tasks.get(name), key=key)
+        self.information: Mapping[str, Description | None] = Kept(
+            self.tasks, lambda name: tasks.get(name).describe(Purpose.TEST.key(key))
         )
         self.provenance = provenance(tasks=list(task_names), num_problems=num_problems, source=str(source or "shipped"))
 
@@ -237,8 +235,7 @@ def tasks_with_baselines(source: str | Path | None = None) -> tuple[str, ...]:
 
 def bounded_problems(task: AbstractTask, num_problems: int, *, at_most: int | None = None) -> int:
     """Return the number of test problems of a task: fewer where one takes long (`BOUNDS`)."""
-    params = num_params_of(jax.eval_shape(task.sample, jax.random.key(0)).initial_params)
-    limits = [most for size, most in BOUNDS if params > size]
+    limits = [most for size, most in BOUNDS if task.cost > size]
     return min([num_problems, *limits] + ([] if at_most is None or not limits else [at_most]))
 
 

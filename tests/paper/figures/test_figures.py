@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from optoscope import tasks
 from optoscope.figures import style
 from optoscope.figures.loss_curves import draw_loss_curves
-from optoscope.information import describe_problems
 from optoscope.paper.figures import FIGURES, available, draw, figures_for, performance
 from optoscope.paper.figures._state_space import draw_spectrum, project
 from optoscope.paper.figures.adaptation import draw_adaptation, draw_branch_updates, draw_s_curve
@@ -60,7 +59,7 @@ def test_every_figure_draws_without_a_warning(drawn, number):
 
 
 def test_boxes_are_as_large_as_the_layers_they_stand_for(axes, key):
-    network = describe_problems(tasks.get("digits"), key=key)
+    network = tasks.get("digits").describe(key)
     artists = performance.draw_architecture(network, axes)
     series = style.numbers_of(axes, artists)["series"]
     for index, (height, _, channels) in enumerate(network.shapes):

@@ -198,7 +198,7 @@ def _finding(claim: Claim, study: Study, task: str, is_beyond: bool, seed: int) 
 
 
 def _absence(study: Study, task: str) -> str:
-    name = {"mnist": "MNIST", "rosenbrock": "Rosenbrock"}.get(task, task.replace("_", " ").capitalize())
+    name = tasks.title_of(task)
     if not tasks.is_at_hand(task):
         return f"{name}: its data are not at hand; pass --mnist-dir or set OPTOSCOPE_MNIST to have it measured."
     missing = [] if task in study.tuned else [f"no tuned baselines ({', '.join(BASELINES)})"]

@@ -29,9 +29,9 @@ from optoscope.figures.style import (
     numbers_of,
     thin,
 )
-from optoscope.information import Architecture, ConditionNumbers, LabeledPoints, LossSurface
 from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
+from optoscope.tasks import Architecture, ConditionNumbers, LabeledPoints, LossSurface
 from optoscope.training.evaluate import Evaluation
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from optoscope.paper.claims import ALL_TASKS, Finding, Ledger, Quantity
+from optoscope.paper.claims import Finding, Ledger, Quantity
+from optoscope.tasks import title_of
 
 _CLASSES = {"reproduced": "reproduced", "partly": "partly", "not": "not", "not measured": "none"}
 _THEMES = {
@@ -29,17 +30,8 @@ def claims_of(ledger: Ledger, pictures: Mapping[int, Any]) -> list[dict[str, Any
     return [_entry(one, pictures) for one in ledger.findings]
 
 
-def task_label(name: str) -> str:
-    """Return a task's name as it stands in front of a claim.
-
-    >>> task_label("linear_regression"), task_label("mnist")
-    ('Linear regression', 'MNIST')
-    """
-    return "MNIST" if name == "mnist" else name.replace("_", " ").capitalize()
-
-
 def _entry(one: Finding, pictures: Mapping[int, Any]) -> dict[str, Any]:
-    where = f"{task_label(one.task)} · section {one.section}"
+    where = f"{title_of(one.task)} · section {one.section}"
     theme = one.claim.partition(".")[0]
     return {
         "id": f"{one.claim}-{one.task.replace(' ', '_')}",
@@ -62,10 +54,7 @@ def _entry(one: Finding, pictures: Mapping[int, Any]) -> dict[str, Any]:
 def counts_of(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of the table of verdicts per task."""
     columns = ["reproduced", "partly", "not", "not measured"]
-    rows = [
-        [ALL_TASKS.capitalize() if task == ALL_TASKS else task_label(task), *(str(count[c]) for c in columns)]
-        for task, count in ledger.counts.items()
-    ]
+    rows = [[title_of(task), *(str(count[c]) for c in columns)] for task, count in ledger.counts.items()]
     return ["claims about", *columns], rows
 
 
