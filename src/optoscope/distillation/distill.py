@@ -32,7 +32,7 @@ from optoscope.distillation.readable import PIECES, ReadableOptimizer, numbers_o
 from optoscope.distillation.search import evolve
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.rollouts import Save, rollout_batch
-from optoscope.tasks import AbstractTask, name_of
+from optoscope.tasks import TASKS, AbstractTask, name_of
 from optoscope.tasks import get as get_task
 from optoscope.training import evaluate
 from optoscope.training.objective import Purpose, sample_problems
@@ -374,10 +374,7 @@ def measure(
     config = config or DistillConfig()
     report = report or (lambda what, done, total: None)
     baselines = {
-        name: artifact.optimizer
-        for name in shipped()
-        if name.startswith(f"{name_of(task)}/")
-        for artifact in (load(name),)
+        name: artifact.optimizer for name in shipped() if name.startswith(f"{task.kind}/") for artifact in (load(name),)
     }
     contenders = {"source": optimizer, **baselines, **{f"size {i}": size.completed for i, size in enumerate(sizes)}}
     found = evaluate(task, contenders, num_problems=config.num_test, num_steps=config.num_steps, key=key)
@@ -446,7 +443,7 @@ def _update_functions(optimizer, trajectories, moments, grid):
 
 def _generalize(task, optimizer, chosen, baseline, key, config):
     """Other horizons on the same task, and one other task."""
-    other = get_task("rosenbrock" if name_of(task) == "linear_regression" else "linear_regression")
+    other = get_task(next(kind for kind in TASKS if kind != task.kind))
     rows = []
     for where, num_steps in ((task, config.num_steps // 4), (task, config.num_steps * 5), (other, config.num_steps)):
         contenders = {"source": optimizer, "distilled": chosen}

@@ -259,7 +259,7 @@ def _log(objectives):
 
 def _shipped_baselines(task) -> dict[str, AbstractOptimizer]:
     """The tuned baselines of a task, the best in their tuning first; of the paper's settings where it has others."""
-    prefix = name_of(task).partition("(")[0] + "/"
+    prefix = f"{task.kind}/"
     found = {name.removeprefix(prefix): artifacts.load(name) for name in artifacts.shipped() if name.startswith(prefix)}
     tuned = {name: one for name, one in found.items() if isinstance(one, artifacts.TunedOptimizer)}
     return {f"tuned {name}": tuned[name].optimizer for name in sorted(tuned, key=lambda name: tuned[name].score)}
