@@ -137,7 +137,6 @@ def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
     rows = probes.gradients[busy]
     # Some memories show at every second step or so: sequences of several lengths, the shorter ones after silence.
     rows = np.concatenate([np.pad(rows, ((0, 0), (late, 0)))[:, : rows.shape[1]] for late in range(_LENGTHS)])
-    scales = np.tile(probes.scales[busy], _LENGTHS)
     calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
 
     def last(earlier: float, present: float) -> np.ndarray:
@@ -151,9 +150,7 @@ def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
         turns = np.abs(ahead + back - turned_ahead - turned_back) > _TURNS * size
         counts = np.abs(np.abs(halved) - np.abs(ahead)) > _COUNTS * size
         only_sign = np.abs(np.abs(tenfold) - np.abs(ahead)) <= _SAME * size
-    shows = (turns & counts).reshape(_LENGTHS, -1).any(0)
-    scales = scales[: len(shows)]
-    remembers = any(shows[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+    remembers = bool((turns & counts).any())
     return remembers, bool(only_sign.all() and size.any())
 
 
