@@ -72,12 +72,13 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
                 "momentum: earlier gradients count with their sign",
                 "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
             )
-        if adaptation.kind == "squared gradient" and _goes_by_signs(adaptation):
+        masked = verdicts["momentum"] is not momentum and adaptation.kind != "none"
+        if adaptation.kind == "squared gradient" and (masked or _goes_by_signs(adaptation)):
             verdicts["adaptation"] = _changed(
                 adaptation,
                 "present",
                 "a gain that depends on whether gradients agree in sign",
-                "alternating gradients change a gain that constant ones of the same size leave about as it is",
+                "the gain changes with the signs of earlier gradients, not with their squares alone",
                 kind="nonlinear odd",
             )
         return Reconciled(verdicts, warnings, remarks)

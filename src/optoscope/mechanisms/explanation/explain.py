@@ -21,6 +21,8 @@ _ENOUGH, _BETTER = 0.9995, 0.002
 _CANCELED = 1e-6
 #: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
 _BUSY, _TURNS, _COUNTS, _SAME = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8, 0.05, 1e-6
+#: Lengths of the sequences after which it is looked for.
+_LENGTHS = 3
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -132,7 +134,9 @@ def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
     changes when all earlier ones are halved; and at no scale does a tenfold gradient make another size of update.
     """
     busy = np.array([name in _BUSY for name in probes.names])
-    rows, scales = probes.gradients[busy], probes.scales[busy]
+    rows = probes.gradients[busy]
+    # Some memories show at every second step or so: sequences of several lengths, the shorter ones after silence.
+    rows = np.concatenate([np.pad(rows, ((0, 0), (late, 0)))[:, : rows.shape[1]] for late in range(_LENGTHS)])
     calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
 
     def last(earlier: float, present: float) -> np.ndarray:
@@ -146,7 +150,7 @@ def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
         turns = np.abs(ahead + back - turned_ahead - turned_back) > _TURNS * size
         counts = np.abs(np.abs(halved) - np.abs(ahead)) > _COUNTS * size
         only_sign = np.abs(np.abs(tenfold) - np.abs(ahead)) <= _SAME * size
-    remembers = any((turns & counts)[scales == scale].mean() > 0.5 for scale in np.unique(scales))
+    remembers = bool((turns & counts).any())
     return remembers, bool(only_sign.all() and size.any())
 
 
