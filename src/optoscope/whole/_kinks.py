@@ -10,8 +10,9 @@ from optoscope.whole._exponents import PARAMETER_SIZE, SHAPE, Setting, make_case
 
 #: The scales that are swept: 12 decades, each after a few gradients of its own size, so that a gain that follows the
 #: gradients does not hide what comes before it.
-DECADES = range(-6, 6)
-_SPAN, _PER_DECADE = (0.2, 11.0), 16
+CALM = 10.0 ** np.arange(-6, 6, 0.5)
+#: Scales that are tried at once, relative to the gradients before, and their number: there the response has a slope.
+_SPAN, _TRIED = (1.8, 11.0), 10
 _CALM_STEPS = 6
 #: The entry whose response is looked at.
 _ENTRY = (2, 3)
@@ -38,7 +39,8 @@ class Break:
 
 def respond(bench: AbstractBench, pattern: Arrays, calm: float, scales: np.ndarray) -> np.ndarray:
     """The size of the update of one entry after one gradient of each scale, after a few of scale `calm`."""
-    case = make_case(Setting("constant", PARAMETER_SIZE), _CALM_STEPS, seed=4)
+    shapes = tuple(part.shape for part in pattern)
+    case = make_case(Setting("constant", PARAMETER_SIZE), _CALM_STEPS, shapes=shapes, seed=4)
     case = Case(case.params, [np.repeat(calm * part[None], _CALM_STEPS, 0) for part in pattern])
     updates = bench.after(case, [[s * part for part in pattern] for s in scales])
     return np.abs([u[0][_ENTRY] for u in updates])
@@ -47,9 +49,8 @@ def respond(bench: AbstractBench, pattern: Arrays, calm: float, scales: np.ndarr
 def find_breaks(bench: AbstractBench, pattern: Arrays) -> list[Break]:
     """Find the sharp breaks of the response to one gradient, over 12 decades of its scale."""
     breaks: list[Break] = []
-    for decade in DECADES:
-        calm = 10.0**decade
-        scales = calm * np.geomspace(*_SPAN, _PER_DECADE)
+    for calm in CALM:
+        scales = calm * np.geomspace(*_SPAN, _TRIED)
         changes = np.abs(np.diff(_slopes(scales, respond(bench, pattern, calm, scales))))
         for k in np.flatnonzero(changes > _SMALLEST_CHANGE):
             if changes[k] < changes[max(k - 1, 0) : k + 2].max():
@@ -83,7 +84,7 @@ def _zoomed(bench, pattern, calm, low, high):
 
 def _stays(bench, pattern, one: Break) -> bool:
     """Whether a break stands where it is after gradients of other sizes: else it is relative to them."""
-    return all(_breaks_at(bench, pattern, one.scale, one, one.scale / ratio) for ratio in (2.2, 3.7))
+    return all(_breaks_at(bench, pattern, one.scale, one, one.scale / ratio) for ratio in (3.0, 6.5))
 
 
 def _slopes(scales, sizes):
@@ -111,14 +112,16 @@ def _patterns() -> dict[str, Arrays]:
 #: For each scope the number that a threshold is compared with.
 NORMS: dict[str, Any] = {
     "norm of all gradients": lambda parts: np.sqrt(sum((part**2).sum() for part in parts)),
-    "root mean square of all gradients": lambda parts: np.sqrt(
-        sum((part**2).sum() for part in parts) / sum(part.size for part in parts)
-    ),
     "norm of a matrix's gradients": lambda parts: np.sqrt((parts[0] ** 2).sum()),
-    "root mean square of a matrix's gradients": lambda parts: np.sqrt((parts[0] ** 2).mean()),
     "norm of a row's gradients": lambda parts: np.sqrt((parts[0][_ENTRY[0]] ** 2).sum()),
     "norm of a column's gradients": lambda parts: np.sqrt((parts[0][:, _ENTRY[1]] ** 2).sum()),
     "size of a component's gradient": lambda parts: np.abs(parts[0][_ENTRY]),
+}
+
+#: The means that some of them are, and of how many numbers.
+_MEANS = {
+    "root mean square of all gradients": 2 * SHAPE[0] * SHAPE[1],
+    "root mean square of a matrix's gradients": SHAPE[0] * SHAPE[1],
 }
 
 
@@ -139,16 +142,29 @@ def _explained(bench, patterns, one: Break) -> dict[str, Any]:
         value = one.scale * norm(patterns["entry"])
         others = ("row", "column", "matrix", "all")
         if all(_breaks_at(bench, patterns[other], value / norm(patterns[other]), one) for other in others):
+            mean = "root mean square" + name.removeprefix("norm")
+            if mean in _MEANS and _is_a_mean(bench, one):
+                return {**found, "norm": mean, "value": float(value / np.sqrt(_MEANS[mean]))}
             return {**found, "norm": name, "value": float(value)}
     return found
 
 
+def _is_a_mean(bench, one: Break) -> bool:
+    """Whether a break is met earlier in tensors of a quarter of the size: a mean is taken there over fewer."""
+    entry = np.zeros((SHAPE[0] // 2, SHAPE[1] // 2))
+    entry[_ENTRY] = 1.0
+    try:
+        return _breaks_at(bench, [entry, 0 * entry], one.scale / 2, one)
+    except Exception:
+        return False  # it does not take other shapes
+
+
 def _breaks_at(bench, pattern, scale, one, calm=None):
     """Whether the response to a pattern breaks within two percent of a scale."""
-    calm = scale / 3 if calm is None else calm
+    calm = scale / 4 if calm is None else calm
     scales = scale * np.exp([-2 * _AGREE, -_AGREE, _AGREE, 2 * _AGREE])
     slopes = _slopes(scales, respond(bench, pattern, calm, scales))
-    return abs(slopes[2] - slopes[0]) > 0.4 * abs(one.after - one.before)
+    return bool(abs(slopes[2] - slopes[0]) > 0.4 * abs(one.after - one.before))
 
 
 __all__ = ["NORMS", "Break", "find_breaks", "find_thresholds", "respond"]
