@@ -29,6 +29,7 @@ LEVELS = {
     "_optimizer_spec": 2,
     "_provenance": 0,
     "_results": 0,
+    "_statistics": 0,
     "_status": 0,
     "_types": 0,
     "optimizers": 1,

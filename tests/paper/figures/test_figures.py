@@ -325,7 +325,7 @@ def test_a_study_computes_only_what_is_asked_for(zoo):
     assert list(study.tuned._made) == ["linear_regression"]
     for part in ("trained", "anatomies", "evaluations", "linearized", "seeds", "information"):
         assert not getattr(study, part)._made
-    assert not {"momentum_like", "single_mode", "meta_training"} & set(vars(study))
+    assert not {"momentum_like", "single_mode", "followed", "meta_training"} & set(vars(study))
     with pytest.raises(FileNotFoundError):
         Study(["two_moons"], key=jax.random.key(0), source=zoo)
     with pytest.raises(KeyError):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from optoscope._statistics import bootstrap_interval
 from optoscope.paper.study import Study
 
 Verdict = Literal["reproduced", "partly", "not", "not measured"]
@@ -87,11 +88,9 @@ def over_problems(
     """
     arrays = [samples] if isinstance(samples, np.ndarray) else list(samples)
     count = len(arrays[0])
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(count, size=(num_resamples, count))
-    values = np.array([float(statistic(*(array[row] for array in arrays))) for row in drawn])
-    low, high = np.quantile(values, [0.025, 0.975]) if np.isfinite(values).all() else (-np.inf, np.inf)
-    return Quantity(float(statistic(*arrays)), (float(low), float(high)), f"bootstrap over {count} test problems")
+    of_rows = lambda rows: [float(statistic(*(array[row] for array in arrays))) for row in rows]
+    interval = bootstrap_interval(of_rows, count, num_resamples=num_resamples)
+    return Quantity(float(statistic(*arrays)), interval, f"bootstrap over {count} test problems")
 
 
 @dataclasses.dataclass(frozen=True)
