@@ -59,7 +59,7 @@ def _found(factory, door, reads_parameters):
 
 
 def _agrees_alone(rule, sequences) -> bool:
-    return sequences.leak(sequences.updates_of(rule), sequences.alone(rule))[0] <= LEAK_TOLERANCE
+    return bool(sequences.leak(sequences.updates_of(rule), sequences.alone(rule))[0] <= LEAK_TOLERANCE)
 
 
 def _sorted_out(rule, sequences):
