@@ -11,3 +11,4 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 collect_ignore = []
 if importlib.util.find_spec("torch") is None:
     collect_ignore += ["src/optoscope/torch_optimizer.py", "src/optoscope/optimizers/torch_adapter.py"]
+    collect_ignore += [f"src/optoscope/optimizers/torch_{name}.py" for name in ("stack", "whole", "host")]

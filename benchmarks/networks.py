@@ -27,7 +27,6 @@ def measure(name: str) -> dict[str, float]:
     from optoscope import tasks
     from optoscope.cli.devices import use_all_cores
     from optoscope.optimizers import GRUOptimizer
-    from optoscope.tasks._network import num_params_of
     from optoscope.training import MetaTrainConfig
     from optoscope.training.memory import compiled_bytes, peak_bytes, resident_bytes
     from optoscope.training.meta_step import make_objective_and_gradient
@@ -50,7 +49,7 @@ def measure(name: str) -> dict[str, float]:
     start = time.perf_counter()
     jax.block_until_ready(compiled(data, optimizer, jax.random.key(2)))
     taken = time.perf_counter() - start
-    count = num_params_of(jax.eval_shape(task.sample, jax.random.key(0)).initial_params)
+    count = task.cost
     # A gradient is three passes of the network, its derivative forward over reverse six; the cell is one and two back.
     flops = 2 * problems * steps * (9 * products + 3 * 3 * units**2 * count)
     return {
@@ -143,7 +142,6 @@ def linear(num_units: int = 32) -> dict[str, list[dict[str, float]]]:
     from optoscope import tasks
     from optoscope.cli.devices import use_all_cores
     from optoscope.optimizers import GRUOptimizer
-    from optoscope.tasks._network import num_params_of
     from optoscope.training import MetaTrainConfig
     from optoscope.training.meta_step import make_objective_and_gradient
 
@@ -158,7 +156,7 @@ def linear(num_units: int = 32) -> dict[str, list[dict[str, float]]]:
         functions[name, problems, steps] = lambda function=function, task=task: jax.block_until_ready(
             function(task, optimizer, jax.random.key(1))
         )
-        count = num_params_of(jax.eval_shape(task.sample, jax.random.key(0)).initial_params)
+        count = task.cost
         points[name, problems, steps] = {"parameters": count, "problems": problems, "steps": steps}
     median = in_turn(functions, repeats=3, calls=1)
     return {varied: [points[one] | {"s": round(median[one], 3)} for one in ones] for varied, ones in LINEAR.items()}

@@ -19,7 +19,6 @@ from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.optimizers import GRUOptimizer
 from optoscope.running.run_log import read_records
-from optoscope.tasks._network import AbstractNetworkTask
 from optoscope.training import Evaluation, MetaTrainConfig, Purpose, evaluate, meta_train, preset
 from optoscope.training.meta_step import untrained
 from optoscope.training.recipes import BASELINES
@@ -82,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     task_name, out = arguments.task, arguments.out / arguments.task
     task = tasks.get(task_name)
-    heavy = isinstance(task, AbstractNetworkTask)
+    heavy = task.is_network
     choosing, sizes = (NETWORK_CHOOSING, NETWORK_SIZES) if heavy else (CHOOSING, SIZES)
     for seed in arguments.seeds:
         if not (out / str(seed) / f"{task_name}.json").exists():

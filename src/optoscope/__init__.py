@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from optoscope.mechanisms import MechanismReport as MechanismReport
     from optoscope.mechanisms import compare as compare
     from optoscope.mechanisms import diagnose as diagnose
+    from optoscope.optimizers import Context as Context
+    from optoscope.optimizers import TorchStack as TorchStack
     from optoscope.optimizers import from_optax as from_optax
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
+    from optoscope.optimizers import whole_torch as whole_torch
     from optoscope.prediction import generalize as generalize
     from optoscope.prediction import study_stability as study_stability
     from optoscope.rollouts import Rollout as Rollout
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
     from optoscope.training import meta_train as meta_train
     from optoscope.training import preset as preset
     from optoscope.training import tune as tune
+    from optoscope.whole import Structure as Structure
+    from optoscope.whole import find_component as find_component
+    from optoscope.whole import structure as structure
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
 _PUBLIC: dict[str, str | None] = {
@@ -56,12 +62,14 @@ _PUBLIC: dict[str, str | None] = {
     "calibrate": "optoscope.calibration",
     "compare": "optoscope.mechanisms",
     "Comparison": "optoscope.mechanisms",
+    "Context": "optoscope.optimizers",
     "diagnose": "optoscope.mechanisms",
     "distill": "optoscope.distillation",
     "Distilled": "optoscope.distillation",
     "Dossier": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.training",
+    "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
     "generalize": "optoscope.prediction",
@@ -82,12 +90,16 @@ _PUBLIC: dict[str, str | None] = {
     "rollout_batch": "optoscope.rollouts",
     "Save": "optoscope.rollouts",
     "shipped": "optoscope._artifact_files",
+    "Structure": "optoscope.whole",
+    "structure": "optoscope.whole",
     "study_stability": "optoscope.prediction",
     "tasks": None,
+    "TorchStack": "optoscope.optimizers",
     "TrainedOptimizer": "optoscope.artifacts",
     "training": None,
     "tune": "optoscope.training",
     "TunedOptimizer": "optoscope.artifacts",
+    "whole_torch": "optoscope.optimizers",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

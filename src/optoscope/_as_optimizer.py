@@ -14,8 +14,9 @@ from optoscope import artifacts
 from optoscope._allowed import check_text
 from optoscope._optimizer_spec import OptimizerSpec, find_target, is_torch_class, parse_spec, returns_transformation
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
-from optoscope.optimizers import AbstractOptimizer, from_optax, from_torch
+from optoscope.optimizers import AbstractOptimizer, TorchStack, from_optax, from_torch, whole_torch
 from optoscope.optimizers._leaks import first_line
+from optoscope.optimizers.torch_host import Refusal
 
 #: What every public function takes: see `as_optimizer`.
 AnyOptimizer = Any
@@ -41,13 +42,13 @@ def as_optimizer(given: AnyOptimizer, *, trust: bool = False) -> AbstractOptimiz
               return an `optax.GradientTransformation`;
             - an artifact from `load`;
             - an optax transformation;
-            - a torch optimizer (its settings are taken, not its state), its class, or a function that makes one of a
-              list of parameters;
+            - a torch optimizer (its settings are taken, not its state), its class, a function that makes one of a
+              list of parameters, or a `TorchStack`;
             - an `AbstractOptimizer`, which is returned as it is.
         trust: of a text: call whatever it names. It runs with all that you may do.
 
     Returns:
-        The rule of one component, or the optax transformation as it is, which need not be component-wise.
+        The rule of one component, or the whole optimizer shaped like optax, which need not be component-wise.
 
     Raises:
         TypeError: if it is none of these.
@@ -88,25 +89,45 @@ def as_optimizers(given: Mapping[str, AnyOptimizer]) -> dict[str, AbstractOptimi
     return {name: as_optimizer(one) for name, one in given.items()}
 
 
-def read(given: AnyOptimizer, *, trust: bool = False) -> Read:
-    """Return the optimizer as `as_optimizer` does, but an artifact whole: it knows more than its optimizer."""
+def as_whole(given: AnyOptimizer, *, trust: bool = False) -> Any:
+    """Turn whatever a person has into a whole optimizer: as `as_optimizer`, but torch's are left whole."""
+    found = read(given, trust=trust, make=whole_torch)
+    return found.optimizer if isinstance(found, TrainedOptimizer | TunedOptimizer) else found
+
+
+def _rule_or_whole(factory: Callable[[list], Any]) -> Read:
+    """The rule of one component where a torch optimizer is one; else the whole of it, shaped like optax."""
+    try:
+        return from_torch(factory)
+    except Refusal:
+        return whole_torch(factory)
+
+
+def read(given: AnyOptimizer, *, trust: bool = False, make: Callable[[Any], Any] = _rule_or_whole) -> Read:
+    """Return the optimizer as `as_optimizer` does, but an artifact whole: it knows more than its optimizer.
+
+    Args:
+        given: as for `as_optimizer`.
+        trust: as for `as_optimizer`.
+        make: what becomes of a function that makes a torch optimizer of a list of parameters.
+    """
     if isinstance(given, Read):
         return given
     if isinstance(given, str):
         spec = parse_spec(given)
-        return _loaded(given) if spec is None else _called(spec, trust)
+        return _loaded(given) if spec is None else _called(spec, trust, make)
     if isinstance(given, Path):
         return artifacts.load(given)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(given, torch.optim.Optimizer):
-        return from_torch(_factory_like(given))
-    if is_torch_class(given):
-        return from_torch(given)
+        return make(_factory_like(given))
+    if is_torch_class(given) or isinstance(given, TorchStack):
+        return make(given)
     if isinstance(given, type) or returns_transformation(given):
         name = getattr(given, "__name__", "it")
         raise TypeError(f"{name} was given without its settings; pass what it returns: {name}(...).")
     if callable(given):
-        return _made_by(given)
+        return _made_by(given, make)
     raise TypeError(f"{_TAKEN}; got {type(given).__name__}.")
 
 
@@ -131,12 +152,12 @@ def _loaded(name: str) -> Read:
     return artifacts.load(name)
 
 
-def _called(spec: OptimizerSpec, trust: bool) -> Read:
+def _called(spec: OptimizerSpec, trust: bool, make: Callable[[Any], Any]) -> Read:
     """Call what a spec names; whatever goes wrong in it is a fault of the spec."""
     target = find_target(spec, trust=trust)
     try:
         if is_torch_class(target):
-            return from_torch(lambda params: target(params, *spec.args, **spec.kwargs))
+            return make(lambda params: target(params, *spec.args, **spec.kwargs))
         made = target(*spec.args, **spec.kwargs)
     except (Exception, SystemExit) as error:
         reason = str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
@@ -171,7 +192,7 @@ def _factory_like(optimizer: Any) -> Callable[[list], Any]:
     return lambda params: kind(params, **takes)
 
 
-def _made_by(function: Callable[..., Any]) -> Read:
+def _made_by(function: Callable[..., Any], make: Callable[[Any], Any]) -> Read:
     """Return the optimizer that a function of a person makes: of no arguments, or a torch one of parameters."""
     try:
         needs_nothing = not any(
@@ -181,7 +202,7 @@ def _made_by(function: Callable[..., Any]) -> Read:
     except (TypeError, ValueError):
         needs_nothing = False
     if not needs_nothing:
-        return from_torch(function)
+        return make(function)
     made = function()
     if not isinstance(made, Read):
         raise TypeError(f"the function gave a {type(made).__name__}; {_TAKEN}.")

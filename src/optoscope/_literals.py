@@ -28,6 +28,15 @@ def read_literal(text: str) -> Any:
     return _value(_parsed(text))
 
 
+def name_in(text: str) -> str:
+    """Return the name in `name` or `name(anything)`.
+
+    >>> name_in("grid(3)"), name_in("grid")
+    ('grid', 'grid')
+    """
+    return text.partition("(")[0]
+
+
 def parse_call(text: str, *, example: str) -> Call:
     """Parse `name` or `name(literal arguments)`.
 

@@ -34,7 +34,7 @@ def main() -> int:
         "kills": lambda ledger, place: kills.campaign(ledger, place, share=share, **common),
         "mutants": lambda ledger, place: mutants.campaign(ledger, place, num=round(10_000 * share), **common),
         "command lines": lambda ledger, place: command_lines.campaign(ledger, place, num=round(500 * share), **common),
-        "pairs": lambda ledger, place: pairs.campaign(ledger, place, **common),
+        "pairs": lambda ledger, place: pairs.campaign(ledger, place, share=share, **common),
     }
     ledgers = {}
     for part in chosen.part or _PARTS:

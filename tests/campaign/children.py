@@ -30,6 +30,10 @@ LOADED = (
     "tests.campaign.faults",
     "tests.campaign.workloads",
 )
+#: Seconds of processor time that a child may take; what takes more hangs.
+PROCESSOR_SECONDS = 90
+#: Seconds until a child that does nothing counts as hanging as well; many, because the machine may have other work.
+PATIENCE = 600.0
 #: Address space of a child: what asks for more gets a MemoryError instead of the machine's last page.
 ADDRESS_SPACE = 12 << 30
 _OVERRIDE = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, <linux/capability.h>
@@ -43,7 +47,7 @@ class Ended(NamedTuple):
     """How a child ended.
 
     Attributes:
-        code: its exit code, negative for the signal that it died of, None if it ran into the time limit.
+        code: its exit code, negative for the signal that it died of, None if it hung.
         out: its standard output.
         err: its standard error.
         seconds: how long it ran.
@@ -95,13 +99,15 @@ class Child:
         """Whether the child is no more."""
         return not self._process.is_alive()
 
-    def wait(self, limit: float = 120) -> Ended:
-        """Wait for the end, at most `limit` seconds; what runs longer is killed."""
-        self._process.join(limit)
+    def wait(self, patience: float = PATIENCE) -> Ended:
+        """Wait for the end, at most `patience` seconds; what runs longer is killed."""
+        self._process.join(patience)
         code = self._process.exitcode
         if code is None:
             self._process.kill()
             self._process.join()
+        elif code == -signal.SIGXCPU:
+            code = None
         seconds = time.monotonic() - self._began
         read = lambda name: (
             (self.streams / name).read_text(errors="backslashreplace") if (self.streams / name).exists() else ""
@@ -113,9 +119,16 @@ class Child:
         return ended
 
 
-def run(call: Callable[..., int | None], *arguments: Any, limit: float = 120, **settings: Any) -> Ended:
+def run(call: Callable[..., int | None], *arguments: Any, **settings: Any) -> Ended:
     """Call a function in a child and wait for it; see `Child`."""
-    return Child(call, *arguments, **settings).wait(limit)
+    return Child(call, *arguments, **settings).wait()
+
+
+def limit_processor_time(seconds: int = PROCESSOR_SECONDS) -> None:
+    """End this process by SIGXCPU when it has taken so many more seconds of processor time."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime) + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def peak_memory() -> int:
@@ -161,6 +174,7 @@ def _body(streams, cwd, environment, call, arguments) -> None:
         os.chdir(cwd)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_processor_time()
     obey_permissions()
     try:
         code = call(*arguments) or 0
@@ -189,11 +203,11 @@ class Workers:
     Args:
         serve: called in the child with a connection; answers each task that it receives.
         num: how many.
-        limit: seconds for one task.
+        patience: seconds until a task that is not answered counts as hanging.
     """
 
-    def __init__(self, serve: Callable[[Any], None], *, num: int, limit: float):
-        self._serve, self._num, self._limit = serve, num, limit
+    def __init__(self, serve: Callable[[Any], None], *, num: int, patience: float = PATIENCE):
+        self._serve, self._num, self._patience = serve, num, patience
 
     def work_off(self, tasks: list[Any], done: Callable[[Any, Any], None]) -> None:
         """Work off tasks; `done` gets each with its answer, or with `hangs` or `dies: CODE`."""
@@ -215,11 +229,12 @@ class Workers:
                     here.send(task)
                     answer = None
                     with contextlib.suppress(EOFError, ConnectionResetError):
-                        answer = here.recv() if here.poll(self._limit) else "hangs"
+                        answer = here.recv() if here.poll(self._patience) else "hangs"
                     if answer is None or answer == "hangs":
                         process.kill()
                         process.join()
-                        answer = answer or f"dies: {process.exitcode}"
+                        hangs = process.exitcode == -signal.SIGXCPU
+                        answer = answer or ("hangs" if hangs else f"dies: {process.exitcode}")
                         process = None
                     with lock:
                         done(task, answer)

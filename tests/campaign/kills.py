@@ -33,8 +33,8 @@ _CODES = {
     "not permitted": (2, 0),
 }
 _SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "interrupted": signal.SIGINT}
-#: Seconds that a run may take from a signal to its end.
-_SOON = 20.0
+#: Seconds after a signal in which a run that was at its end all the same may end as if nothing had been.
+_AT_ITS_END = 5.0
 
 
 class Reference(NamedTuple):
@@ -122,7 +122,7 @@ def perform_case(case: Kill, reference: Reference, folder: Path, seconds: float 
     out = folder / "out"
     folder.mkdir(parents=True)
     if case.is_planted:
-        ended = children.run(perform, workload, out, False, folder / "trace", Fault(case.kind, int(case.at)), limit=180)
+        ended = children.run(perform, workload, out, False, folder / "trace", Fault(case.kind, int(case.at)))
     else:
         ended = _signal_from_outside(case, workload, out, case.at * seconds)
     group = f"{case.kind} {'at a save point' if case.is_planted else 'at a random moment'}"
@@ -182,10 +182,10 @@ def _signal_from_outside(case: Kill, workload: Workload, out: Path, after: float
             process.send_signal(_SIGNALS[case.kind])
         sent = time.monotonic()
         try:
-            said = process.communicate(timeout=180)
+            said = process.communicate(timeout=children.PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
-            return children.Ended(None, *process.communicate(), 180.0, 0)
+            return children.Ended(None, *process.communicate(), children.PATIENCE, 0)
         return children.Ended(process.returncode, *said, time.monotonic() - sent, 0)
 
 
@@ -196,13 +196,15 @@ def _judge(case: Kill, workload: Workload, ended: children.Ended) -> tuple[str, 
         if ended.code in at_once and (not ended.err or "Traceback" in ended.err):
             return "died while Python loaded", ""
     allowed = _CODES[case.kind] if case.is_planted else (*_CODES[case.kind], 0)
+    if not case.is_planted and ended.out:  # it had said its result, and Python was putting itself away
+        allowed = (*allowed, -_SIGNALS[case.kind])
     if workload.call is not None and case.kind == "terminated":
         allowed = (*allowed, -signal.SIGTERM)  # what a script does outside of the library is its own
     wrong = complaint(ended.code, ended.out, ended.err, allowed=allowed)
     if wrong:
         return "ended badly", wrong
-    if not case.is_planted and ended.code == 0 and ended.seconds > _SOON:
-        return "ended badly", f"went on for {ended.seconds:.0f} s after the signal"
+    if not case.is_planted and ended.code == 0 and ended.seconds > _AT_ITS_END:
+        return "ended badly", f"the signal was swallowed: it went on for {ended.seconds:.0f} s, to its end"
     words = {0: "finished all the same", 2: "refused with a paragraph"}
     words |= {-signal.SIGKILL: "died at once", -signal.SIGTERM: "died at once"}
     return words.get(ended.code or 0, "stopped with a sentence"), ""
@@ -211,7 +213,7 @@ def _judge(case: Kill, workload: Workload, ended: children.Ended) -> tuple[str, 
 def _go_on(workload: Workload, out: Path) -> children.Ended:
     """Run the same command with --resume; without, where nothing was begun."""
     begun = out.exists() and any(not path.name.startswith(".") for path in out.rglob("*"))
-    return children.run(perform, workload, out, begun, None, None, limit=180)
+    return children.run(perform, workload, out, begun, None, None)
 
 
 def _kept(out: Path) -> dict[str, object]:

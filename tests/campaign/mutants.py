@@ -15,12 +15,12 @@ from tests.campaign import children
 from tests.campaign.judge import undocumented
 from tests.campaign.ledger import Case, Ledger
 from tests.campaign.mutations import damage
-from tests.campaign.subjects import OTHER, Subject, make_fixtures, subjects
+from tests.campaign.subjects import FOLDERS, OTHER, Subject, make_fixtures, subjects
 
 #: Bytes that reading a damaged file may take beyond what reading the sound one takes.
 MEMORY = 100_000_000
-#: Seconds after which reading counts as hanging.
-LIMIT = 60.0
+#: Seconds of processor time after which reading counts as hanging.
+LIMIT = 60
 
 
 class Reader:
@@ -103,6 +103,7 @@ def serve(connection, fixtures: Path, scratch: Path) -> None:
     reader = Reader(fixtures, scratch, subjects(fixtures))
     while True:
         name, number, seed = connection.recv()
+        children.limit_processor_time(LIMIT)
         word, content = reader.mutant(name, rng_of(name, number, seed))
         connection.send((word, *reader.judge(name, content)))
 
@@ -118,9 +119,10 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 10_000, num_
     if not (fixtures / "whole").exists():
         ledger.say("sound files")
         shutil.rmtree(fixtures, ignore_errors=True)
-        ended = children.run(make_fixtures, fixtures, limit=600)
-        if ended.code != 0:
-            raise RuntimeError(f"the sound files cannot be made: {ended.err}")
+        for name in FOLDERS:
+            ended = children.run(make_fixtures, fixtures, (name,))
+            if ended.code != 0:
+                raise RuntimeError(f"the sound files of {name} cannot be made: {ended.err}")
         (fixtures / "whole").touch()
     known = subjects(fixtures)
     total = sum(subject.share for subject in known.values())
@@ -136,7 +138,7 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 10_000, num_
         ledger.add(Case("mutants", task[0], _name(task), outcome, f"{word}: {fault}" if fault else ""), of)
 
     serve_here = _Serve(fixtures, folder / "scratch")
-    children.Workers(serve_here, num=num_workers, limit=LIMIT).work_off(tasks, done)
+    children.Workers(serve_here, num=num_workers).work_off(tasks, done)
 
 
 class _Serve:

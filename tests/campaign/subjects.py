@@ -163,15 +163,14 @@ def _makers() -> dict[str, Callable[[Path, int], Any]]:
     return makers
 
 
-def make_fixtures(folder: Path, names: tuple[str, ...] = ()) -> None:
-    """Make the sound files, each of two seeds but for results, which are sound in each other's place.
+#: The folders of sound files.
+FOLDERS = (*_RUNS, *_RESULTS, "trained", "tuned")
 
-    Args:
-        folder: where.
-        names: of the folders; all if none is named.
-    """
+
+def make_fixtures(folder: Path, names: tuple[str, ...]) -> None:
+    """Make the sound files of some folders: of two seeds, but for results, which are sound in each other's place."""
     makers = _makers()
-    for name in names or makers:
+    for name in names:
         for seed, end in enumerate(("",) if name in _RESULTS else ("", OTHER)):
             makers[name](folder / (name + end), seed)
 

@@ -61,10 +61,10 @@ def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path):
 
 def test_a_worker_that_hangs_or_dies_is_found_and_replaced():
     answers = {}
-    children.Workers(planted.hangs, num=1, limit=1.0).work_off([1, 2, 3], answers.__setitem__)
+    children.Workers(planted.hangs, num=1, patience=5.0).work_off([1, 2, 3], answers.__setitem__)
     assert answers == {1: 1, 2: "hangs", 3: 3}
     answers = {}
-    children.Workers(planted.dies, num=1, limit=30.0).work_off([2, 3, 4], answers.__setitem__)
+    children.Workers(planted.dies, num=1).work_off([2, 3, 4], answers.__setitem__)
     assert answers == {2: "done", 3: "dies: -6", 4: "done"}
 
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from optoscope.claims.ledger import CLAIMS, Ledger
+from optoscope.paper.claims.ledger import CLAIMS, Ledger
 
 
 @pytest.fixture
 def ledger(monkeypatch):
     made = Ledger(findings=(), left_out={"mnist": "it is not at hand"}, provenance={})
-    monkeypatch.setattr("optoscope.claims.make_ledger", lambda *_, **__: made)
+    monkeypatch.setattr("optoscope.paper.claims.make_ledger", lambda *_, **__: made)
     assert CLAIMS
     return made
 

@@ -23,6 +23,9 @@ CALLS = {
     "figure": ["figure", "3"],
     "reproduce": ["reproduce", "rosenbrock"],
     "diagnose": ["diagnose", "optax:sgd(0.1)"],
+    "compare": ["compare", "rosenbrock/adam", "optax:adam(0.1)"],
+    "structure": ["structure", "optax:adam(0.1)"],
+    "structures": ["structures", "optax", "--out", "o"],
     "calibrate": ["calibrate", "--out", "o"],
     "gallery": ["gallery", "--out", "o"],
     "claims": ["claims", "rosenbrock"],
@@ -240,7 +243,7 @@ def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(command, run, tmp_path, m
 )
 def test_streams_that_are_closed_or_full(streams, code, message):
     call = f"{sys.executable} -m optoscope.cli.main list {streams}; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done
     assert message in done.stderr and "Traceback" not in done.stderr and "ignored" not in done.stderr
 

@@ -10,7 +10,7 @@ def test_it_says_where_the_page_is(run, tmp_path, monkeypatch):
         asked.append((task_names, settings["from_scratch"], settings["seed"]))
         return directory / "index.html"
 
-    monkeypatch.setattr("optoscope.report.reproduce.reproduce", reproduce)
+    monkeypatch.setattr("optoscope.paper.reproduce.reproduce", reproduce)
     called = run("reproduce", "rosenbrock", "--out", str(tmp_path / "r"), "--json")
     assert called.code == 0 and asked == [(("rosenbrock",), False, 0)]
     assert json.loads(called.out)["Reproduction"] == [{"page": str(tmp_path / "r" / "index.html")}]

@@ -455,7 +455,8 @@ def test_a_write_that_is_cut_off_leaves_the_old_file(tmp_path, monkeypatch):
 def test_resuming_on_another_number_of_devices_is_refused(key, tmp_path, monkeypatch):
     meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, stop_at=4)
     one_device = jax.local_devices()[:1]
-    monkeypatch.setattr("optoscope.training.meta_train.devices_for", lambda count: one_device)
+    module = sys.modules["optoscope.training.meta_train"]  # the package has a function of that name
+    monkeypatch.setattr(module, "devices_for", lambda count: one_device)
     with pytest.raises(ValueError, match="holds a run with another num_devices"):
         meta_train(LinearRegression(), config=TINY, key=key, directory=tmp_path, resume=True)
 

@@ -82,7 +82,7 @@ def test_a_search_goes_on_with_another_number_of_devices_and_gives_every_sample_
     lines = (tmp_path / "log.jsonl").read_text().splitlines(True)
     (tmp_path / "log.jsonl").write_text("".join(lines[:2]))
     one_device = jax.local_devices()[:1]
-    monkeypatch.setattr("optoscope.training.tune.jax.local_devices", lambda: one_device)
+    monkeypatch.setattr(jax, "local_devices", lambda: one_device)
     resumed = tune(LinearRegression(), "momentum", resume=True, **settings)
     np.testing.assert_array_equal(resumed.scores, whole.scores)
     assert resumed.winner == whole.winner

@@ -83,6 +83,7 @@ def match_modes(before: Modes, after: Modes) -> tuple[Int[np.ndarray, " mode"], 
     The cost of a pair is the distance of their decays plus the angle between their eigenvectors, as
     `1 - |<r, r'>|` of unit vectors.
 
+    >>> from optoscope.dynamics import linearize
     >>> from optoscope.optimizers import AggregatedMomentum
     >>> of = lambda rates, decays: modes(linearize(AggregatedMomentum(rates, decays), np.zeros(2)))
     >>> one, other = of([1.0, 2.0], [0.9, 0.5]), of([3.0, 2.0], [0.89, 0.5])

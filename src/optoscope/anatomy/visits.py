@@ -106,7 +106,8 @@ def visit(
     whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
     if not whole.any():
         raise ValueError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
-    states = states[whole].reshape(-1, num_steps, states.shape[-1])
+    num_kept = int(whole.sum()) * states.shape[1]
+    states = states[whole].reshape(num_kept, num_steps, states.shape[-1])
     return Visits(
         states=states,
         gradients=gradients[whole].reshape(-1, num_steps),

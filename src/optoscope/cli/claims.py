@@ -30,7 +30,7 @@ class Claims(Computes):
     def prepare(self) -> None:
         """Check the tasks and the directories."""
         from optoscope._choices import check_choice
-        from optoscope.figure_data import PAPER_TASKS
+        from optoscope.paper.study import PAPER_TASKS
 
         for task in self.task:
             check_choice("task of the paper", task, PAPER_TASKS)
@@ -40,7 +40,7 @@ class Claims(Computes):
 
     def compute(self, prepared: None, report: Reporter) -> Any:
         """Judge."""
-        from optoscope.claims import make_ledger
+        from optoscope.paper.claims import make_ledger
 
         return make_ledger(self.task, seed=self.seed, source=self.source, report=report.stage)
 

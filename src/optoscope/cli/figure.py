@@ -34,7 +34,7 @@ class Figure(Computes):
 
     def prepare(self) -> list[int]:
         """Return the numbers of the figures."""
-        from optoscope.report.reproduce import check_figure, figure_numbers
+        from optoscope.paper.reproduce import check_figure, figure_numbers
 
         check_source(self.source)
         numbers = figure_numbers() if self.number == "all" else [self.number]
@@ -45,7 +45,7 @@ class Figure(Computes):
 
     def compute(self, prepared: list[int], report: Reporter) -> dict[int, Path]:
         """Draw, and write each picture."""
-        from optoscope.report.reproduce import draw_figures
+        from optoscope.paper.reproduce import draw_figures
 
         return draw_figures(prepared, self.out, seed=self.seed, source=self.source, report=report.stage)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from optoscope._allowed import NAMES, Allowed
+from optoscope._literals import name_in
 from optoscope.cli._arguments import NumProblems, Optimizers, Seed
 from optoscope.cli._checks import check_file, check_fits, check_place
 from optoscope.cli._command import TakesOptimizers
@@ -72,7 +73,7 @@ class Generalize(TakesOptimizers):
         from optoscope.prediction.generalization import generalize
 
         optimizers, homes = prepared
-        names = [name.partition("(")[0] for name in self.tasks]
+        names = [name_in(name) for name in self.tasks]
         return generalize(
             optimizers,
             self.tasks,

@@ -27,7 +27,7 @@ class List(Command):
     def show(self, result: dict[str, Any], out: Output) -> None:
         """Print what there is."""
         from optoscope._allowed import describe, settings_of
-        from optoscope.report.reproduce import figure_numbers
+        from optoscope.paper.reproduce import figure_numbers
         from optoscope.tasks import TASKS
         from optoscope.training.config import PRESETS, MetaTrainConfig
         from optoscope.training.search_spaces import SEARCH_SPACES

@@ -27,6 +27,8 @@ from optoscope.cli.search import Search
 from optoscope.cli.signals import farewell, say_how_to_go_on
 from optoscope.cli.stability import Stability
 from optoscope.cli.states import States
+from optoscope.cli.structure import Structure
+from optoscope.cli.structures import Structures
 from optoscope.cli.train import Train
 from optoscope.cli.tune import Tune
 
@@ -56,6 +58,8 @@ COMMANDS = (
     Reproduce,
     Diagnose,
     Compare,
+    Structure,
+    Structures,
     Calibrate,
     Gallery,
     Claims,

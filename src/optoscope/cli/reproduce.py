@@ -29,14 +29,14 @@ class Reproduce(Computes):
 
     def prepare(self) -> None:
         """Check the tasks and the directory."""
-        from optoscope.report.reproduce import check_tasks
+        from optoscope.paper.reproduce import check_tasks
 
         check_tasks(self.task)
         check_directory(self.out, force=self.force or (self.from_scratch and (self.out / "artifacts").exists()))
 
     def compute(self, prepared: None, report: Reporter) -> Path:
         """Reproduce, and write as it goes on."""
-        from optoscope.report.reproduce import reproduce
+        from optoscope.paper.reproduce import reproduce
 
         return reproduce(self.task, self.out, from_scratch=self.from_scratch, seed=self.seed, report=report.stage)
 

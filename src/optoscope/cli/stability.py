@@ -43,7 +43,7 @@ class Stability(TakesOptimizers):
 
         check_file(self.out / "stability.json", self.force)
         task = None if self.task is None else tasks.get(self.task)
-        kind = (self.task or "").partition("(")[0]
+        kind = "" if task is None else task.kind
         num_problems = self.num_problems or NUM_PROBLEMS.get(kind, 64)
         if task is not None:
             check_fits(task, num_problems=num_problems, num_steps=self.num_steps)

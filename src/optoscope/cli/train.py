@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from optoscope._literals import name_in
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
 from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes
@@ -79,7 +80,7 @@ class Train(Computes):
 
     def save(self, result: Any) -> list[Path]:
         """Write the trained optimizer."""
-        return [result.save(self.out / self.task.partition("(")[0])]
+        return [result.save(self.out / name_in(self.task))]
 
     def show(self, result: Any, out: Output) -> None:
         """Print how well it did."""

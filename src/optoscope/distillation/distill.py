@@ -16,6 +16,7 @@ from optoscope._checks import check_count
 from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._results import Result
+from optoscope._statistics import bootstrap_interval
 from optoscope._types import PRNGKeyArray
 from optoscope.artifacts import load, shipped
 from optoscope.distillation.fit import (
@@ -32,7 +33,7 @@ from optoscope.distillation.readable import PIECES, ReadableOptimizer, numbers_o
 from optoscope.distillation.search import evolve
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.rollouts import Save, rollout_batch
-from optoscope.tasks import AbstractTask, name_of
+from optoscope.tasks import TASKS, AbstractTask, name_of
 from optoscope.tasks import get as get_task
 from optoscope.training import evaluate
 from optoscope.training.objective import Purpose, sample_problems
@@ -185,22 +186,15 @@ class Distilled(Result):
 
     def advantage_interval(self, index: int | None = None) -> tuple[float, float]:
         """Return the 95% interval of `advantage_kept`'s `mean`, from a paired bootstrap over test problems."""
-        from scipy.stats import bootstrap
-
-        row = 2 + (self.chosen if index is None else index)
-        values = self.objectives[[0, 1, row]]
-        if not self.baseline or not np.isfinite(values).all():
+        source, baseline, distilled = self.objectives[[0, 1, 2 + (self.chosen if index is None else index)]]
+        if not self.baseline:
             return (-np.inf, np.inf)
 
-        def share(source, baseline, distilled, axis=-1):
-            with np.errstate(all="ignore"):
-                return (baseline.mean(axis) - distilled.mean(axis)) / (baseline.mean(axis) - source.mean(axis))
+        def share(rows):
+            source_mean, baseline_mean, own = (values[rows].mean(1) for values in (source, baseline, distilled))
+            return (baseline_mean - own) / (baseline_mean - source_mean)
 
-        found = bootstrap(
-            tuple(values), share, paired=True, n_resamples=2000, batch=100, method="percentile",
-            rng=np.random.default_rng(0),
-        ).confidence_interval  # fmt: skip
-        return float(found.low), float(found.high)
+        return bootstrap_interval(share, len(source), num_resamples=2000, batch=100)
 
     def summary(self) -> dict[str, Any]:
         """Return everything but single problems, as JSON data."""
@@ -374,10 +368,7 @@ def measure(
     config = config or DistillConfig()
     report = report or (lambda what, done, total: None)
     baselines = {
-        name: artifact.optimizer
-        for name in shipped()
-        if name.startswith(f"{name_of(task)}/")
-        for artifact in (load(name),)
+        name: artifact.optimizer for name in shipped() if name.startswith(f"{task.kind}/") for artifact in (load(name),)
     }
     contenders = {"source": optimizer, **baselines, **{f"size {i}": size.completed for i, size in enumerate(sizes)}}
     found = evaluate(task, contenders, num_problems=config.num_test, num_steps=config.num_steps, key=key)
@@ -446,7 +437,7 @@ def _update_functions(optimizer, trajectories, moments, grid):
 
 def _generalize(task, optimizer, chosen, baseline, key, config):
     """Other horizons on the same task, and one other task."""
-    other = get_task("rosenbrock" if name_of(task) == "linear_regression" else "linear_regression")
+    other = get_task(next(kind for kind in TASKS if kind != task.kind))
     rows = []
     for where, num_steps in ((task, config.num_steps // 4), (task, config.num_steps * 5), (other, config.num_steps)):
         contenders = {"source": optimizer, "distilled": chosen}

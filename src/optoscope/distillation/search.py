@@ -62,8 +62,10 @@ def _inverse(number: Number, value: float, unit: float) -> float:
     return float(np.log(value / (1 - value))) if number.kind == "decay" else value / unit
 
 
-class CMA:
-    """Covariance matrix adaptation (Hansen, 2016, with its default constants): minimize by asking and telling.
+class _Search:
+    """Covariance matrix adaptation (the package `cmaes`; Hansen, 2016) with a ceiling for its step.
+
+    Problems that are renewed never let the step shrink by itself; a ceiling that comes down does.
 
     Args:
         origin: first mean.
@@ -73,54 +75,32 @@ class CMA:
     """
 
     def __init__(self, origin: np.ndarray, *, sigma: float, population: int, seed: int):
-        self.rng, self.mean, self.sigma, self.generation = np.random.default_rng(seed), origin.copy(), sigma, 0
-        self.largest = sigma
-        d, half = len(origin), population // 2
-        self.population = population
-        weights = np.log(half + 0.5) - np.log(np.arange(1, half + 1))
-        self.weights = weights / weights.sum()
-        self.mass = 1 / (self.weights**2).sum()
-        self.path_rate = (4 + self.mass / d) / (d + 4 + 2 * self.mass / d)
-        self.step_rate = (self.mass + 2) / (d + self.mass + 5)
-        self.rank_one = 2 / ((d + 1.3) ** 2 + self.mass)
-        self.rank_many = min(1 - self.rank_one, 2 * (self.mass - 2 + 1 / self.mass) / ((d + 2) ** 2 + self.mass))
-        self.damping = 1 + 2 * max(0, np.sqrt((self.mass - 1) / (d + 1)) - 1) + self.step_rate
-        self.expected = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d * d))
-        self.path, self.step_path, self.covariance = np.zeros(d), np.zeros(d), np.eye(d)
-        self.axes, self.lengths = np.eye(d), np.ones(d)
+        import cmaes
+
+        class WithCeiling(cmaes.CMA):
+            largest = sigma
+
+            def tell(self, solutions):
+                super().tell(solutions)
+                self._sigma = min(self._sigma, self.largest)
+
+        self._search = WithCeiling(mean=origin.copy(), sigma=sigma, population_size=population, seed=seed % 2**32)
+        self._points = np.zeros((0, len(origin)))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Where it has come to."""
+        return self._search.mean
 
     def ask(self) -> np.ndarray:
         """Return the points of a generation."""
-        self.steps = (self.rng.normal(size=(self.population, len(self.mean))) * self.lengths) @ self.axes.T
-        return self.mean + self.sigma * self.steps
+        self._points = np.stack([self._search.ask() for _ in range(self._search.population_size)])
+        return self._points
 
-    def tell(self, scores: np.ndarray) -> None:
-        """Learn the points' scores."""
-        chosen = self.steps[np.argsort(scores, kind="stable")[: len(self.weights)]]
-        step = self.weights @ chosen
-        self.mean = self.mean + self.sigma * step
-        self.generation += 1
-        white = self.axes @ ((self.axes.T @ step) / self.lengths)
-        self.step_path = (1 - self.step_rate) * self.step_path + np.sqrt(
-            self.step_rate * (2 - self.step_rate) * self.mass
-        ) * white
-        length = np.linalg.norm(self.step_path)
-        usual = np.sqrt(1 - (1 - self.step_rate) ** (2 * self.generation)) * self.expected
-        steady = length / usual < 1.4 + 2 / (len(self.mean) + 1)
-        self.path = (1 - self.path_rate) * self.path
-        if steady:
-            self.path = self.path + np.sqrt(self.path_rate * (2 - self.path_rate) * self.mass) * step
-        self.covariance = (
-            (1 - self.rank_one - self.rank_many) * self.covariance
-            + self.rank_one * np.outer(self.path, self.path)
-            + self.rank_many * (chosen.T * self.weights) @ chosen
-        )
-        self.sigma = min(
-            self.largest, self.sigma * np.exp(self.step_rate / self.damping * (length / self.expected - 1))
-        )
-        self.covariance = (self.covariance + self.covariance.T) / 2
-        squares, self.axes = np.linalg.eigh(self.covariance)
-        self.lengths = np.sqrt(np.maximum(squares, 1e-14))
+    def tell(self, scores: np.ndarray, *, largest: float) -> None:
+        """Learn the points' scores; the next step is at most `largest`."""
+        self._search.largest = largest
+        self._search.tell([(point, float(score)) for point, score in zip(self._points, scores, strict=True)])
 
 
 def evolve(
@@ -160,15 +140,14 @@ def evolve(
     space = Coordinates(start.pieces, {k: float(v) for k, v in start.numbers.items()}, scales)
     stream = Purpose.TUNE.key(key)
     seed = int(np.asarray(jax.random.key_data(key)).ravel()[-1])
-    search = CMA(space.origin, sigma=sigma, population=population, seed=seed)
+    search = _Search(space.origin, sigma=sigma, population=population, seed=seed)
     best, best_score = start, score(start)
     every = max(1, num_generations // num_checks)
     for generation in range(num_generations):
         values = {name: jnp.asarray(v, jnp.float32) for name, v in space.values(search.ask()).items()}
         fold = jax.random.fold_in(stream, generation // _RENEWED)
-        # Renewed problems never let the step shrink by itself; a ceiling that comes down does.
-        search.largest = sigma * (1 - generation / num_generations) + 0.003
-        search.tell(np.asarray(_scores(task, start.pieces, num_problems, num_steps, values, fold)))
+        scores = np.asarray(_scores(task, start.pieces, num_problems, num_steps, values, fold))
+        search.tell(scores, largest=sigma * (1 - generation / num_generations) + 0.003)
         if (generation + 1) % every == 0 or generation + 1 == num_generations:
             candidate = space.optimizer(search.mean)
             found = score(candidate)

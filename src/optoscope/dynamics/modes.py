@@ -103,6 +103,11 @@ class Modes(Result):
                 best, chosen = share, picked
         return np.concatenate([np.zeros(0, int), *(units[i] for i in chosen)]), best
 
+    def num_of_size(self, share: float) -> int:
+        """Return how many modes have a learning rate of at least a share of the largest."""
+        sizes = np.abs(self.learning_rates)
+        return int((sizes >= share * sizes.max(initial=0.0)).sum())
+
     def as_optimizer(self, which: ArrayLike | int | None = None) -> AggregatedMomentum:
         """Return the linear optimizer made of some modes (all of them if `which` is None).
 

@@ -1,6 +1,7 @@
 """The states that runs visit: their principal components and how they converge."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -87,4 +88,4 @@ def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
         raise ValueError(f"`states` must be [trajectory, step, state], got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError("`states` must be finite; leave out the runs that diverged.")
-    return array.reshape(-1, *array.shape[-2:]).var(axis=0).sum(axis=-1)
+    return array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]).var(axis=0).sum(axis=-1)

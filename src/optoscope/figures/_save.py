@@ -1,4 +1,4 @@
-"""Files of a figure that is not the paper's: PNG, SVG, and the numbers drawn."""
+"""Files of a figure: PNG, SVG, and the numbers drawn."""
 
 import io
 import json

@@ -1,12 +1,8 @@
 """The look of all figures: colors, sizes, canvases, and files with the numbers drawn."""
 
 import contextlib
-import dataclasses
-import io
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -20,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, StepPatch
 
-from optoscope._files import write_whole
+from optoscope import tasks
 
 #: Width of a page, of half of it, and height of a row of panels, in inches.
 PAGE, COLUMN, ROW = 7.2, 3.6, 2.15
@@ -52,7 +48,6 @@ LABELS = {
     "learning_rate": "Learning rate α",
     "b1": "1 − β₁",
     "b2": "1 − β₂",
-    "mnist": "MNIST",
 }
 
 #: Signed gradients, signed displacements, magnitudes (darker is more), time (darker is later), scores (dark is best).
@@ -110,27 +105,6 @@ def house_style() -> Iterator[None]:
         yield
 
 
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A figure of the paper, drawn anew.
-
-    Attributes:
-        number: the figure's number in the paper.
-        title: what it is about.
-        figure: the picture.
-        numbers: `summary` (the key numbers), and per panel its labels and every series that was drawn.
-        caption: what one sees.
-        provenance: who made the results.
-    """
-
-    number: int
-    title: str
-    figure: Figure
-    numbers: dict[str, Any]
-    caption: str
-    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty canvas of a size in inches, laid out so that nothing overlaps; needs no display."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -158,6 +132,8 @@ def label_of(name: str) -> str:
     stem, seed, number = name.rpartition("_seed")
     if seed and number.isdigit():
         return f"{label_of(stem)}, seed {number}"
+    if name in tasks.TASKS:
+        return tasks.title_of(name)
     return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
@@ -214,7 +190,7 @@ def in_sentence(name: str) -> str:
     >>> in_sentence("linear_regression"), in_sentence("rosenbrock")
     ('linear regression', 'Rosenbrock')
     """
-    return label_of(name) if name in ("rosenbrock", "mnist") else label_of(name).lower()
+    return tasks.label_of(name)
 
 
 def sentence(text: str) -> str:
@@ -267,38 +243,3 @@ def plain(value: Any) -> Any:
         return {"re": plain(np.real(array)), "im": plain(np.imag(array))}
     number = array.item()
     return None if isinstance(number, float) and not np.isfinite(number) else number
-
-
-def save_figure(drawn: Drawn, directory: str | Path, *, made_with: str | None = None) -> list[Path]:
-    """Write `figure_N.png`, `figure_N.svg`, and `figure_N.json` with the numbers drawn.
-
-    The same input gives the same files, byte for byte.
-
-    Args:
-        drawn: the figure.
-        directory: made if it is not there.
-        made_with: the command that makes it.
-
-    Returns:
-        The three paths.
-    """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = [directory / f"figure_{drawn.number}.{ending}" for ending in ("png", "svg", "json")]
-    with house_style():
-        for path, options in zip(
-            paths, ({"dpi": 200, "metadata": {"Software": None}}, {"dpi": 200, "metadata": {"Date": None}})
-        ):
-            content = io.BytesIO()
-            drawn.figure.savefig(content, format=path.suffix[1:], **options)
-            write_whole(path, content.getvalue())
-    text = {
-        "figure": drawn.number,
-        "title": drawn.title,
-        "caption": drawn.caption,
-        "made_with": made_with or f"optoscope figure {drawn.number}",
-        "provenance": drawn.provenance,
-        **drawn.numbers,
-    }
-    write_whole(paths[2], (json.dumps(plain(text), allow_nan=False) + "\n").encode())
-    return paths

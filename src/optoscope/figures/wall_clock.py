@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optoscope.figures._save import save_named
-from optoscope.figures.performance import draw_loss_curves
+from optoscope.figures.loss_curves import draw_loss_curves
 from optoscope.figures.style import INK, PAGE, ROW, color_of, dress, house_style, label_of, new_figure, numbers_of
 from optoscope.training.costs import StepCosts
 from optoscope.training.evaluate import Evaluation

@@ -14,6 +14,7 @@ from optoscope.interventions.gain import HoldState as HoldState
 from optoscope.interventions.gain import LinearMemory as LinearMemory
 from optoscope.interventions.groups import by_group as by_group
 from optoscope.interventions.groups import equalize_groups as equalize_groups
+from optoscope.interventions.landmarks import path_to_rest as path_to_rest
 from optoscope.interventions.modes import RemoveDirections as RemoveDirections
 from optoscope.interventions.modes import keep_modes as keep_modes
 from optoscope.interventions.modes import projection as projection

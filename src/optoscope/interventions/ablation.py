@@ -16,6 +16,7 @@ from optoscope._checks import check_choice, check_count, check_number
 from optoscope._fingerprint import fingerprint
 from optoscope._provenance import provenance
 from optoscope._results import Result
+from optoscope._statistics import bootstrap_interval
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy import Dossier
 from optoscope.interventions.variants import MECHANISMS, Variant, make_variants
@@ -259,7 +260,7 @@ def _log(objectives):
 
 def _shipped_baselines(task) -> dict[str, AbstractOptimizer]:
     """The tuned baselines of a task, the best in their tuning first; of the paper's settings where it has others."""
-    prefix = name_of(task).partition("(")[0] + "/"
+    prefix = f"{task.kind}/"
     found = {name.removeprefix(prefix): artifacts.load(name) for name in artifacts.shipped() if name.startswith(prefix)}
     tuned = {name: one for name, one in found.items() if isinstance(one, artifacts.TunedOptimizer)}
     return {f"tuned {name}": tuned[name].optimizer for name in sorted(tuned, key=lambda name: tuned[name].score)}
@@ -312,10 +313,14 @@ def _effects(objectives, variants, names, prefix):
 
 
 def _kept(logs, baseline, intact):
-    """Shares of the advantage, with percentile intervals from 10,000 resamples of problems."""
-    num = logs.shape[1]
-    weights = np.random.default_rng(0).multinomial(num, np.full(num, 1 / num), size=10_000) / num
+    """Shares of the advantage over the baseline, with intervals over problems."""
+    whole = baseline - intact
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = ((baseline - logs).mean(1)) / (baseline - intact).mean()
-        resampled = (weights @ (baseline - logs).T) / (weights @ (baseline - intact))[:, None]
-        return shares, np.nanpercentile(resampled, [2.5, 97.5], axis=0).T
+        shares = (baseline - logs).mean(1) / whole.mean()
+    intervals = [
+        bootstrap_interval(
+            lambda rows, own=own: own[rows].mean(1) / whole[rows].mean(1), len(whole), num_resamples=10_000, batch=1000
+        )
+        for own in baseline - logs
+    ]
+    return shares, np.array(intervals)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._provenance import provenance
+from optoscope._statistics import bootstrap_interval
 from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 
@@ -65,8 +66,8 @@ def assess_grouping(dossier: Dossier) -> GroupingVerdict:
     first = visits.group[: visits.num_components]
     per_problem = np.stack([by_problem[:, first == i].mean(1) for i in range(num)], axis=1)
     effect = float(_ratio(means))
-    drawn = np.random.default_rng(0).integers(len(per_problem), size=(1000, len(per_problem)))
-    interval = [float(q) for q in np.quantile(_ratio(per_problem[drawn].mean(1)), [0.025, 0.975])]
+    of_rows = lambda rows: _ratio(per_problem[rows].mean(1))
+    interval = list(bootstrap_interval(of_rows, len(per_problem), num_resamples=1000))
     word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"
     return _verdict(
         word,

@@ -26,6 +26,7 @@ import scipy.linalg
 from jaxtyping import Complex, Float
 
 from optoscope._provenance import provenance
+from optoscope._statistics import bootstrap_interval
 from optoscope.anatomy import Dossier
 from optoscope.dynamics import linearize, settle
 from optoscope.dynamics.modes import conjugate_units, fewest
@@ -212,10 +213,9 @@ def _beside_runs(dossier, linear):
         return found
     runs = dossier.linear
     errors, squares = runs.squared_errors.sum(1), runs.squares.sum(1)
-    drawn = np.random.default_rng(0).integers(len(errors), size=(1000, len(errors)))
-    again = 1 - errors[drawn].sum(1) / squares[drawn].sum(1)
-    interval = [float(q) for q in np.quantile(again, [0.025, 0.975])]
-    return found | {"r2": runs.r_squared, "r2_interval": interval}
+    share = lambda rows: 1 - errors[rows].sum(1) / squares[rows].sum(1)
+    interval = bootstrap_interval(share, len(errors), num_resamples=1000)
+    return found | {"r2": runs.r_squared, "r2_interval": list(interval)}
 
 
 def _summary(decays):

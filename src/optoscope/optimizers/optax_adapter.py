@@ -14,6 +14,8 @@ from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, ArrayLike, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, first_line, worst_leak
+from optoscope.optimizers.context import Context, contexts
+from optoscope.optimizers.optax_context import find_optax_component
 
 Clock = Literal["run", "frozen"]
 
@@ -155,7 +157,13 @@ def _cast(values, dtype):
     return jnp.round(values).astype(dtype)
 
 
-def from_optax(tx: optax.GradientTransformation, *, clock: Clock = "run", clock_steps: int = 100_000) -> OptaxOptimizer:
+def from_optax(
+    tx: optax.GradientTransformation,
+    *,
+    context: Context | bool | None = None,
+    clock: Clock = "run",
+    clock_steps: int = 100_000,
+) -> AbstractOptimizer:
     """Take the rule of one component out of an optax transformation.
 
     `lift(from_optax(tx))` is `tx` again. Whatever is not component-wise is refused: the transformation is run on
@@ -164,6 +172,8 @@ def from_optax(tx: optax.GradientTransformation, *, clock: Clock = "run", clock_
 
     Args:
         tx: the transformation, made of concrete numbers (not inside `jit` or `vmap`).
+        context: the other components, for a transformation that is not component-wise: one component is then taken out
+            of it with the others under a stationary stimulus. True tries the usual contexts.
         clock: what to do with the variables that all components share, such as Adam's `count` or a schedule's.
             "run" makes them part of the state, so that every step is as in optax; such a state never stands
             still, hence has no fixed point. "frozen" holds them at one moment of training.
@@ -191,12 +201,29 @@ def from_optax(tx: optax.GradientTransformation, *, clock: Clock = "run", clock_
         )
     check_choice("clock", clock, ("run", "frozen"))
     check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
+    factory = getattr(tx.update, "factory", None)
+    if factory is not None:  # a whole torch optimizer
+        from optoscope.optimizers.torch_adapter import from_torch
+
+        return from_torch(factory, context=context, clock=clock, clock_steps=clock_steps)
+    if context is not None and context is not False:
+        return _in_context(tx, context, clock_steps if clock == "frozen" else None)
     with jax.enable_x64(True):
         shared = _find_shared(tx)
         _refuse_leaks(tx, shared)
     if clock == "run":
         return OptaxOptimizer(tx, clock, None, (), shared)
     return OptaxOptimizer(tx, clock, clock_steps, _clock_after(tx, shared, clock_steps), shared)
+
+
+def _in_context(tx, context, frozen_at):
+    reason = None
+    for each in contexts(context):
+        try:
+            return find_optax_component(tx, each, frozen_at=frozen_at)
+        except ValueError as error:
+            reason = reason or error
+    raise ValueError(f"no component of it can be taken out in a context: {reason}.") from reason
 
 
 def _clock_after(tx, shared, num_steps):

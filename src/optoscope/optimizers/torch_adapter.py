@@ -1,7 +1,7 @@
 """From a torch optimizer to the rule of one component, where there is one."""
 
 import functools
-from collections.abc import Callable
+import importlib.util
 from typing import Any, Literal, final
 
 import equinox as eqx
@@ -13,8 +13,12 @@ from jax.core import Tracer
 from optoscope._checks import check_choice, check_count
 from optoscope._types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
+from optoscope.optimizers._torch_context import TorchContextRule, find_context_rule
 from optoscope.optimizers._torch_probes import find_rule
 from optoscope.optimizers._torch_rule import TorchRule
+from optoscope.optimizers.context import Context, contexts
+from optoscope.optimizers.torch_host import CannotRun, Refusal
+from optoscope.optimizers.torch_stack import as_factory
 
 Clock = Literal["run", "frozen"]
 
@@ -23,37 +27,37 @@ Clock = Literal["run", "frozen"]
 class TorchOptimizer(AbstractOptimizer):
     """The rule of one component inside a torch optimizer, run by torch itself; `from_torch` makes it.
 
-    The state is one vector: first the variables of the component (Adam: `exp_avg`, `exp_avg_sq`), then, if the clock
-    runs, those that all components share (Adam: `step`). Where the first step is a special one (SGD with dampening)
-    the last of these is `started`, 0 before it and 1 after. What no update depends on is left out.
+    The state is one vector: first the variables of the component (Adam: `exp_avg`, `exp_avg_sq`); then `parameter`, if
+    the optimizer keeps copies of it; then, if the clock runs, the number of steps taken (`step`), where it matters.
+    Where the first step alone is a special one (SGD with dampening), this is `started`, 0 before it and 1 after. What
+    no update depends on is left out. All that components share is what it was in a run of the optimizer, after as
+    many steps.
 
     Every call leaves JAX, on the host; a batch is one call. Derivatives of any number of components are one call too:
     by torch's forward mode, in float64. They take clocks as constant. Second derivatives are refused.
 
     Attributes:
         rule: what runs the optimizer; its `repr` gives the optimizer's settings.
-        clock: "run" if the shared variables are part of the state, "frozen" if they stand still. A running clock
-            has no fixed point: it never stands still.
+        clock: "run" if the number of steps is part of the state, "frozen" if it stands still. A running clock has no
+            fixed point: it never stands still.
         clock_steps: the number of steps after which the clock was frozen; None if it runs.
-        clock_values: the shared variables at that moment; empty if the clock runs.
+        clock_values: the clock at that moment; empty if it runs, or there is none.
     """
 
-    rule: TorchRule = eqx.field(static=True)
+    rule: TorchRule | TorchContextRule = eqx.field(static=True)
     clock: Clock = eqx.field(static=True)
     clock_steps: int | None = eqx.field(static=True)
     clock_values: tuple[float, ...] = eqx.field(static=True)
 
     @property
     def has_running_clock(self) -> bool:
-        """Whether the state holds variables that all components share."""
+        """Whether the state holds the number of steps taken."""
         return self.clock == "run" and self.rule.num_clocks > 0
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """The name of each state variable, as torch calls it."""
-        own = [v.name if v.width == 1 else f"{v.name}[{i}]" for v in self.rule.own for i in range(v.width)]
-        clocks = [*(v.name for v in self.rule.clocks), *["started"] * self.rule.has_start_flag]
-        return (*own, *(clocks if self.clock == "run" else ()))
+        return (*self.rule.own_names, *[self.rule.clock] * self.has_running_clock)
 
     @property
     def derivatives(self) -> Literal["forward mode", "differences"]:
@@ -136,7 +140,9 @@ def _on_the_host(function, rows, shape):
     return jax.lax.bitcast_convert_type(words if num_words > 1 else words[..., 0], rows.dtype)
 
 
-def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_steps: int = 100_000) -> TorchOptimizer:
+def from_torch(
+    factory: Any, *, context: Context | bool | None = None, clock: Clock = "run", clock_steps: int = 100_000
+) -> TorchOptimizer:
     """Take the rule of one component out of a torch optimizer, by running it.
 
     Nothing about any optimizer is known beforehand: what it keeps, what it shares and what it reads is measured on
@@ -145,17 +151,24 @@ def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_st
 
     Args:
         factory: makes the optimizer of a list of parameters, such as
-            `lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)`. Needs the extra `optoscope[torch]`.
-        clock: what to do with the variables that all components share, such as Adam's `step`: as in `from_optax`.
-        clock_steps: the moment at which "frozen" holds them.
+            `lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)`; or its class, the optimizer of a script
+            (its settings are taken), or a `TorchStack`. Needs the extra `optoscope[torch]`.
+        context: the other components, for an optimizer that is not component-wise: one component is then taken out of
+            it with the others under a stationary stimulus. True tries the usual contexts; where a component reads
+            its own parameter alone, none is needed, and the parameter stays at 0.
+        clock: what to do with the number of steps taken, if it matters, as it does to Adam: "run" makes it part of the
+            state, "frozen" holds everything but the component's own variables as it is after `clock_steps`.
+        clock_steps: the moment at which "frozen" holds it.
 
     Returns:
-        The rule, with the choice of clock recorded in `clock` and `clock_steps`.
+        The rule, with the choice of clock recorded in `clock` and `clock_steps`. Its updates were compared with those
+        of the whole optimizer on sequences of 64 gradients that played no part in finding it.
 
     Raises:
         ImportError: if torch is not installed.
         TypeError: if `factory` makes no torch optimizer.
-        ValueError: if the optimizer is not component-wise, reads the parameters, or needs more than gradients; the
+        CannotRun: if it cannot be made or stepped; the message says what it asks for.
+        ValueError: if the optimizer is not component-wise, or reads the parameters, and no context is given; the
             message gives the leak that was measured.
 
     >>> import torch
@@ -164,22 +177,29 @@ def from_torch(factory: Callable[[list], Any], *, clock: Clock = "run", clock_st
     >>> optimizer.state_names, h.tolist(), round(float(dx), 3)
     (('momentum_buffer',), [1.0], -0.1)
     """
-    try:
-        import torch
-    except ImportError:
-        raise ImportError('`from_torch` needs PyTorch: pip install "optoscope[torch]".') from None
+    if importlib.util.find_spec("torch") is None:
+        raise ImportError('`from_torch` needs PyTorch: pip install "optoscope[torch]".')
     check_choice("clock", clock, ("run", "frozen"))
     check_count("clock_steps", clock_steps, minimum=0, hint="100,000 lets bias corrections vanish")
-    takes = "`from_torch` takes a function that makes an optimizer, `lambda params: torch.optim.SGD(params, lr=0.1)`"
-    if not callable(factory):
-        raise TypeError(f"{takes}, got {type(factory).__name__}.")
-    try:
-        made = factory([torch.zeros(3)])
-    except Exception:
-        made = None  # why it fails, the probes will say
-    if made is not None and not isinstance(made, torch.optim.Optimizer):
-        raise TypeError(f"{takes}, but this one makes a {type(made).__name__}.")
-    rule = find_rule(factory)
+    factory = as_factory(factory)
+    rule = find_rule(factory) if context is None or context is False else _in_context(factory, context)
     if clock == "run":
         return TorchOptimizer(rule, clock, None, ())
     return TorchOptimizer(rule, clock, clock_steps, rule.clock_after(clock_steps))
+
+
+def _in_context(factory: Any, context: Context | bool) -> TorchRule | TorchContextRule:
+    """The rule of one component with its parameter at 0, where it stands alone; else among others."""
+    tries = contexts(context)
+    if context is True:
+        try:
+            return find_rule(factory, reads_parameters=True)
+        except Refusal:
+            pass
+    reason: Exception | None = None
+    for each in tries:
+        try:
+            return find_context_rule(factory, each)
+        except (CannotRun, ValueError) as error:
+            reason = reason or error
+    raise Refusal(f"no component of it can be taken out in a context: {reason}.") from reason

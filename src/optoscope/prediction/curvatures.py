@@ -18,7 +18,7 @@ from optoscope._types import PRNGKeyArray
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import Save, rollout_batch
-from optoscope.tasks import AbstractTask, LinearRegression, name_of
+from optoscope.tasks import AbstractTask, name_of
 from optoscope.training.objective import Purpose, sample_problems
 
 #: Hessians of at most so many parameters are computed whole.
@@ -110,7 +110,7 @@ def task_curvatures(
         task=name_of(task),
         steps=np.arange(num_points + 1) * every,
         eigenvalues=eigenvalues,
-        bound=1.0 if isinstance(task, LinearRegression) else float("inf"),
+        bound=task.largest_curvature,
         provenance=provenance(num_problems=num_problems, num_steps=num_steps),
     )
 

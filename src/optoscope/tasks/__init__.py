@@ -4,11 +4,16 @@ import inspect as _inspect
 
 from optoscope._allowed import check_setting as _check_setting
 from optoscope._checks import check_choice as _check_choice
+from optoscope._literals import name_in as _name_in
 from optoscope._literals import parse_call as _parse_call
 from optoscope.tasks._base import AbstractTask as AbstractTask
 from optoscope.tasks._base import Problem as Problem
 from optoscope.tasks._data import DataError as DataError
-from optoscope.tasks._data import mnist_is_at_hand as _mnist_is_at_hand
+from optoscope.tasks._descriptions import Architecture as Architecture
+from optoscope.tasks._descriptions import ConditionNumbers as ConditionNumbers
+from optoscope.tasks._descriptions import Description as Description
+from optoscope.tasks._descriptions import LabeledPoints as LabeledPoints
+from optoscope.tasks._descriptions import LossSurface as LossSurface
 from optoscope.tasks._images import ImageProblem as ImageProblem
 from optoscope.tasks.digits import Digits as Digits
 from optoscope.tasks.linear_regression import LinearRegression as LinearRegression
@@ -19,13 +24,9 @@ from optoscope.tasks.rosenbrock import RosenbrockProblem as RosenbrockProblem
 from optoscope.tasks.two_moons import TwoMoons as TwoMoons
 from optoscope.tasks.two_moons import TwoMoonsProblem as TwoMoonsProblem
 
-#: Every task by name. One line here gives a new task its contract tests and its place on the command line.
+#: Every task by its own name. One entry here gives a new task its contract tests and its place on the command line.
 TASKS: dict[str, type[AbstractTask]] = {
-    "linear_regression": LinearRegression,
-    "rosenbrock": Rosenbrock,
-    "two_moons": TwoMoons,
-    "mnist": MNIST,
-    "digits": Digits,
+    one.kind: one for one in (LinearRegression, Rosenbrock, TwoMoons, MNIST, Digits)
 }
 
 
@@ -63,7 +64,27 @@ def is_at_hand(name: str) -> bool:
     >>> is_at_hand("digits")
     True
     """
-    return name.partition("(")[0] != "mnist" or _mnist_is_at_hand()
+    kind = _name_in(name)
+    return kind not in TASKS or TASKS[kind].is_at_hand()
+
+
+def label_of(name: str) -> str:
+    """Return what a task is called inside a sentence.
+
+    >>> label_of("linear_regression"), label_of("rosenbrock"), label_of("all_tasks")
+    ('linear regression', 'Rosenbrock', 'all tasks')
+    """
+    return TASKS[name].label if name in TASKS else name.replace("_", " ")
+
+
+def title_of(name: str) -> str:
+    """Return what a task is called at the beginning of a line.
+
+    >>> title_of("linear_regression"), title_of("mnist")
+    ('Linear regression', 'MNIST')
+    """
+    label = label_of(name)
+    return label[:1].upper() + label[1:]
 
 
 def name_of(task: AbstractTask) -> str:
@@ -74,11 +95,4 @@ def name_of(task: AbstractTask) -> str:
     >>> name_of(LinearRegression(num_params=3))
     'linear_regression(num_params=3)'
     """
-    for name, kind in TASKS.items():
-        if type(task) is kind:
-            parameters = _inspect.signature(kind).parameters.values()
-            settings = {one.name: getattr(task, one.name) for one in parameters if hasattr(task, one.name)}
-            changed = [f"{one.name}={settings[one.name]!r}" for one in parameters if one.name in settings
-                       and settings[one.name] != one.default]  # fmt: skip
-            return f"{name}({', '.join(changed)})" if changed else name
-    return type(task).__name__
+    return task.name

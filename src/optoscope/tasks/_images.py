@@ -6,9 +6,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from optoscope._provenance import provenance
 from optoscope._types import Array, Float, Int, Params, PRNGKeyArray
 from optoscope.tasks._base import Problem
+from optoscope.tasks._descriptions import Architecture
 from optoscope.tasks._network import AbstractNetworkTask, convolution_params, convolve, dense, dense_params
 
 _CACHED_BYTES = 4_000_000
@@ -38,6 +41,12 @@ class AbstractImageTask(AbstractNetworkTask):
             height, width = height - self.kernel_size + 1, width - self.kernel_size + 1
             shapes.append((height, width, channel))
         return [*shapes, (10,)]
+
+    def describe(self, key: PRNGKeyArray) -> Architecture:
+        """Return the network's layers, which all problems share."""
+        *shapes, (num_classes,) = self.layer_shapes()
+        made = provenance(task=self.name)
+        return Architecture(np.array(shapes), num_classes, self.kernel_size, self.cost, made)
 
     def sample(self, key: PRNGKeyArray) -> ImageProblem:
         *convolutions, last = self.layer_shapes()[:-1]

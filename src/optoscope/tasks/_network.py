@@ -1,13 +1,13 @@
 """What tasks that train a neural network share: layers, and a gradient that can be differentiated in little time."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from optoscope._types import Array, Float, Params, PRNGKeyArray, PyTree
+from optoscope._types import Array, Float, Params, PRNGKeyArray
 from optoscope.tasks._base import AbstractTask
 
 #: Gradients under this name are kept when a rollout is differentiated: none is computed twice.
@@ -21,6 +21,8 @@ class AbstractNetworkTask(AbstractTask):
     reverse (Pearlmutter, 1994) instead of reverse over reverse. On the CPU, problems are worked off one after another:
     a batch of matrix products with different matrices is slower there than single ones.
     """
+
+    is_network: ClassVar[bool] = True
 
     def value_and_gradient(self, problem: Any, params: Params, key: PRNGKeyArray) -> tuple[Float[Array, ""], Params]:
         return _value_and_gradient(params, self, problem, key)
@@ -124,8 +126,3 @@ def convolve(
     patches = [x[:, :, i : i + rows, j : j + columns] for i in range(size) for j in range(size)]
     flat = jnp.concatenate(patches).reshape(size * size * len(x), -1)
     return (weights.reshape(len(flat), -1).T @ flat).reshape(-1, x.shape[1], rows, columns) + biases
-
-
-def num_params_of(params: PyTree) -> int:
-    """Return the number of parameters, given arrays or their shapes."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

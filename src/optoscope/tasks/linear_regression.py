@@ -1,16 +1,23 @@
 """Random least-squares problems with condition numbers in [1, 1000]."""
 
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optoscope._allowed import Allowed, check_setting
+from optoscope._provenance import provenance
 from optoscope._types import Array, Float, PRNGKeyArray
-from optoscope.tasks._base import AbstractTask, Problem
+from optoscope.tasks._base import AbstractTask, Problem, sample_problems
+from optoscope.tasks._descriptions import ConditionNumbers
 
 _Params = Annotated[int, Allowed(1, 10_000, advice="the paper's problems have 5")]
+
+
+#: Problems whose condition numbers are counted.
+_NUM_DESCRIBED = 4096
 
 
 class LinearRegressionProblem(Problem):
@@ -38,6 +45,8 @@ class LinearRegression(AbstractTask):
     ()
     """
 
+    kind: ClassVar[str] = "linear_regression"
+    largest_curvature: ClassVar[float] = 1.0
     num_params: _Params = eqx.field(static=True, default=5)
 
     def __check_init__(self):
@@ -61,3 +70,11 @@ class LinearRegression(AbstractTask):
         # A sum of products rather than a matrix product: exact float32 on every device, and fused on the CPU.
         residual = jnp.sum(problem.matrix * params, axis=-1) - problem.target
         return 0.5 * jnp.sum(residual * residual)
+
+    def describe(self, key: PRNGKeyArray) -> ConditionNumbers:
+        """Return the condition numbers of many problems."""
+        problems, _ = sample_problems(self, key, _NUM_DESCRIBED)
+        assert isinstance(problems, LinearRegressionProblem)
+        roots = np.linalg.svd(np.asarray(problems.matrix, np.float64), compute_uv=False)
+        made = provenance(task=self.name, num_problems=_NUM_DESCRIBED)
+        return ConditionNumbers((roots[:, 0] / roots[:, -1]) ** 2, made)

@@ -1,7 +1,7 @@
 """Classifying handwritten digits: MNIST."""
 
 from pathlib import Path
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 
 from optoscope._allowed import Allowed, check_setting
 from optoscope._types import Array, Int
-from optoscope.tasks._data import load_mnist
+from optoscope.tasks._data import load_mnist, mnist_is_at_hand
 from optoscope.tasks._images import AbstractImageTask
 
 _Directory = str | Path | None
@@ -33,6 +33,8 @@ class MNIST(AbstractImageTask):
         DataError: if the files cannot be had; the message says what to type.
     """
 
+    kind: ClassVar[str] = "mnist"
+    label: ClassVar[str] = "MNIST"
     images: Int[Array, "example height width"]
     labels: Int[Array, " example"]
     white: float = eqx.field(static=True)
@@ -53,3 +55,8 @@ class MNIST(AbstractImageTask):
         self.white, self.kernel_size = 255.0, 3
         images, labels = load_mnist(directory)
         self.images, self.labels = jnp.asarray(images), jnp.asarray(labels.astype(np.int32))
+
+    @classmethod
+    def is_at_hand(cls) -> bool:
+        """Return whether its files are where they are looked for."""
+        return mnist_is_at_hand()

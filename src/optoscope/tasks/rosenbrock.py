@@ -1,12 +1,18 @@
 """The Rosenbrock function from random starts."""
 
-from typing import final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from optoscope._provenance import provenance
 from optoscope._types import Array, Float, PRNGKeyArray
-from optoscope.tasks._base import AbstractTask, Problem
+from optoscope.tasks._base import AbstractTask, Problem, sample_problems
+from optoscope.tasks._descriptions import LossSurface
+
+#: Problems whose starts are shown.
+_NUM_DESCRIBED = 4096
 
 
 class RosenbrockProblem(Problem):
@@ -28,6 +34,9 @@ class Rosenbrock(AbstractTask):
     0.0
     """
 
+    kind: ClassVar[str] = "rosenbrock"
+    label: ClassVar[str] = "Rosenbrock"
+
     def sample(self, key: PRNGKeyArray) -> RosenbrockProblem:
         low, high = jnp.array([-2.0, -1.0]), jnp.array([2.0, 3.0])
         return RosenbrockProblem(initial_params=jax.random.uniform(key, (2,), minval=low, maxval=high))
@@ -37,3 +46,13 @@ class Rosenbrock(AbstractTask):
     ) -> Float[Array, ""]:
         x, y = params[..., 0], params[..., 1]
         return (1 - x) ** 2 + 100 * (y - x * x) ** 2
+
+    def describe(self, key: PRNGKeyArray) -> LossSurface:
+        """Return the loss over a plane, and where many runs start."""
+        problems, keys = sample_problems(self, key, _NUM_DESCRIBED)
+        x, y = np.linspace(-2.5, 2.5, 201), np.linspace(-1.5, 3.5, 201)
+        plane = jnp.stack(jnp.meshgrid(x, y), axis=-1)
+        first = jax.tree.map(lambda leaf: leaf[0], problems)
+        losses = np.asarray(jax.vmap(jax.vmap(lambda at: self.loss(first, at, keys[0])))(plane), np.float64)
+        starts = np.asarray(problems.initial_params, np.float64)
+        return LossSurface(x, y, losses, starts, provenance(task=self.name, num_problems=_NUM_DESCRIBED))

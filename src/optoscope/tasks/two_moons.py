@@ -1,6 +1,6 @@
 """Classifying the two moons with a fully connected network."""
 
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 import equinox as eqx
 import jax
@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._allowed import Allowed, check_setting
+from optoscope._provenance import provenance
 from optoscope._types import Array, Float, Params, PRNGKeyArray
 from optoscope.tasks._base import Problem
+from optoscope.tasks._descriptions import LabeledPoints
 from optoscope.tasks._network import AbstractNetworkTask, dense, dense_params
 
 _Examples = Annotated[int, Allowed(2, 1_000_000, advice="the paper's dataset has 1024")]
@@ -38,11 +40,11 @@ class TwoMoons(AbstractNetworkTask):
             cheaper task to start meta-training on.
         penalty: weight of the norm.
 
-    >>> from optoscope.tasks._network import num_params_of
-    >>> num_params_of(TwoMoons().sample(jax.random.key(0)).initial_params)
+    >>> TwoMoons().cost
     8577
     """
 
+    kind: ClassVar[str] = "two_moons"
     inputs: Float[Array, "example 2"]
     signs: Float[Array, " example"]
     num_examples: int = eqx.field(static=True)
@@ -71,3 +73,7 @@ class TwoMoons(AbstractNetworkTask):
         logits = dense(params[-1], x)[:, 0]
         square = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
         return jnp.mean(jax.nn.softplus(-self.signs * logits)) + self.penalty * jnp.sqrt(square)
+
+    def describe(self, key: PRNGKeyArray) -> LabeledPoints:
+        """Return the dataset, which all problems share."""
+        return LabeledPoints(np.asarray(self.inputs), np.asarray(self.signs), provenance(task=self.name))

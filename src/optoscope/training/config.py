@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from optoscope._allowed import COUNT, POSITIVE, Allowed, NumSteps, check_settings
 from optoscope._choices import check_choice
+from optoscope._literals import name_in
 
 _Count = Annotated[int, COUNT]
 _MetaSteps = Annotated[int, Allowed(1, 1_000_000_000)]
@@ -111,7 +112,7 @@ def preset(name: str, task: str) -> MetaTrainConfig:
         ValueError: for an unknown name, or a preset that does not exist for the task.
     """
     check_choice("preset", name, PRESETS)
-    settings, task = PRESETS[name], task.partition("(")[0]  # a task with other settings has its task's preset
+    settings, task = PRESETS[name], name_in(task)  # a task with other settings has its task's preset
     if task not in settings:
         available = ", ".join(sorted(settings))
         raise ValueError(f"preset {name!r} does not exist for task {task!r}; it exists for {available}.")

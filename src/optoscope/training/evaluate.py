@@ -14,6 +14,7 @@ from optoscope._checks import check_count
 from optoscope._choices import check_choice
 from optoscope._provenance import provenance
 from optoscope._results import Result
+from optoscope._statistics import bootstrap_interval
 from optoscope._types import PRNGKeyArray
 from optoscope.optimizers._compiled import compiled
 from optoscope.rollouts import rollout_batch
@@ -183,20 +184,11 @@ def _losses(task, problems, keys, optimizer, num_steps, devices):
 
 
 def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
     if not np.isfinite(values).all():
         # One diverged run makes the mean infinite on its side, or undefined if both sides diverged.
         mean = float(values.mean())
         return (float("-inf"), float("inf")) if np.isnan(mean) else (mean, mean)
     if np.ptp(values) == 0:
         return (float(values[0]), float(values[0]))
-    found = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=10_000,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-        batch=1000,
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    mean = lambda rows: values[rows].mean(1)
+    return bootstrap_interval(mean, len(values), num_resamples=10_000, seed=seed, batch=1000)

@@ -10,7 +10,6 @@ import numpy as np
 
 from optoscope.optimizers._blocks import works_in_blocks
 from optoscope.tasks import AbstractTask
-from optoscope.tasks._network import AbstractNetworkTask
 from optoscope.training.config import MetaTrainConfig
 
 _FLOAT = 4  # bytes
@@ -32,7 +31,7 @@ def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: in
     units = config.num_units
     activations = 0 if works_in_blocks(problems // num_devices * num_components) else 3 * units
     kept = length * (units + activations + 2) + num_segments * (units + 1) + _WORKING_COPIES * units
-    if isinstance(task, AbstractNetworkTask):
+    if task.is_network:
         kept += config.num_steps
     return _FLOAT * problems * num_components * kept + num_devices * _task_bytes(task)
 
@@ -92,7 +91,7 @@ def _resident_bytes() -> int:
 
 def _task_bytes(task: AbstractTask) -> int:
     """What one gradient's derivative allocates while it runs, as the compiler says."""
-    if not isinstance(task, AbstractNetworkTask):
+    if not task.is_network:
         return 0
     data, structure = eqx.partition(task, eqx.is_array)
 

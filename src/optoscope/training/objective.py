@@ -2,13 +2,12 @@
 
 import enum
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._types import Array, Float, Keys, PRNGKeyArray
-from optoscope.tasks import AbstractTask, Problem
+from optoscope._types import Array, Float, PRNGKeyArray
+from optoscope.tasks._base import sample_problems as sample_problems
 
 #: Initial losses below this are taken as this: a start at the minimum has no relative loss.
 SMALLEST_INITIAL_LOSS = 1e-12
@@ -41,15 +40,3 @@ def meta_objective(
     0.5
     """
     return jnp.mean(losses, axis=-1) / jnp.maximum(losses[..., 0], SMALLEST_INITIAL_LOSS)
-
-
-@eqx.filter_jit  # numbers that are not arrays, such as sizes, are static
-def sample_problems(task: AbstractTask, key: PRNGKeyArray, num_problems: int) -> tuple[Problem, Keys]:
-    """Draw a batch of problems, and the keys that draw their minibatches.
-
-    Returns:
-        Problems with a leading problem axis, and as many keys.
-    """
-    problem_key, rollout_key = jax.random.split(key)
-    problems = jax.vmap(task.sample)(jax.random.split(problem_key, num_problems))
-    return problems, jax.random.split(rollout_key, num_problems)

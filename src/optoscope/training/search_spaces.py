@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from optoscope._choices import check_choice
+from optoscope._literals import name_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ def search_space(task: str, rule: str) -> dict[str, Range]:
     Raises:
         ValueError: if there are none; the message lists what there is.
     """
-    task = task.partition("(")[0]
+    task = name_in(task)
     check_choice("task with search spaces", task, SEARCH_SPACES)
     check_choice(f"rule with a search space for {task}", rule, SEARCH_SPACES[task])
     return SEARCH_SPACES[task][rule]
@@ -131,4 +132,4 @@ def search_stages(task: str) -> tuple[Stage, ...]:
     >>> len(search_stages("rosenbrock"))
     2
     """
-    return STAGES.get(task.partition("(")[0], WHOLE_RUNS)
+    return STAGES.get(name_in(task), WHOLE_RUNS)

@@ -1,0 +1,62 @@
+"""`optoscope structures`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from optoscope.cli._arguments import Force, Names
+from optoscope.cli._checks import check_directory
+from optoscope.cli._command import Computes
+from optoscope.cli.output import Output, Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class Structures(Computes):
+    """Measure what every optimizer of a collection depends on, or say what it needs.
+
+    COLLECTION is optax, torch, or pytorch_optimizer (installed apart).
+
+    Example: optoscope structures torch --out structures
+    """
+
+    collection: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="COLLECTION")]
+    """optax, torch or pytorch_optimizer."""
+    out: Path
+    """Directory for COLLECTION_structures.json and the page COLLECTION_structures.html."""
+    name: Names = ()
+    """Names of optimizers; all of them if none is given."""
+    force: Force = False
+
+    def prepare(self) -> None:
+        """Check the collection and the directory."""
+        from optoscope.calibration.collections import find_entries
+
+        known = {entry.name for entry in find_entries(self.collection)}
+        from optoscope._choices import check_choice
+
+        for name in self.name:
+            check_choice(f"optimizer of {self.collection}", name, known)
+        check_directory(self.out, force=self.force)
+
+    def compute(self, prepared: None, report: Reporter) -> Any:
+        """Measure them all."""
+        from optoscope.calibration.structures import find_structures
+
+        return find_structures(self.collection, names=self.name or None, report=report.stage)
+
+    def save(self, result: Any) -> list[Path]:
+        """Write the page."""
+        return [result.write(self.out)]
+
+    def show(self, result: Any, out: Output) -> None:
+        """Print the table."""
+        rows = []
+        for row in result.rows:
+            made = row["structure"]
+            rows.append(
+                [row["name"], made["unit"] if made else "", row["view"] or "", row["reason"] or made["summary"]]
+            )
+        columns = ["optimizer", "unit", "component", "what it does, or what it needs"]
+        out.table(f"Optimizers of {result.collection} {result.version}", columns, rows)

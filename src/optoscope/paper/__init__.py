@@ -1,0 +1,1 @@
+"""The paper reproduced: its study, its claims judged, its figures drawn anew, and the page that shows them."""

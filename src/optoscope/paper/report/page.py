@@ -1,0 +1,174 @@
+"""The index page: one HTML file that needs nothing else."""
+
+import base64
+import functools
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optoscope._files import write_whole
+from optoscope._provenance import provenance
+from optoscope.figures.style import in_sentence
+from optoscope.paper.claims import Ledger
+from optoscope.paper.figures.drawn import Drawn
+from optoscope.paper.report.claims import claims_of, counts_of
+from optoscope.paper.study import Study
+from optoscope.training.evaluate import Evaluation
+from optoscope.training.recipes import RECIPES
+
+
+@functools.cache
+def _templates() -> Any:
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("optoscope.paper.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    templates.tests["number_text"] = _is_number_text
+    return templates
+
+
+def write_page(
+    directory: Path,
+    study: Study,
+    wide: Mapping[str, Evaluation],
+    drawn: Sequence[Drawn],
+    ledger: Ledger,
+    *,
+    seed: int,
+    from_scratch: bool,
+) -> Path:
+    """Write `index.html` with the pictures inside, `results.json` and `claims.json`; returns the page's path.
+
+    Args:
+        directory: holds `figures/` with the saved pictures.
+        study: where the results come from.
+        wide: task -> a second evaluation on more problems.
+        drawn: the figures, in order.
+        ledger: the claims, with what was found.
+        seed: of the test problems.
+        from_scratch: whether optimizers were made anew.
+    """
+    *others, last = (in_sentence(name) for name in study.evaluations)
+    tasks = f"{', '.join(others)} and {last}" if others else last
+    command = f"optoscope reproduce {' '.join(study.evaluations)} --seed {seed}" + " --from-scratch" * from_scratch
+    rows = [
+        row
+        for task in study.evaluations
+        for row in _rows(study.evaluations[task]) + (_rows(wide[task]) if task in wide else [])
+    ]
+    made = provenance(seed=seed, from_scratch=from_scratch)
+    about = [
+        *made["versions"].items(),
+        ("Python", made["python"]),
+        *((name, made[name]) for name in ("machine", "made")),
+    ]
+    pictures = {one.number: _picture(directory / "figures", one) for one in drawn}
+    page = (
+        _templates()
+        .get_template("page.html")
+        .render(
+            tasks=tasks,
+            command=command,
+            source="optimizers made anew by the same call"
+            if from_scratch
+            else "the optimizers that ship with the package",
+            results=_table(list(rows[0]), [list(row.values()) for row in rows]),
+            counts=_table(*counts_of(ledger)),
+            left_out=" ".join(ledger.left_out.values()),
+            findings=claims_of(ledger, pictures),
+            pictures=list(pictures.values()),
+            recipes=_recipes(study),
+            provenance=_table(["what", "value"], [*about, ("seed", str(seed))]),
+        )
+    )
+    numbers = {"results": rows, "provenance": made}
+    write_whole(directory / "results.json", (json.dumps(numbers, indent=1) + "\n").encode())
+    ledger.save(directory)
+    path = directory / "index.html"
+    write_whole(path, page.encode())
+    return path
+
+
+def _rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    rows = []
+    for i, name in enumerate(evaluation.names):
+        c = evaluation.compare(evaluation.names[0], name) if i else None
+        rows.append(
+            {
+                "task": evaluation.task.replace("_", " "),
+                "problems": str(evaluation.objectives.shape[1]),
+                "optimizer": name,
+                "mean": f"{evaluation.means[i]:.4g}",
+                "standard error": f"{evaluation.standard_errors[i]:.2g}",
+                "median": f"{evaluation.medians[i]:.4g}",
+                "diverged": str(evaluation.num_diverged[i]),
+                "learned minus this": _signed(c.difference, c.difference_interval) if c else "",
+                "log(learned / this)": _signed(c.log_ratio, c.log_ratio_interval) if c else "",
+            }
+        )
+    return rows
+
+
+def _signed(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.3g} [{interval[0]:.3g}, {interval[1]:.3g}]"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Any]:
+    return {"columns": columns, "rows": rows}
+
+
+def _is_number_text(value: object) -> bool:
+    """Whether a cell of a table begins as a number does."""
+    text = str(value)
+    return text[:1].isdigit() or text[:1] == "-"
+
+
+def _picture(directory: Path, drawn: Drawn) -> dict[str, Any]:
+    """A figure as the page shows it: large in its own place, small inside the claims about it."""
+    path = directory / f"figure_{drawn.number}.png"
+    width, height = drawn.figure.get_size_inches()
+    return {
+        "number": drawn.number,
+        "title": drawn.title,
+        "caption": drawn.caption,
+        "ratio": f"{width / height:.4f}",
+        "large": base64.b64encode(_small(path)).decode(),
+        "small": base64.b64encode(_small(path, most=1100)).decode(),
+    }
+
+
+def _small(path: Path, *, most: int | None = None) -> bytes:
+    """Return a PNG with at most 256 colors, and at most so many pixels wide: the same to the eye, in little space."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        content, small = io.BytesIO(), image.convert("RGB")
+        if most is not None and image.width > most:
+            small = small.resize((most, round(image.height * most / image.width)), Image.Resampling.LANCZOS)
+        small.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def _recipes(study: Study) -> dict[str, Any]:
+    rows = []
+    for recipe in RECIPES:
+        if recipe.task not in study.evaluations:
+            continue
+        if recipe.how == "tune":
+            tuned = study.tuned[recipe.task][recipe.setting]
+            result = ", ".join(f"{name} = {value:.4g}" for name, value in tuned.hyperparameters.items())
+            made = tuned.provenance
+        else:
+            trained = study.trained[recipe.task] if recipe.name in study.trained else study.momentum_like
+            assert trained is not None
+            result = f"best validation {trained.metrics['best_validation']:.4g}, {trained.metrics['seconds']:.0f} s"
+            made = trained.provenance
+        rows.append([recipe.name, recipe.command, result, f"{made['machine']}, jax {made['versions']['jax']}"])
+    return _table(["optimizer", "command", "result", "made on"], rows)

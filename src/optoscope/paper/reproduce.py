@@ -1,0 +1,136 @@
+"""The main job: from artifacts to figures, a table of results and an index page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+
+from optoscope import tasks
+from optoscope._choices import check_choice
+from optoscope.paper.claims import judge
+from optoscope.paper.figures import FIGURES, available, draw, figures_for
+from optoscope.paper.study import (
+    PAPER_TASKS,
+    Study,
+    bounded_problems,
+    tasks_at_hand,
+    tasks_with_baselines,
+    tasks_with_optimizers,
+)
+from optoscope.training import evaluate
+from optoscope.training.recipes import RECIPES, make
+
+#: Test problems of the second, larger evaluation of small tasks; the first has the paper's 64.
+NUM_MANY_PROBLEMS = 512
+
+
+def check_tasks(task_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the tasks to reproduce; if none is named, all of them whose data need no download.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+    there = tasks_with_optimizers()
+    for name in task_names:
+        check_choice("task", name, there)
+    return tuple(name for name in there if name in task_names) if task_names else tasks_at_hand()
+
+
+def figure_numbers() -> list[int]:
+    """Return the numbers of the figures that can be drawn from what ships."""
+    return figures_for(tasks_at_hand(), tasks_with_baselines())
+
+
+def check_figure(number: int | str) -> None:
+    """Check that a figure of this number can be drawn from what ships.
+
+    Raises:
+        ValueError: if it cannot; the message says what is missing, or which figures there are.
+    """
+    figure = {str(known): one for known, one in FIGURES.items()}.get(str(number))
+    if figure is not None and int(number) not in figure_numbers():
+        missing = " or ".join(figure.tasks or figure.any_of)
+        raise ValueError(f"figure {number} is about {missing}, for which no optimizer ships yet; train or tune one.")
+    check_choice("figure", str(number), ["all", *map(str, figure_numbers())])
+
+
+def reproduce(
+    task_names: Sequence[str],
+    directory: Path,
+    *,
+    from_scratch: bool = False,
+    seed: int = 0,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Path:
+    """Reproduce the paper's results for some tasks.
+
+    Args:
+        task_names: names of tasks; if empty, all of them, but those whose data would have to be downloaded are left
+            out.
+        directory: where `index.html`, `figures/` and, from scratch, `artifacts/` go.
+        from_scratch: meta-train and tune instead of using what ships; resumable.
+        seed: draws the test problems.
+        report: called with what is being done, how much is done and how much there is.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+    from optoscope.paper.figures.drawn import save_figure
+    from optoscope.paper.report.page import write_page
+
+    chosen = check_tasks(task_names)
+    say = report or (lambda what, done, total: None)
+    directory.mkdir(parents=True, exist_ok=True)
+    source = None
+    if from_scratch:
+        source = directory / "artifacts"
+        for recipe in RECIPES:
+            if recipe.task in chosen:
+                make(recipe, source, report=say)
+    key = jax.random.key(seed)
+    asked = chosen if task_names else PAPER_TASKS
+    tuned_names = [name for name in asked if name in tasks_with_baselines(source)]
+    study = Study(chosen, key=key, source=source, tuned_names=tuned_names)
+    wide = {}
+    many = [task for task in chosen if bounded_problems(tasks.get(task), NUM_MANY_PROBLEMS) == NUM_MANY_PROBLEMS]
+    for i, task in enumerate(many):
+        rules = {"learned": study.trained[task].optimizer}
+        rules |= {rule: tuned.optimizer for rule, tuned in study.tuned[task].items()}
+        wide[task] = evaluate(tasks.get(task), rules, num_problems=NUM_MANY_PROBLEMS, key=key)
+        say("evaluating on many problems", i + 1, len(many))
+    numbers = available(study)
+    drawn = []
+    for i, number in enumerate(numbers):
+        drawn.append(draw(number, study))
+        save_figure(drawn[-1], directory / "figures")
+        say("figures", i + 1, len(numbers))
+    ledger = judge(study, asked=asked, seed=seed, report=say)
+    return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
+
+
+def draw_figures(
+    numbers: Sequence[int],
+    directory: Path,
+    *,
+    seed: int = 0,
+    source: Path | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> dict[int, Path]:
+    """Draw some figures; returns the path of each picture.
+
+    Raises:
+        ValueError: for an unknown number.
+    """
+    from optoscope.paper.figures.drawn import save_figure
+
+    for number in numbers:
+        check_figure(number)
+    study = Study(tasks_at_hand(), key=jax.random.key(seed), source=source, tuned_names=tasks_with_baselines(source))
+    say, written = report or (lambda what, done, total: None), {}
+    for i, number in enumerate(numbers):
+        written[number] = save_figure(draw(number, study), directory)[0]
+        say("figures", i + 1, len(numbers))
+    return written

@@ -1,1 +1,0 @@
-"""Reports: from results to a page that one can read without a network."""

@@ -1,0 +1,124 @@
+"""`structure`: units, fingerprints, thresholds, decay and noise of optimizers whose truth is known."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import optoscope
+from optoscope.optimizers import Context, from_optax
+from optoscope.whole import find_component, find_decay, find_rhythm, off_diagonal_leak, spectral_update, structure
+from optoscope.whole._bench import make_bench
+from optoscope.whole._kinks import find_thresholds
+
+
+def test_a_rule_of_one_component_is_said_to_be_one():
+    found = structure(optax.sgd(0.1, momentum=0.9), name="momentum")
+    assert found.unit == "component" and found.exponents["own"] == pytest.approx(1.0, abs=1e-3)
+    others = [value for name, value in found.union.items() if name not in ("own", "matrix", "all")]
+    assert np.abs(others).max() <= 1e-3
+    assert found.symmetries["order of components"] < 1e-9 and found.thresholds == []
+    assert found.summary == "every component by itself; updates grow as the gradients do"
+    json.dumps(found.to_json(), allow_nan=False)
+    assert repr(found).startswith("momentum: every component by itself") and "<table>" in found._repr_html_()
+
+
+def test_a_global_norm_ties_the_network_together():
+    found = structure(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=0.1)))
+    assert found.unit == "network"
+    (threshold,) = found.thresholds
+    assert threshold["norm"] == "norm of all gradients" and threshold["value"] == pytest.approx(1.0, rel=0.02)
+    assert found.decay["kind"] == "decoupled" and found.decay["size"] == pytest.approx(1e-4, rel=1e-3)
+    assert "it clips at a norm of all gradients of 1;" in found.summary
+
+
+def test_the_fingerprint_of_a_global_norm():
+    found = structure(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)))
+    expected = {"own": 1.0, "row": -0.04, "column": -0.05, "rest": -0.63, "matrix": 0.33, "others": -0.66}
+    for name, value in expected.items():
+        assert found.exponents[name] == pytest.approx(value, abs=0.05), name
+    assert found.exponents["all"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_norm_over_a_tensor_is_a_layer():
+    found = structure(optax.lars(0.1, weight_decay=0.0))
+    assert found.unit == "layer" and found.exponents["parameters"] == pytest.approx(1.0, abs=0.01)
+    assert found.exponents["rest"] == pytest.approx(-0.92, abs=0.05) and found.exponents["others"] == 0.0
+
+
+def test_factored_second_moments_are_rows_and_columns():
+    found = structure(optax.adafactor(1e-3, min_dim_size_to_factor=1))
+    assert found.unit == "row and column"
+    for name, value in {"own": 0.89, "row": -0.90, "column": -0.90, "rest": 0.93}.items():
+        assert found.exponents[name] == pytest.approx(value, abs=0.06), name
+
+
+@pytest.mark.parametrize(
+    "clip,norm,value",
+    [
+        (optax.clip(0.3), "size of a component's gradient", 0.3),
+        (optax.clip_by_global_norm(5.0), "norm of all gradients", 5.0),
+        (optax.clip_by_block_rms(0.02), "root mean square of a matrix's gradients", 0.02),
+    ],
+)
+def test_thresholds_are_found_before_what_normalizes(clip, norm, value):
+    (found,) = find_thresholds(make_bench(optax.chain(clip, optax.adam(1e-3))))
+    assert found["norm"] == norm and found["value"] == pytest.approx(value, rel=0.02)
+
+
+def test_decay_is_told_by_its_kind():
+    coupled = optax.chain(optax.add_decayed_weights(0.02), optax.adam(1e-2))
+    assert (found := find_decay(coupled)).kind == "coupled" and found.size == pytest.approx(0.02, rel=0.01)
+    momentum = optax.chain(optax.add_decayed_weights(0.02), optax.sgd(0.1, momentum=0.9))
+    assert (found := find_decay(momentum)).kind == "coupled" and found.size == pytest.approx(0.02, rel=0.01)
+    schedule = optax.cosine_decay_schedule(1e-2, 100)
+    decoupled = find_decay(optax.adamw(schedule, weight_decay=0.3))
+    assert decoupled.kind == "decoupled"
+    np.testing.assert_allclose(decoupled.sizes, [0.3 * schedule(k) for k in range(48)], rtol=1e-3)
+    assert find_decay(optax.adam(1e-2)).kind == "none"
+
+
+def test_noise_and_accumulation():
+    noisy = find_rhythm(optax.chain(optax.add_noise(0.01, 0.0, jax.random.key(0)), optax.sgd(0.1)))
+    assert noisy.noise == pytest.approx(0.1 * np.sqrt(2), rel=0.05) and noisy.noise_power == pytest.approx(0, abs=0.05)
+    gathered = find_rhythm(optax.MultiSteps(optax.sgd(0.1), 4))
+    assert (gathered.period, gathered.gathers, gathered.noise) == (4, "mean", 0.0)
+
+
+def test_a_component_of_optax_among_others():
+    context = Context(((2, 2),))
+    rule = from_optax(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)), context=context)
+    others = sum(float((part**2).sum()) for part in context.gradient(0))
+    _, dx = rule.step(rule.initial_state(), 3.0)
+    assert rule.num_states == 0 and float(dx) == pytest.approx(-0.1 * 3 / np.sqrt(others + 9), rel=1e-6)
+    with pytest.raises(TypeError):
+        from_optax(optax.sgd(0.1), context=3)
+
+
+def test_what_signs_are_taken_of_is_kept():
+    found = find_component(optax.lion(0.1))
+    assert found.view == "context" and found.optimizer.num_states == 1
+
+
+def test_refusals_give_the_real_reason():
+    with pytest.raises(ValueError, match="takes parameters in pairs"):
+        from_optax(optax.lookahead(optax.sgd(0.1), 5, 0.5), context=True)
+    with pytest.raises(ValueError, match="another structure after a step"):
+        from_optax(optax.monitor({"size": optax.ema(0.9)}), context=True)
+
+
+def test_the_spectral_view():
+    muon, adam = optax.contrib.muon(0.02), optax.adam(0.1)
+    assert max(off_diagonal_leak(optax.sgd(0.1)), off_diagonal_leak(muon)) < 1e-6 < 0.1 < off_diagonal_leak(adam)
+    singular_values, updates = spectral_update(muon)
+    upper = updates[singular_values > 1e-2]
+    assert 0.3 < upper.min() / upper.max() < 1.0
+
+
+def test_anything_is_taken():
+    assert structure("optax:sgd(learning_rate=0.1)").optimizer == "optax:sgd(learning_rate=0.1)"
+    assert structure(optoscope.optimizers.GradientDescent(0.1)).unit == "component"
+    with pytest.raises(TypeError):
+        structure(3)
