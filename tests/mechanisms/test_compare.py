@@ -93,7 +93,7 @@ DIFFERENT = {
     "rate with momentum": (lambda: Momentum(0.1, 0.9), lambda: Momentum(0.2, 0.9), "learning rate", 1),
     "decay": (lambda: Momentum(0.1, 0.9), lambda: Momentum(0.1, 0.8), "memory", 2),
     "no momentum": (lambda: Momentum(0.1, 0.9), lambda: GradientDescent(0.1), "memory", 2),
-    "dampening": (of("SGD", lr=0.1, momentum=0.9), of("SGD", lr=0.1, momentum=0.9, dampening=0.5), "memory", 2),
+    "dampening": (of("SGD", lr=0.1, momentum=0.9), of("SGD", lr=0.1, momentum=0.9, dampening=0.5), "learning rate", 2),
     "clipping": (tx(optax.sgd(0.1)), tx(optax.chain(optax.clip(1.0), optax.sgd(0.1))), "static map", 1),
     "threshold": (
         tx(optax.chain(optax.clip(1.0), optax.sgd(0.1))),

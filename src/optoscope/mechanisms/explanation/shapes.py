@@ -191,7 +191,10 @@ def _finest(name, shape, x, ratios, scales):
         return scales[i : i + 1]
     ends = np.log(scales[[max(i - 1, 0), min(i + 1, len(scales) - 1)]])
     fine = scipy.optimize.minimize_scalar(
-        lambda s: _compare(shape, np.exp(s), x, ratios, smooth=True)[1], bounds=tuple(ends), method="bounded"
+        lambda s: _compare(shape, np.exp(s), x, ratios, smooth=True)[1],
+        bounds=tuple(ends),
+        method="bounded",
+        options={"xatol": 1e-10},
     )
     return [float(np.exp(fine.x)), float(scales[i])]
 
