@@ -18,6 +18,7 @@ from optoscope.distillation.fit import (
     replay,
 )
 from optoscope.distillation.readable import PIECES, complete, from_free, numbers_of, states_of, to_free
+from optoscope.distillation.search import _Search
 from optoscope.figures.distillation import distillation_figure, save_distillation_figure
 from optoscope.optimizers import Momentum
 from optoscope.tasks import LinearRegression
@@ -132,6 +133,20 @@ def test_r_squared_is_one_for_itself_and_zero_for_one_that_stands_still(planted)
     still = Trajectories(seen.gradients, np.zeros_like(seen.updates) + 1e-30)
     assert r_squared(Momentum(1e-30, 0.0), seen) == pytest.approx(0, abs=1e-6)
     assert still.gradient_scale == seen.gradient_scale
+
+
+def test_a_search_finds_the_bottom_of_a_bent_valley_and_its_step_keeps_below_the_ceiling():
+    valley = lambda x: 100 * (x[:, 1] - x[:, 0] ** 2) ** 2 + (1 - x[:, 0]) ** 2
+    searches = [_Search(np.zeros(2), sigma=0.5, population=20, seed=s) for s in (1, 1, 2)]
+    first = [search.ask() for search in searches]
+    np.testing.assert_array_equal(first[0], first[1])
+    assert first[0].shape == (20, 2) and not np.array_equal(first[0], first[2])
+    search = searches[0]
+    for _ in range(150):
+        search.tell(valley(search.ask()), largest=0.5)
+    np.testing.assert_allclose(search.mean, 1, atol=1e-3)
+    search.tell(valley(search.ask()), largest=1e-9)
+    assert np.ptp(search.ask(), axis=0).max() < 1e-6
 
 
 def test_the_smallest_size_within_the_margin_is_chosen():
