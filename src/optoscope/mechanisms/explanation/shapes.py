@@ -185,7 +185,7 @@ def _finest(name, shape, x, ratios, scales):
     """The best scale of a shape among some, refined."""
     if len(scales) == 1:
         return scales
-    errors = np.array([_compare(shape, scale, x, ratios)[1] for scale in scales])
+    errors = np.array([_compare(shape, scale, x, ratios, smooth=True)[1] for scale in scales])
     i = int(np.argmin(errors))
     if errors[i] > 0.5:
         return scales[i : i + 1]
