@@ -1,6 +1,7 @@
 """Are two optimizers the same? The same gradients for both, and where their updates part."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -177,20 +178,18 @@ def _responsible(explained: list[Explanation], probes: Probes, two: np.ndarray) 
         return float(np.mean(np.minimum(_relative(rule.run(probes.gradients), two).max(1), 1.0)))
 
     whole, floor = distance(first), distance(second)
-    left = list(_PARTS)
-    chosen: list[str] = []
-    best = whole
-    while left and best > floor + _EXPLAINS * (whole - floor) and best > 10 * TOLERANCE:
-        tried = {}
-        for part in left:
-            fields = [name for label in (*chosen, part) for name in _PARTS[label]]
-            tried[part] = distance(dataclasses.replace(first, **{name: getattr(second, name) for name in fields}))
-        part = min(tried, key=lambda name: tried[name])
-        if chosen and tried[part] > 0.9 * best:
+    enough = max(floor + _EXPLAINS * (whole - floor), 10 * TOLERANCE)
+
+    def exchanged(labels: tuple[str, ...]) -> float:
+        names = [name for label in labels for name in _PARTS[label]]
+        return distance(dataclasses.replace(first, **{name: getattr(second, name) for name in names}))
+
+    chosen: tuple[str, ...] = ()
+    for size in range(1, len(_PARTS) + 1 if whole > enough else 1):  # the fewest that do it; of these the best
+        tried = {labels: exchanged(labels) for labels in itertools.combinations(_PARTS, size)}
+        chosen = min(tried, key=lambda labels: tried[labels])
+        if tried[chosen] <= enough:
             break
-        chosen.append(part)
-        left.remove(part)
-        best = tried[part]
     if not chosen or min(one.explained for one in explained) < 0.5:
         return "something that no part describes", ("", "")
     told = tuple("; ".join(one.parts) for one in explained)
