@@ -31,13 +31,6 @@ assert "momentum" in run("diagnose", "optax:sgd(learning_rate=0.1, momentum=0.9)
 run("evaluate", "rosenbrock", "--num-problems", "4", "--num-steps", "20", "--out", "evaluation.npz")
 small = ("num_units=8", "num_meta_steps=40", "num_validation_problems=8", "num_steps=20")
 small = (*small, "learning_rate=0.02", "warmup_steps=0")
-    "num_units=8",
-    "num_meta_steps=40",
-    "num_validation_problems=8",
-    "num_steps=20",
-    "learning_rate=0.02",
-    "warmup_steps=0",
-)
 run("train", "linear_regression", "--out", "run", "--set", *small)
 run("train", "linear_regression", "--out", "run", "--resume", "--set", *small)
 assert optoscope.load("run").task == "linear_regression"
