@@ -51,7 +51,7 @@ class Ablate(TakesOptimizers):
             check_choice("mechanism", mechanism, MECHANISMS)
         task = tasks.get(self.task)
         if self.out is not None:
-            check_file(self.out / "ablation.npz", self.force)
+            check_file(self.out / "ablation.npz", self.force or self.resume)
         check_fits(task, num_problems=self.num_problems, num_steps=self.num_steps)
         return self.read_rule(self.optimizer), task
 
