@@ -4,6 +4,7 @@ import re
 
 _PARSER = "helptext"  # the argument parser draws a box around its paragraph, and says where its help is
 _MOST_CHARACTERS = 1500
+_STOPPED = (130, 143)  # by a signal, for which one word is enough
 
 
 def complaint(code: int | None, out: str, err: str, *, allowed: tuple[int, ...]) -> str:
@@ -25,6 +26,8 @@ def complaint(code: int | None, out: str, err: str, *, allowed: tuple[int, ...])
         return f"exit code {code}, expected {' or '.join(map(str, allowed))}: {paragraph_of(err)[:200]}"
     if "Warning: " in err:
         return f"a bare warning: {next(line for line in err.splitlines() if 'Warning: ' in line)[:200]}"
+    if code in _STOPPED and paragraph_of(err):
+        return ""
     if code > 0:
         return unclear(err)
     return ""

@@ -94,6 +94,11 @@ def test_what_a_clear_answer_is(code, err, words):
     assert said.startswith(words) and bool(said) == bool(words)
 
 
+def test_a_command_that_was_stopped_says_so():
+    assert complaint(130, "", "optoscope: stopped.\n", allowed=(130,)) == ""
+    assert complaint(130, "", "", allowed=(130,)).startswith("no paragraph")
+
+
 def test_what_a_clear_refusal_of_a_file_is():
     assert not undocumented(ValueError("planted.json is damaged; write it again."), "planted")
     assert undocumented(ValueError("It is damaged; write it again."), "planted").startswith(
