@@ -1,6 +1,7 @@
 """Are two optimizers the same? The same gradients for both, and where their updates part."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
-from optoscope.mechanisms.explanation.explain import Explanation, explain
+from optoscope.mechanisms.explanation.explain import Explanation, explain, shares
 from optoscope.mechanisms.explanation.probes import Probes, make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.translation import Adjustable, adjustable, numbers_of, trials
@@ -32,6 +33,8 @@ _PARTS = {
 }
 #: A part is responsible if exchanging it leaves at most this share of the difference.
 _EXPLAINS = 0.05
+#: Parts that are exchanged together, at most.
+_MOST = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,23 +177,18 @@ def _responsible(explained: list[Explanation], probes: Probes, two: np.ndarray) 
     first, second = (one.rule for one in explained)
 
     def distance(rule: ExplainedOptimizer) -> float:
-        return float(np.mean(np.minimum(_relative(rule.run(probes.gradients), two).max(1), 1.0)))
+        return 1 - float(shares(two, rule.run(probes.gradients), probes.scales).mean())
 
     whole, floor = distance(first), distance(second)
-    left = list(_PARTS)
-    chosen: list[str] = []
-    best = whole
-    while left and best > floor + _EXPLAINS * (whole - floor) and best > 10 * TOLERANCE:
-        tried = {}
-        for part in left:
-            fields = [name for label in (*chosen, part) for name in _PARTS[label]]
-            tried[part] = distance(dataclasses.replace(first, **{name: getattr(second, name) for name in fields}))
-        part = min(tried, key=lambda name: tried[name])
-        if chosen and tried[part] > 0.9 * best:
+    chosen, best = (), whole
+    for count in range(1, _MOST + 1):
+        for parts in itertools.combinations(_PARTS, count):
+            fields = [name for part in parts for name in _PARTS[part]]
+            left = distance(dataclasses.replace(first, **{name: getattr(second, name) for name in fields}))
+            if left < best:
+                chosen, best = parts, left
+        if best <= floor + _EXPLAINS * (whole - floor):
             break
-        chosen.append(part)
-        left.remove(part)
-        best = tried[part]
     if not chosen or min(one.explained for one in explained) < 0.5:
         return "something that no part describes", ("", "")
     told = tuple("; ".join(one.parts) for one in explained)
