@@ -79,7 +79,7 @@ def test_groups_with_different_settings_are_several_optimizers():
         (Momentum, r"Momentum was given without its settings; pass what it returns: Momentum\(...\)"),
         (optax.adam, r"adam was given without its settings; pass what it returns: adam\(...\)"),
         (lambda: 3, "the function gave a int"),
-        (lambda params: 3, "this one makes a int"),
+        (lambda params: 3, "but this makes a int"),
     ],
 )
 def test_what_is_none_of_these(given, message):

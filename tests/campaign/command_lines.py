@@ -34,10 +34,10 @@ BASES = {
     "states": "rosenbrock/momentum --task rosenbrock --out new.npz --num-problems 2 --num-steps 5",
     "figure": "3 --out new",
     "reproduce": "rosenbrock --out new",
-    "diagnose": "optax:sgd(0.1) --out new --num-steps 40",
-    "compare": "optax:sgd(0.1) rosenbrock/momentum --out new --num-steps 20",
+    "compare": "optax:sgd(0.1) optax:sgd(0.2) --out new --num-steps 20",
     "structure": "optax:sgd(0.1) --out new",
     "structures": "optax --out new --name sgd",
+    "diagnose": "optax:sgd(0.1) --out new --num-steps 40",
     "calibrate": "--out new --num-steps 40",
     "gallery": "--out new --rule sgd",
     "claims": "rosenbrock --out new",
@@ -61,7 +61,16 @@ STREAMS = {
 #: Commands that take minutes, whatever their sizes: of these only what has to be refused is tried.
 SLOW = ("figure", "reproduce", "calibrate", "claims", "distill")
 #: Files that commands write last, and do not overwrite.
-_SUMMARIES = ("claims", "diagnosis", "generalization", "stability", "wall_clock")
+_SUMMARIES = (
+    "claims",
+    "comparison",
+    "diagnosis",
+    "generalization",
+    "optax_structures",
+    "stability",
+    "structure",
+    "wall_clock",
+)
 #: Commands whose --out is a file.
 _TO_A_FILE = ("evaluate", "states")
 #: The most memory that a hostile command line may take.
@@ -172,9 +181,10 @@ def _command_line(option: Option, value: Value) -> CommandLine | None:
     elif option.name.startswith("--"):
         added = options.get(option.name, ()) if option.name == "--set" else ()
         if option.name == "--mnist-dir":
-            if not positional or option.command in ("list", "diagnose", "stability", "gallery", "calibrate", "figure"):
+            data = _with_mnist(positional, options)
+            if data is None:
                 return None
-            positional, options = _with_mnist(option.command, positional, options)
+            positional, options = data
         names = {word.partition("=")[0] for word in value.words}
         options[option.name] = (*(one for one in added if one.partition("=")[0] not in names), *value.words)
     else:
@@ -193,10 +203,13 @@ def _base(command: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     return positional.split(), {f"--{one.split()[0]}": tuple(one.split()[1:]) for one in rest}
 
 
-def _with_mnist(command: str, positional: list[str], options: dict) -> tuple[list[str], dict]:
-    """The same command on the task whose data may be missing."""
-    if "--task" in options or "--tasks" in options:
-        return positional, {**options, "--task" if "--task" in options else "--tasks": ("mnist",)}
+def _with_mnist(positional: list[str], options: dict) -> tuple[list[str], dict] | None:
+    """The same command on the task whose data may be missing; None if it works on no task."""
+    for name in ("--task", "--tasks"):
+        if name in options:
+            return positional, {**options, name: ("mnist",)}
+    if positional[:1] not in (["rosenbrock"], ["linear_regression"]):
+        return None
     return ["mnist", *positional[1:]], options
 
 

@@ -369,6 +369,10 @@ KINDS: dict[str, list[Value]] = {
     "--out": _OUT,
     "--source": _FOLDER,
     "TASK": _TASK,
+    "COLLECTION": _bad(
+        "", "jax", "Optax", "☃", "a" * 5000, "os:system('touch canary')", "../optax", "optax,torch", "sgd"
+    ),
+    "--name": _NAME,
     "[TASK ...]": [*_TASK, Value(("rosenbrock", "rosenbrock"))],
     "RULE": _NAME,
     "OPTIMIZER": _OPTIMIZER,

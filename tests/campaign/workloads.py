@@ -119,5 +119,7 @@ OTHERS: dict[str, Workload] = {
         "one.npz",
     ),
     "gallery": Workload(("gallery", "--rule", "sgd"), ()),
+    "compare": Workload(("compare", "optax:sgd(0.1)", "optax:sgd(0.2)", "--num-steps", "20"), ()),
+    "structure": Workload(("structure", "optax:sgd(0.1)"), ()),
 }
 WORKLOADS = RUNS | OTHERS

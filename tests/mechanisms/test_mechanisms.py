@@ -280,6 +280,15 @@ def test_on_a_task_the_gradients_met_count():
     assert report.verdicts["grouping"].verdict == "undecided"
 
 
+def test_an_optimizer_without_a_state_is_diagnosed_on_a_task_too():
+    from optoscope import tasks
+
+    report = diagnose(GradientDescent(0.1), task=tasks.get("linear_regression"), num_steps=20)
+    found(report)
+    assert report.verdicts["momentum"].r2 == pytest.approx(1, abs=1e-6)
+    assert report.verdicts["momentum"].total_variance_ratio == 0
+
+
 def test_fit_modes_recovers_a_sum_of_powers():
     k = np.arange(400)
     response = -(0.3 * 0.9**k + 0.1 * 0.5**k)

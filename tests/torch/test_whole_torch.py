@@ -41,7 +41,7 @@ def test_a_stack_does_what_the_same_chain_of_optax_does():
         optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_decay_schedule(0.1, 50), weight_decay=0.01)
     )
     found = jax.jit(lambda: path_of(whole_torch(full_stack())))()
-    np.testing.assert_allclose(found, path_of(chain), rtol=1e-4)
+    np.testing.assert_allclose(found, path_of(chain), rtol=1e-4, atol=3e-6)
 
 
 def test_a_state_leads_to_the_same_update_however_often():
@@ -75,7 +75,8 @@ def test_a_script_gives_its_own_optimizer_scheduler_and_clipping():
         before, x.grad = x.clone(), torch.full((1,), 4.0)
         running.step()
         moves.append(float((x - before)[0]))
-    assert moves[0] == -0.5 and moves[2] == pytest.approx(-0.05 * (1 - 0.0955), rel=1e-3)
+    assert moves[0] == pytest.approx(-0.5, rel=1e-5)  # torch clips to 1 / (norm + 1e-6)
+    assert moves[2] == pytest.approx(-0.05 * (1 - 0.1 * 0.975), rel=1e-3)
     assert find_decay(TorchStack(optimizer)).size == pytest.approx(0.1, rel=1e-2)
     assert find_decay(TorchStack(optimizer).with_group(1)).kind == "none"
     assert optimizer.state == {} and optimizer.param_groups[0]["lr"] == 0.5  # the script's own is not touched

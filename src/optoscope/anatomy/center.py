@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from optoscope._status import Status
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy.settling import Rest
-from optoscope.dynamics import Branch, FixedPoints, Modes, find_rest, modes
+from optoscope.dynamics import Branch, FixedPoints, Modes, find_rest, flatten_states, modes
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -16,7 +16,7 @@ def search_starts(
 ) -> Float[np.ndarray, "point state"]:
     """Draw starts: half visited states, half random states of the box that visited states span, twice as wide."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    flat = states.reshape(-1, states.shape[-1])
+    flat = flatten_states(states)
     visited = flat[rng.choice(len(flat), size=num_starts - num_starts // 2, replace=len(flat) < num_starts)]
     low, high = flat.min(0), flat.max(0)
     margin = (high - low) / 2

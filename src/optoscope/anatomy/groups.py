@@ -9,7 +9,7 @@ from jaxtyping import Float
 from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope.anatomy.visits import Visits
-from optoscope.dynamics import effective_learning_rate
+from optoscope.dynamics import effective_learning_rate, flatten_states
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -45,19 +45,19 @@ def group_paths(optimizer: AbstractOptimizer, visits: Visits) -> GroupPaths:
         optimizer: a component-wise rule.
         visits: what it met on a task whose parameters fall into groups.
     """
-    num_steps, num_states = visits.states.shape[1:]
+    num_steps = visits.states.shape[1]
     group = visits.group[: visits.num_components]
     members = [group == i for i in range(len(visits.groups))]
     states = visits.by_problem(visits.states)
     paths = np.stack([states[:, chosen].mean(1, dtype=np.float64) for chosen in members], axis=1)  # problem, group, ...
-    rates = effective_learning_rate(optimizer, paths.reshape(-1, num_states))
+    rates = effective_learning_rate(optimizer, flatten_states(paths))
     mean = paths.mean(0)
     first = np.abs(visits.by_problem(visits.gradients[:, 0]).astype(np.float64))
     smallest = np.finfo(np.float32).tiny
     return GroupPaths(
         groups=list(visits.groups),
         states=mean,
-        learning_rates=np.reshape(effective_learning_rate(optimizer, mean.reshape(-1, num_states)), (-1, num_steps)),
+        learning_rates=np.reshape(effective_learning_rate(optimizer, flatten_states(mean)), (-1, num_steps)),
         problem_learning_rates=np.reshape(rates, paths.shape[:3]).mean(2),
         first_magnitudes=np.stack(
             [np.exp(np.log(np.maximum(first[:, chosen], smallest)).mean(1)) for chosen in members], axis=1

@@ -16,6 +16,7 @@ from optoscope.dynamics import (
     SETTLING_STEPS,
     effective_learning_rate,
     find_fixed_points,
+    flatten_states,
     principal_components,
     settle,
 )
@@ -82,7 +83,7 @@ def reachable_box(optimizer: AbstractOptimizer, visits: Visits) -> tuple[np.ndar
     if isinstance(optimizer, GRUOptimizer):
         start = np.asarray(optimizer.initial_state(), np.float64)
         return np.minimum(start, -1.0), np.maximum(start, 1.0)
-    flat = visits.states.reshape(-1, visits.states.shape[-1]).astype(np.float64)
+    flat = flatten_states(visits.states).astype(np.float64)
     low, high = flat.min(0), flat.max(0)
     return low - (high - low) / 2, high + (high - low) / 2
 
@@ -106,7 +107,7 @@ def let_rest(
     """
     check_count("num_starts", num_starts, minimum=2)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    flat = visits.states.reshape(-1, visits.states.shape[-1])
+    flat = flatten_states(visits.states)
     num_box = num_starts // 2
     visited = flat[rng.choice(len(flat), num_starts - num_box, replace=len(flat) < num_starts)]
     low, high = reachable_box(optimizer, visits)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from optoscope._provenance import provenance
 from optoscope._results import Result
-from optoscope.dynamics import Modes, effective_learning_rate, update_function
+from optoscope.dynamics import Modes, effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -72,7 +72,7 @@ def mode_shift(
     phase = right[np.argmax(np.abs(right))]
     direction = (right / phase * abs(phase)).real
     length = np.linalg.norm(direction)
-    along = ((states.reshape(-1, states.shape[-1]) - center) @ (left * phase / abs(phase))).real * length
+    along = ((flatten_states(states) - center) @ (left * phase / abs(phase))).real * length
     reach = float(np.quantile(np.abs(along), 0.99))
     displacements = np.linspace(-reach, reach, 9)
     points = center + displacements[:, None] * (direction / length)

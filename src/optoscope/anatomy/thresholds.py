@@ -11,7 +11,7 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope._types import PRNGKeyArray
 from optoscope.anatomy.visits import Visits, gradient_range
-from optoscope.dynamics import effective_learning_rate, update_function
+from optoscope.dynamics import effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
 
 #: Share of the slope at g = 0 to which the gain has fallen at the threshold.
@@ -49,7 +49,7 @@ def find_thresholds(
 ) -> Thresholds:
     """Find the gradient at which the gain has fallen to half of the slope, at the initial and at visited states."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    flat = visits.states.reshape(-1, visits.states.shape[-1])
+    flat = flatten_states(visits.states)
     chosen = flat[rng.choice(len(flat), num_states - 1, replace=len(flat) < num_states - 1)]
     states = np.concatenate([visits.states[:1, 0], chosen]).astype(np.float64)
     largest = gradient_range(visits.gradients)

@@ -106,12 +106,12 @@ def visit(
     whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
     if not whole.any():
         raise ValueError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
-    num_kept = int(whole.sum()) * states.shape[1]
-    states = states[whole].reshape(num_kept, num_steps, states.shape[-1])
+    num_trajectories = int(whole.sum()) * len(chosen)
+    states = states[whole].reshape(num_trajectories, num_steps, states.shape[-1])
     return Visits(
         states=states,
-        gradients=gradients[whole].reshape(-1, num_steps),
-        updates=updates[whole].reshape(-1, num_steps),
+        gradients=gradients[whole].reshape(num_trajectories, num_steps),
+        updates=updates[whole].reshape(num_trajectories, num_steps),
         total_variance=total_variance(states),
         losses=np.asarray(losses),
         num_components=len(chosen),

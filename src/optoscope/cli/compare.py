@@ -35,7 +35,9 @@ class Compare(TakesOptimizers):
     force: Force = False
 
     def prepare(self) -> tuple[float, float] | None:
-        """Return the range of gradients."""
+        """Return the range of gradients; both optimizers are accepted before anything is computed."""
+        for one in (self.first, self.second):
+            self.read_rule(one)
         if self.out is not None:
             check_file(self.out / "comparison.json", self.force)
         if not self.gradients:

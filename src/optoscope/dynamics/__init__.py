@@ -22,6 +22,7 @@ from optoscope.dynamics.stability import StabilityMap as StabilityMap
 from optoscope.dynamics.stability import find_resting_point as find_resting_point
 from optoscope.dynamics.stability import stability_map as stability_map
 from optoscope.dynamics.trajectories import PrincipalComponents as PrincipalComponents
+from optoscope.dynamics.trajectories import flatten_states as flatten_states
 from optoscope.dynamics.trajectories import principal_components as principal_components
 from optoscope.dynamics.trajectories import total_variance as total_variance
 from optoscope.dynamics.update_function import UpdateFunction as UpdateFunction

@@ -184,7 +184,7 @@ def measure_edge(
         wide = brackets[(brackets[:, 1] / brackets[:, 0] - 1 > tolerance) & (np.diff(changes, axis=1)[:, 0] <= _TRIED)]
         if not len(wide):
             break
-        more = np.concatenate([np.geomspace(*bracket, _TRIED + 2)[1:-1] for bracket in wide])
+        more = np.concatenate([np.geomspace(low, high, _TRIED + 2)[1:-1] for low, high in wide])
         grid, growth = np.append(grid, more), np.append(growth, runner.growth(more))
         order = np.argsort(grid)
         grid, growth = grid[order], growth[order]

@@ -23,8 +23,9 @@ from optoscope.optimizers._compiled import compiled
 _CHUNK, _UNITS_OF_A_WHOLE_CHUNK = 128, 64
 #: How far a seed is run forward where Newton's method finds nothing from it.
 _NUM_RELAXATION_STEPS = 200
-#: Eigenvalues of magnitude 1 up to this are neutral: perturbations neither grow nor die out.
-NEUTRAL = 1e-7
+#: Eigenvalues of magnitude 1 up to this are neutral: perturbations neither grow nor die out. A gate that is closed to
+#: 1e-9, as networks have under large gradients, still attracts.
+NEUTRAL = 1e-10
 #: Points of a continuum may lie off its tangent by this share of their distance.
 _STRAIGHT = 1e-6
 

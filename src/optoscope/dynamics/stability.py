@@ -319,10 +319,12 @@ def _crossings(at):
         ]
     )
     angles = np.unique(angles[angles < np.pi - 1e-9])
-    responses = np.concatenate([inverse(part) for part in np.array_split(angles, 1 + len(angles) * n // 10_000)])
+    parts = np.array_split(angles, 1 + len(angles) * n // 10_000)
+    responses: np.ndarray = np.concatenate([inverse(part) for part in parts])
     # Where waves ring for ever the response is real to rounding at every frequency.
-    is_complex = np.abs(responses.imag) > _REAL * np.abs(responses)
-    turns = np.sign(responses.imag[1:]) != np.sign(responses.imag[:-1])
+    imaginary = np.imag(responses)
+    is_complex = np.abs(imaginary) > _REAL * np.abs(responses)
+    turns = np.sign(imaginary[1:]) != np.sign(imaginary[:-1])
     changes = np.flatnonzero(turns & (is_complex[1:] | is_complex[:-1]))
     roots = [
         scipy.optimize.brentq(lambda a: float(inverse(a)[0].imag), angles[i], angles[i + 1], xtol=1e-14)

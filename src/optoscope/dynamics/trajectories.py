@@ -1,7 +1,6 @@
 """The states that runs visit: their principal components and how they converge."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -48,8 +47,7 @@ def principal_components(states: ArrayLike, *, num_components: int | None = None
     Raises:
         ValueError: if states are not finite, or fewer than two.
     """
-    flat = np.asarray(states, np.float64)
-    flat = flat.reshape(-1, flat.shape[-1])
+    flat = flatten_states(np.asarray(states, np.float64))
     if len(flat) < 2 or not np.isfinite(flat).all():
         raise ValueError("`states` must hold at least two states, all finite; leave out the runs that diverged.")
     limit = min(flat.shape)
@@ -67,6 +65,11 @@ def principal_components(states: ArrayLike, *, num_components: int | None = None
         explained_variance_ratio=variances[::-1][:limit].clip(0) / total,
         provenance=provenance(num_states=len(flat)),
     )
+
+
+def flatten_states(states: np.ndarray) -> np.ndarray:
+    """Return states [..., state] as [point, state]; also those of an optimizer that has no state."""
+    return states.reshape(int(np.prod(states.shape[:-1])), states.shape[-1])
 
 
 def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
@@ -88,4 +91,4 @@ def total_variance(states: ArrayLike) -> Float[np.ndarray, " step"]:
         raise ValueError(f"`states` must be [trajectory, step, state], got shape {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError("`states` must be finite; leave out the runs that diverged.")
-    return array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]).var(axis=0).sum(axis=-1)
+    return array.reshape(int(np.prod(array.shape[:-2])), *array.shape[-2:]).var(axis=0).sum(axis=-1)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._types import Array, ArrayLike, Params, PRNGKeyArray
+from optoscope.dynamics import flatten_states
 from optoscope.interventions._base import AbstractIntervention, Advance
 from optoscope.optimizers import AbstractOptimizer
 
@@ -64,7 +65,7 @@ def random_directions(removed: ArrayLike, deviations: ArrayLike, *, key: PRNGKey
     from scipy.optimize import brentq
 
     removed, deviations = np.asarray(removed, float), np.asarray(deviations, float)
-    deviations = deviations.reshape(-1, deviations.shape[-1])
+    deviations = flatten_states(deviations)
     rank = round(float(np.trace(removed)))
     if rank < 1:
         raise ValueError("`removed` removes nothing; there is no control for that.")

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from optoscope._provenance import provenance
 from optoscope.anatomy import Dossier
-from optoscope.dynamics import slope_back
+from optoscope.dynamics import flatten_states, slope_back
 from optoscope.dynamics.onset import DEPARTURE, Onset, find_onset
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict
@@ -131,7 +131,7 @@ def _elsewhere(dossier: Dossier) -> list[Onset]:
     """The same at other states: along the run without a gradient, and on the task."""
     states = list(dossier.autonomous.states[[0, len(dossier.autonomous.states) // 2, -1]])
     if dossier.task is not None:
-        visited = dossier.visits.states.reshape(-1, dossier.autonomous.states.shape[1]).astype(np.float64)
+        visited = flatten_states(dossier.visits.states).astype(np.float64)
         states += list(visited[np.linspace(0, len(visited) - 1, _NUM_VISITED).astype(int)])
     found = []
     for state in states:

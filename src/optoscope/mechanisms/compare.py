@@ -13,7 +13,7 @@ from optoscope._provenance import provenance
 from optoscope._results import Result
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
-from optoscope.mechanisms.explanation.explain import Explanation, explain, shares
+from optoscope.mechanisms.explanation.explain import Explanation, explain
 from optoscope.mechanisms.explanation.probes import Probes, make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.translation import Adjustable, adjustable, numbers_of, trials
@@ -33,8 +33,6 @@ _PARTS = {
 }
 #: A part is responsible if exchanging it leaves at most this share of the difference.
 _EXPLAINS = 0.05
-#: Parts that are exchanged together, at most.
-_MOST = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,17 +175,20 @@ def _responsible(explained: list[Explanation], probes: Probes, two: np.ndarray) 
     first, second = (one.rule for one in explained)
 
     def distance(rule: ExplainedOptimizer) -> float:
-        return 1 - float(shares(two, rule.run(probes.gradients), probes.scales).mean())
+        return float(np.mean(np.minimum(_relative(rule.run(probes.gradients), two).max(1), 1.0)))
 
     whole, floor = distance(first), distance(second)
-    chosen, best = (), whole
-    for count in range(1, _MOST + 1):
-        for parts in itertools.combinations(_PARTS, count):
-            fields = [name for part in parts for name in _PARTS[part]]
-            left = distance(dataclasses.replace(first, **{name: getattr(second, name) for name in fields}))
-            if left < best:
-                chosen, best = parts, left
-        if best <= floor + _EXPLAINS * (whole - floor):
+    enough = max(floor + _EXPLAINS * (whole - floor), 10 * TOLERANCE)
+
+    def exchanged(labels: tuple[str, ...]) -> float:
+        names = [name for label in labels for name in _PARTS[label]]
+        return distance(dataclasses.replace(first, **{name: getattr(second, name) for name in names}))
+
+    chosen: tuple[str, ...] = ()
+    for size in range(1, len(_PARTS) + 1 if whole > enough else 1):  # the fewest that do it; of these the best
+        tried = {labels: exchanged(labels) for labels in itertools.combinations(_PARTS, size)}
+        chosen = min(tried, key=lambda labels: tried[labels])
+        if tried[chosen] <= enough:
             break
     if not chosen or min(one.explained for one in explained) < 0.5:
         return "something that no part describes", ("", "")

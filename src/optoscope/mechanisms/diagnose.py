@@ -134,15 +134,16 @@ def diagnose(
 def assess(dossier: Dossier) -> MechanismReport:
     """Assess all mechanisms from what a dossier knows."""
     adaptation = assess_adaptation(dossier)
+    schedule = assess_schedule(dossier, adaptation)
     verdicts: dict[str, Verdict] = {
         "momentum": assess_momentum(dossier),
         "clipping": assess_clipping(dossier, adaptation),
-        "schedule": assess_schedule(dossier, adaptation),
+        "schedule": schedule,
         "adaptation": adaptation,
         "grouping": assess_grouping(dossier),
     }
     explanation = explain(dossier.probe, low=dossier.range.low, high=dossier.range.high, num_steps=dossier.num_steps)
-    rates = np.asarray(verdicts["schedule"].learning_rates)
+    rates = np.asarray(schedule.learning_rates)
     found = reconcile(verdicts, explanation, rates)
     return MechanismReport(
         optimizer=dossier.name,

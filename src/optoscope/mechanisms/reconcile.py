@@ -72,8 +72,8 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
                 "momentum: earlier gradients count with their sign",
                 "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
             )
-        masked = verdicts["momentum"] is not momentum and adaptation.kind != "none"
-        if adaptation.kind == "squared gradient" and (masked or _goes_by_signs(adaptation)):
+        masked = verdicts["momentum"] is not momentum and getattr(adaptation, "kind", "none") != "none"
+        if getattr(adaptation, "kind", "") == "squared gradient" and (masked or _goes_by_signs(adaptation)):
             verdicts["adaptation"] = _changed(
                 adaptation,
                 "present",

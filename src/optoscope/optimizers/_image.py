@@ -53,7 +53,9 @@ def numbers(roots: dict[str, Any], parameters: list[Any]) -> dict[Path, Any]:
     known = {id(x): i for i, x in enumerate(parameters)}
     found: dict[Path, Any] = {}
     seen = set(known)
-    queue = collections.deque(((("root", name),), root) for name, root in roots.items())
+    queue: collections.deque[tuple[Path, Any]] = collections.deque(
+        ((("root", name),), root) for name, root in roots.items()
+    )
     while queue:
         path, value = queue.popleft()
         if _is_number(value):
@@ -86,10 +88,10 @@ def write(roots: dict[str, Any], parameters: list[Any], path: Path, value: Any) 
     container = read(roots, parameters, path[:-1]) if len(path) > 1 else None
     if container is None:
         return
-    kind, key = path[-1]
+    kind, key = path[len(path) - 1]
     key = _actual(key, kind, container, parameters)
     if kind == "attribute":
-        setattr(container, key, value)
+        setattr(container, str(key), value)
     elif kind == "cell":
         container.__closure__[key].cell_contents = value
     elif kind == "index":

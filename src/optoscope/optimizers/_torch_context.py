@@ -23,13 +23,13 @@ class Number(NamedTuple):
     """One number of the optimizer's memory: where it lies, and its place in the tensor there (None: no tensor)."""
 
     path: Path
-    index: int | None
+    place: int | None
 
     @property
     def name(self) -> str:
         """A short name."""
         owner = next((key for kind, key in reversed(self.path[:-1]) if kind == "item" and isinstance(key, int)), None)
-        place = "" if self.index is None else f"[{self.index}]"
+        place = "" if self.place is None else f"[{self.place}]"
         return f"{name_of(self.path)}{place}" + ("" if owner is None else f" of {owner}")
 
 
@@ -297,20 +297,20 @@ def _number(live, number) -> float:
     value = live.read(number.path)
     if value is None:
         return 0.0
-    if number.index is None:
+    if number.place is None:
         return float(value)
     flat = value.reshape(-1)
-    return float(flat[number.index]) if number.index < len(flat) else 0.0
+    return float(flat[number.place]) if number.place < len(flat) else 0.0
 
 
 def _set_number(live, number, value) -> None:
     old = live.read(number.path)
     if old is None:
         return
-    if number.index is None:
+    if number.place is None:
         live.write(number.path, type(old)(value) if not isinstance(old, int) else type(old)(round(float(value))))
-    elif number.index < (old.numel() if hasattr(old, "numel") else old.size):
+    elif number.place < (old.numel() if hasattr(old, "numel") else old.size):
         data = old.data if hasattr(old, "detach") else old
-        place = np.unravel_index(number.index, tuple(data.shape))
+        place = np.unravel_index(number.place, tuple(data.shape))
         whole = hasattr(data, "is_floating_point") and not data.is_floating_point() and not data.is_complex()
         data[tuple(int(i) for i in place)] = round(float(value)) if whole else float(value)

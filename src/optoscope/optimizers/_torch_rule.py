@@ -88,7 +88,9 @@ class Skeleton:
             return
         counted = {}
         for path, value in after.items():
-            if path in own or np.array_equal(value, before.get(path), equal_nan=value.dtype.kind == "f"):
+            if path in own or np.array_equal(
+                value, np.asarray(before.get(path, np.nan)), equal_nan=value.dtype.kind == "f"
+            ):
                 continue
             rate = (np.asarray(value, float) - np.asarray(before.get(path, np.nan), float)) / _WINDOW
             if np.isin(rate, (0.0, 1.0)).all():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 import equinox as eqx
@@ -23,7 +24,7 @@ _MOST = 160
 CURVATURE = 1.0
 
 
-def with_everything(tx: optax.GradientTransformation, value: Scalar = 1.0):
+def with_everything(tx: optax.GradientTransformation, value: Scalar = 1.0) -> Callable[..., tuple[Any, Any]]:
     """Return `tx.update` with the extra arguments that rules ask for: the value of a loss, and the loss, a quadratic.
 
     Its gradient at the parameters is the gradient given.

@@ -65,7 +65,7 @@ class TorchOptimizer(AbstractOptimizer):
         return "differences" if self.rule.forward_mode is None else "forward mode"
 
     @property
-    def functions(self) -> TorchRule:
+    def functions(self) -> TorchRule | TorchContextRule:
         """What of it is a constant of compiled programs."""
         return self.rule
 

@@ -3,6 +3,7 @@
 import collections
 import copy
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any, final
 
@@ -131,7 +132,9 @@ class RunningStack:
             torch.nn.utils.clip_grad_norm_(self.params, clip_norm)
         result = self.optimizer.step() if closure is None else self.optimizer.step(closure)
         if self.scheduler is not None:
-            self.scheduler.step()
+            with warnings.catch_warnings():  # a scheduler that was taken over misses the wrapper of its old optimizer
+                warnings.filterwarnings("ignore", "Seems like `optimizer.step", UserWarning)
+                self.scheduler.step()
         return result
 
 

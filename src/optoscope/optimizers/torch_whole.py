@@ -47,17 +47,15 @@ def whole_torch(factory: Any) -> optax.GradientTransformationExtraArgs:
         moment = jax.ShapeDtypeStruct((), jnp.int32)
         return jax.pure_callback(host.begin, moment, *leaves, vmap_method="sequential")
 
-    def update(
-        gradients: Params, state: Int[Array, ""], params: Params | None = None, *, value: Any = 1.0, **extra: Any
-    ):
+    def update(updates: Params, state: Any, params: Params | None = None, *, value: Any = 1.0, **extra: Any):
         del extra
         if params is None:
             raise ValueError("a whole torch optimizer needs the parameters: `update(gradients, state, params)`.")
-        leaves, structure = jax.tree.flatten(gradients)
+        leaves, structure = jax.tree.flatten(updates)
         places = jax.tree.leaves(params)
         out = [jax.ShapeDtypeStruct((), jnp.int32), *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in places)]
-        moment, *updates = jax.pure_callback(host.step, out, state, value, *places, *leaves, vmap_method="sequential")
-        return jax.tree.unflatten(structure, updates), moment
+        moment, *found = jax.pure_callback(host.step, out, state, value, *places, *leaves, vmap_method="sequential")
+        return jax.tree.unflatten(structure, found), moment
 
     update.factory = host.factory  # pyright: ignore[reportFunctionMemberAccess]
     return optax.GradientTransformationExtraArgs(init, update)

@@ -58,7 +58,8 @@ class ExplainedOptimizer(AbstractOptimizer):
         u = _at(self.before, index, xp) * t * self.inner(g / t, xp)
         size = 1.0
         if self.law is not None:
-            *means, size = self.law.advance(*means, u, index, xp)
+            first, second, third, size = self.law.advance(*means, u, index, xp)
+            means = (first, second, third)
             size = xp.maximum(size, 1e-300)
         if self.law is not None and self.gain_first:
             u = u / size
@@ -68,13 +69,14 @@ class ExplainedOptimizer(AbstractOptimizer):
         z = z @ A.T + u[..., None] * B
         if self.law is not None and not self.gain_first:
             y = y / size
-        return tuple(means), z, -_at(self.after, index, xp) * self.outer(y, xp) - _at(self.drift, index, xp)
+        return means, z, -_at(self.after, index, xp) * self.outer(y, xp) - _at(self.drift, index, xp)
 
     def run(self, gradients: Float[np.ndarray, "run step"]) -> Float[np.ndarray, "run step"]:
         """Return the updates of many runs, with NumPy."""
         runs, steps = gradients.shape
         start = self.law.begin() if self.law is not None else [0.0] * 3
-        means = tuple(np.full(runs, x) for x in start)
+        first, second, third = (np.full(runs, x) for x in start)
+        means = (first, second, third)
         z = np.zeros((runs, self.memory.order))
         found = np.zeros((runs, steps))
         with np.errstate(all="ignore"):
