@@ -44,10 +44,11 @@ def test_a_planted_fault_is_found(program, kind, words, tmp_path):
     assert any(fault.startswith(words) for fault in faults_of(program, [kind], tmp_path))
 
 
-def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path):
-    (tmp_path / "planted").mkdir()
-    (tmp_path / "planted" / "planted.json").write_text('{"value": 1.5}')
-    reader = mutants.Reader(tmp_path, tmp_path / "scratch", planted.READERS)
+def check_readers(folder):
+    """Judge readers with planted faults; in a child, whose peak of memory is its own."""
+    (folder / "planted").mkdir()
+    (folder / "planted" / "planted.json").write_text('{"value": 1.5}')
+    reader = mutants.Reader(folder, folder / "scratch", planted.READERS)
     damaged = [b'{"value": 1.6}', b'{"value": 1.5', b"[" * 100_000]
     faults = {name: [reader.judge(name, content)[1] for content in damaged] for name in planted.READERS}
     assert faults["careful"] == ["", "", ""]
@@ -57,6 +58,11 @@ def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path):
     assert faults["trusting"][1].startswith("a bare JSONDecodeError")
     assert faults["trusting"][2].startswith("a bare RecursionError")
     assert all(fault.endswith("MB") for fault in faults["greedy"])
+
+
+def test_a_reader_that_takes_what_is_damaged_is_found(tmp_path):
+    ended = children.run(check_readers, tmp_path)
+    assert ended.code == 0, ended.err
 
 
 def test_a_worker_that_hangs_or_dies_is_found_and_replaced():
