@@ -1,7 +1,5 @@
 """What each mechanism is worth: effects of interventions with their intervals, beside controls and baselines."""
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from optoscope._files import write_whole
+from optoscope.figures._save import save_named
 from optoscope.figures.style import (
     COLORS,
     FAINT,
@@ -23,7 +21,6 @@ from optoscope.figures.style import (
     in_sentence,
     lay_out,
     new_figure,
-    plain,
 )
 from optoscope.interventions import Ablation
 
@@ -153,19 +150,8 @@ def save_ablation_figure(ablation: Ablation, directory: str | Path) -> list[Path
     Returns:
         The three paths.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     figure, numbers = ablation_figure(ablation)
-    paths = [directory / f"ablation.{ending}" for ending in ("png", "svg", "json")]
-    metadata: list[dict[str, Any]] = [{"Software": None}, {"Date": None}]
-    with house_style():
-        for path, about in zip(paths, metadata):
-            content = io.BytesIO()
-            figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=about)
-            write_whole(path, content.getvalue())
-    text = summary(ablation) | numbers
-    write_whole(paths[2], (json.dumps(plain(text), indent=1, allow_nan=False) + "\n").encode())
-    return paths
+    return save_named(figure, summary(ablation) | numbers, directory, "ablation")
 
 
 def summary(ablation: Ablation) -> dict[str, Any]:
