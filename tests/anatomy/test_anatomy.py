@@ -150,6 +150,16 @@ def test_modes_are_matched_whatever_their_order(key):
     assert cost < 1e-12
 
 
+def test_two_modes_that_become_a_pair_are_matched_alike_whatever_the_last_bit():
+    pair = modes(linearize(AggregatedMomentum([1 + 0.5j], [0.6 + 0.3j]), np.zeros(2)))
+    real = dataclasses.replace(pair, decays=pair.decays.real + 0j, right=pair.right.real + pair.right.imag + 0j)
+    matched = []
+    for bit in (-1e-14, 0.0, 1e-14):
+        shaken = dataclasses.replace(real, decays=real.decays + bit * np.array([1, -1j]))
+        matched.append(match_modes(shaken, pair)[0].tolist())
+    assert matched == [[0, 1]] * 3
+
+
 def test_modes_are_followed_through_meta_training(key):
     """The readout turns from one unit to another: the mode that leads in the end does not lead at first."""
     network = GRUOptimizer.create(4, key=key)

@@ -11,6 +11,9 @@ from optoscope._results import Result
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.dynamics import Modes, find_rest, modes
 
+#: Decimals to which costs of matching modes are compared.
+_DIGITS = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class MetaTrainingModes(Result):
@@ -95,7 +98,9 @@ def match_modes(before: Modes, after: Modes) -> tuple[Int[np.ndarray, " mode"], 
     unit = [found.right / np.linalg.norm(found.right, axis=0) for found in (before, after)]
     distance = np.abs(before.decays[:, None] - after.decays)
     cost = distance + 1 - np.abs(unit[0].conj().T @ unit[1])
-    rows, columns = linear_sum_assignment(cost)
+    # Two real modes that become a pair fit both of it equally well: their order decides, not the last bit.
+    places = np.arange(len(cost))
+    rows, columns = linear_sum_assignment(np.round(cost, _DIGITS) + 10.0**-_DIGITS / 10 * (places[:, None] > places))
     return columns[np.argsort(rows)], float(cost[rows, columns].mean())
 
 
