@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optoscope._files import write_json
-from optoscope._provenance import provenance
+from optoscope._core.files import write_json
+from optoscope._core.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 

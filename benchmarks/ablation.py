@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks._report import RESULTS, between_marks
 from optoscope import artifacts, tasks
-from optoscope._files import write_json
+from optoscope._core.files import write_json
 from optoscope.figures.ablation import save_ablation_figure
 from optoscope.figures.style import plain
 from optoscope.interventions import ablate
-from optoscope.prediction.generalization import shipped_optimizers
+from optoscope.robustness.generalization import shipped_optimizers
 
 PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
 #: Sizes of an ablation that differ from the usual ones, by task; networks are heavy.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks._report import RESULTS, between_marks
 from benchmarks.generalization import matrix_of
-from optoscope.prediction.generalization import GeneralizationMatrix
+from optoscope.robustness.generalization import GeneralizationMatrix
 
 DOCS = Path(__file__).parent.parent / "docs"
 

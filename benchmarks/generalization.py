@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks._report import RESULTS, record
 from optoscope.figures.generalization import save_generalization_figure
-from optoscope.prediction.generalization import GeneralizationMatrix, generalize, shipped_optimizers
+from optoscope.robustness.generalization import GeneralizationMatrix, generalize, shipped_optimizers
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "generalization.png"
 TASK_NAMES = ["linear_regression", "rosenbrock", "two_moons", "mnist"]

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from benchmarks._report import in_turn, record, seconds
 from optoscope.cli.devices import use_all_cores
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running import meta_objective, sample_problems
+from optoscope.running.share_out import replicate
 from optoscope.tasks import LinearRegression
-from optoscope.training import MetaTrainConfig, meta_objective, sample_problems
+from optoscope.training import MetaTrainConfig
 from optoscope.training.meta_step import make_objective_and_gradient
-from optoscope.training.sharding import replicate
 
 SIZES = ((64, 32), (256, 64), (32, 64))
 NUM_STEPS = 200

@@ -11,8 +11,8 @@ from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.dynamics import stability_map
 from optoscope.figures.style import plain
-from optoscope.prediction import separation, task_curvatures
-from optoscope.prediction.generalization import shipped_optimizers
+from optoscope.robustness import separation, task_curvatures
+from optoscope.robustness.generalization import shipped_optimizers
 
 #: task -> problems and steps
 SIZES = {"linear_regression": (64, 1000), "rosenbrock": (64, 1000), "two_moons": (2, 500), "mnist": (1, 200)}

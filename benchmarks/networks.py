@@ -74,7 +74,8 @@ def against_plain(num_units: int = 32, num_problems: int = 8, num_steps: int = 2
     from optoscope import tasks
     from optoscope.cli.devices import use_all_cores
     from optoscope.optimizers import GRUOptimizer
-    from optoscope.training import MetaTrainConfig, meta_objective, sample_problems
+    from optoscope.running import meta_objective, sample_problems
+    from optoscope.training import MetaTrainConfig
     from optoscope.training.meta_step import make_objective_and_gradient
 
     use_all_cores()

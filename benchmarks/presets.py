@@ -15,7 +15,7 @@ import jax
 from benchmarks._report import record
 from optoscope import artifacts, diagnose, tasks
 from optoscope.paper.claims import make_ledger
-from optoscope.training import evaluate
+from optoscope.running import evaluate
 from optoscope.training.recipes import BASELINES
 
 TASK = "linear_regression"

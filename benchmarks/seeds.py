@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running import Evaluation, Purpose, evaluate
 from optoscope.running.run_log import read_records
-from optoscope.training import Evaluation, MetaTrainConfig, Purpose, evaluate, meta_train, preset
+from optoscope.training import MetaTrainConfig, meta_train, preset
 from optoscope.training.meta_step import untrained
 from optoscope.training.recipes import BASELINES
 

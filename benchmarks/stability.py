@@ -6,8 +6,8 @@ from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope.dynamics import continue_fixed_points, find_resting_point
 from optoscope.figures.style import plain
-from optoscope.prediction.generalization import NUM_PROBLEMS
-from optoscope.prediction.stability import study_stability
+from optoscope.robustness.generalization import NUM_PROBLEMS
+from optoscope.robustness.stability import study_stability
 
 
 def main() -> None:

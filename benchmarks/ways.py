@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._report import RESULTS, record
-from optoscope._provenance import provenance
+from optoscope._core.provenance import provenance
 
 _SHORT_UNROLLS_FIRST = ((50, 1 / 4), (100, 1 / 4))
 #: way -> whether it starts warm, settings that differ from the plain run's

@@ -24,7 +24,7 @@ PLACES = {
     "sloping back": ("dynamics.update_function", "slope_back", r"np\.maximum\.accumulate\(moved"),
     "vertical shift": ("anatomy.shifts", "ModeShift.offset_share", r"bent\*\*2"),
     "R2 of the linearization": ("anatomy.linear_updates", "explained", r"squared_errors\.sum\(\) /"),
-    "variance left": ("anatomy.visits", "variance_ratio", r"total_variance\(states\)$|variance\[-1\] /"),
+    "variance left": ("running.visits", "variance_ratio", r"total_variance\(states\)$|variance\[-1\] /"),
     "where to linearize": ("anatomy.operating_point", "point_at_rest", r"OperatingPoint\("),
     "which gradients count": ("anatomy.driven", "met_range", r"GradientRange\("),
     "fixed points over gradients": ("anatomy.dossier", "Dossier.branch", r"gradients=ends, start=self\.center"),

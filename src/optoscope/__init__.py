@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from optoscope import optimizers as optimizers
     from optoscope import tasks as tasks
     from optoscope import training as training
-    from optoscope._artifact_files import shipped as shipped
-    from optoscope._as_optimizer import as_optimizer as as_optimizer
-    from optoscope._as_optimizer import as_rule as as_rule
+    from optoscope._core.artifact_files import shipped as shipped
     from optoscope.anatomy import Dossier as Dossier
     from optoscope.artifacts import TrainedOptimizer as TrainedOptimizer
     from optoscope.artifacts import TunedOptimizer as TunedOptimizer
     from optoscope.artifacts import load as load
+    from optoscope.artifacts.as_optimizer import as_optimizer as as_optimizer
+    from optoscope.artifacts.as_optimizer import as_rule as as_rule
     from optoscope.calibration import calibrate as calibrate
     from optoscope.calibration import optax_gallery as optax_gallery
     from optoscope.distillation import Distilled as Distilled
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
     from optoscope.optimizers import whole_torch as whole_torch
-    from optoscope.prediction import generalize as generalize
-    from optoscope.prediction import study_stability as study_stability
-    from optoscope.rollouts import Rollout as Rollout
-    from optoscope.rollouts import Save as Save
-    from optoscope.rollouts import rollout as rollout
-    from optoscope.rollouts import rollout_batch as rollout_batch
+    from optoscope.robustness import generalize as generalize
+    from optoscope.robustness import study_stability as study_stability
+    from optoscope.running import Purpose as Purpose
+    from optoscope.running import Rollout as Rollout
+    from optoscope.running import Save as Save
+    from optoscope.running import evaluate as evaluate
+    from optoscope.running import rollout as rollout
+    from optoscope.running import rollout_batch as rollout_batch
     from optoscope.torch_optimizer import LearnedOptimizer as LearnedOptimizer
     from optoscope.training import MetaTrainConfig as MetaTrainConfig
-    from optoscope.training import Purpose as Purpose
-    from optoscope.training import evaluate as evaluate
     from optoscope.training import meta_train as meta_train
     from optoscope.training import preset as preset
     from optoscope.training import tune as tune
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 _PUBLIC: dict[str, str | None] = {
     "ablate": "optoscope.interventions",
     "Ablation": "optoscope.interventions",
-    "as_optimizer": "optoscope._as_optimizer",
-    "as_rule": "optoscope._as_optimizer",
+    "as_optimizer": "optoscope.artifacts.as_optimizer",
+    "as_rule": "optoscope.artifacts.as_optimizer",
     "calibrate": "optoscope.calibration",
     "compare": "optoscope.mechanisms",
     "Comparison": "optoscope.mechanisms",
@@ -68,11 +68,11 @@ _PUBLIC: dict[str, str | None] = {
     "Distilled": "optoscope.distillation",
     "Dossier": "optoscope.anatomy",
     "dynamics": None,
-    "evaluate": "optoscope.training",
+    "evaluate": "optoscope.running",
     "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
-    "generalize": "optoscope.prediction",
+    "generalize": "optoscope.robustness",
     "interventions": None,
     "LearnedOptimizer": "optoscope.torch_optimizer",
     "lift": "optoscope.optimizers",
@@ -84,15 +84,15 @@ _PUBLIC: dict[str, str | None] = {
     "optax_gallery": "optoscope.calibration",
     "optimizers": None,
     "preset": "optoscope.training",
-    "Purpose": "optoscope.training",
-    "Rollout": "optoscope.rollouts",
-    "rollout": "optoscope.rollouts",
-    "rollout_batch": "optoscope.rollouts",
-    "Save": "optoscope.rollouts",
-    "shipped": "optoscope._artifact_files",
+    "Purpose": "optoscope.running",
+    "Rollout": "optoscope.running",
+    "rollout": "optoscope.running",
+    "rollout_batch": "optoscope.running",
+    "Save": "optoscope.running",
+    "shipped": "optoscope._core.artifact_files",
     "Structure": "optoscope.whole",
     "structure": "optoscope.whole",
-    "study_stability": "optoscope.prediction",
+    "study_stability": "optoscope.robustness",
     "tasks": None,
     "TorchStack": "optoscope.optimizers",
     "TrainedOptimizer": "optoscope.artifacts",

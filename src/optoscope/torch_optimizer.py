@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, final
 
-from optoscope._artifact_files import find, read_arrays, read_header
+from optoscope._core.artifact_files import find, read_arrays, read_header
 
 try:
     import torch

@@ -35,7 +35,7 @@ from optoscope.optimizers import (
     Momentum,
     from_optax,
 )
-from optoscope.training.evaluate import evaluate
+from optoscope.running.evaluate import evaluate
 
 
 class TwoWells(AbstractOptimizer):

@@ -25,7 +25,7 @@ LOADED = (
     "optoscope.figures",
     "optoscope.interventions",
     "optoscope.mechanisms",
-    "optoscope.prediction",
+    "optoscope.robustness",
     "optoscope.training",
     "tests.campaign.faults",
     "tests.campaign.workloads",

@@ -122,9 +122,9 @@ def generalize(folder: Path, seed: int = 0) -> tuple[Any, str]:
     """Generalize, or go on."""
     import jax
 
-    from optoscope import load, prediction
+    from optoscope import load, robustness
 
-    matrix = prediction.generalize(
+    matrix = robustness.generalize(
         {"momentum": load("rosenbrock/momentum").optimizer}, ["rosenbrock"], key=jax.random.key(seed),
         directory=folder, scales=(0.1, 1.0), horizons=(20,), num_problems={"rosenbrock": 2},
     )  # fmt: skip
@@ -135,7 +135,7 @@ _RUNS = {"train": train, "tune": tune, "search": search, "ablate": ablate, "gene
 _RESULTS = {
     "evaluation": ("training", "Evaluation"),
     "ablation": ("interventions", "Ablation"),
-    "matrix": ("prediction", "GeneralizationMatrix"),
+    "matrix": ("robustness", "GeneralizationMatrix"),
 }
 
 
@@ -143,20 +143,20 @@ def _makers() -> dict[str, Callable[[Path, int], Any]]:
     """What makes the sound files of each folder, for a seed."""
     import jax
 
-    from optoscope import interventions, load, prediction, tasks, training
+    from optoscope import interventions, load, robustness, running, tasks
 
     task, momentum = tasks.get("rosenbrock"), load("rosenbrock/momentum").optimizer
     small = {"num_problems": 2, "num_steps": 20}
     makers: dict[str, Callable[[Path, int], Any]] = dict(_RUNS)
     makers["trained"] = lambda place, seed: load(("rosenbrock", "linear_regression")[seed]).save(place / "planted")
     makers["tuned"] = lambda place, seed: load(("rosenbrock/adam", "two_moons/adam")[seed]).save(place / "planted")
-    makers["evaluation"] = lambda place, seed: training.evaluate(
+    makers["evaluation"] = lambda place, seed: running.evaluate(
         task, {"momentum": momentum}, key=jax.random.key(seed), **small
     ).save(place / "result.npz")
     makers["ablation"] = lambda place, seed: interventions.ablate(
         momentum, task, key=jax.random.key(seed), mechanisms=("momentum",), num_controls=0, baselines={}, **small
     ).save(place / "result.npz")
-    makers["matrix"] = lambda place, seed: prediction.generalize(
+    makers["matrix"] = lambda place, seed: robustness.generalize(
         {"momentum": momentum}, ["rosenbrock"], key=jax.random.key(seed), scales=(0.1, 1.0), horizons=(20,),
         num_problems={"rosenbrock": 2},
     ).save(place / "result.npz")  # fmt: skip

@@ -14,7 +14,7 @@ def test_it_writes_what_a_step_costs(run, tmp_path):
 
 
 def test_bad_sizes_are_refused_before_anything_is_timed(refused, monkeypatch):
-    monkeypatch.setattr("optoscope.training.costs._run", None)
+    monkeypatch.setattr("optoscope.running.costs._run", None)
     message = refused("costs", "linear_regression", "--num-problems", "1", "--out", "new")
     assert "`--num-problems` must be a whole number from 2 to 1000000, got 1" in message
 

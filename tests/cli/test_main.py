@@ -179,7 +179,7 @@ def failing(error):
 
 
 def own_error(*_):
-    from optoscope._checks import check_count
+    from optoscope._core.checks import check_count
 
     check_count("num_problems", 0)
 

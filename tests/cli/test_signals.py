@@ -62,7 +62,7 @@ AWKWARD = {
 _SCRIPT = """
 import gc, hashlib, os, sys, threading, time
 from pathlib import Path
-from optoscope._interrupts import deferred
+from optoscope._core.interrupts import deferred
 from optoscope.cli.signals import run_command
 
 def come():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from optoscope.anatomy import Visits
+from optoscope.running import Visits
 
 
 def test_it_keeps_a_bounded_sample_with_its_groups(run, tmp_path):

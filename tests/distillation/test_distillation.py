@@ -21,8 +21,8 @@ from optoscope.distillation.readable import PIECES, complete, from_free, numbers
 from optoscope.distillation.search import _Search
 from optoscope.figures.distillation import distillation_figure, save_distillation_figure
 from optoscope.optimizers import Momentum
+from optoscope.running.problems import Purpose
 from optoscope.tasks import LinearRegression
-from optoscope.training.objective import Purpose
 
 TASK = LinearRegression(num_params=2)
 ALL = tuple(PIECES)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from optoscope._types import Scalar
+from optoscope._core.types import Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from planted_systems import Counter, Cubic, RootState
 
-from optoscope._status import Status
+from optoscope._core.status import Status
 from optoscope.dynamics import continue_fixed_points, effective_learning_rate, find_fixed_points
 from optoscope.optimizers import Adam, GradientDescent, GRUOptimizer, Momentum
 

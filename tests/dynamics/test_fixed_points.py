@@ -6,7 +6,7 @@ import pytest
 from planted_systems import Counter, Cubic, LinearSystem, Planar, RootState
 
 from optoscope import from_optax
-from optoscope._status import Status
+from optoscope._core.status import Status
 from optoscope.dynamics import find_fixed_points, linearize
 from optoscope.optimizers import AbstractOptimizer, Adam, GradientDescent, GRUOptimizer, Momentum, RMSProp
 

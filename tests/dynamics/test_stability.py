@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planted_systems import Counter, Integral, LinearSystem
 
 from optoscope import from_optax
-from optoscope._types import Scalar
+from optoscope._core.types import Scalar
 from optoscope.dynamics import (
     EdgeMeasurement,
     Outcome,

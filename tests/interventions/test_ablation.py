@@ -15,8 +15,8 @@ from optoscope.interventions import Ablation, ClipGradient, ablate, ablation
 from optoscope.interventions.variants import Variant
 from optoscope.interventions.verdicts import Effect, judge
 from optoscope.optimizers import GradientDescent, Momentum
+from optoscope.running import evaluate
 from optoscope.tasks import AbstractTask, Problem
-from optoscope.training import evaluate
 
 SMALL = {"num_problems": 16, "num_steps": 100, "key": jax.random.key(0)}
 

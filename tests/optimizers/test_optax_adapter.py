@@ -10,7 +10,7 @@ import pytest
 
 from optoscope import dynamics
 from optoscope.optimizers import Momentum, from_optax, lift
-from optoscope.rollouts import rollout
+from optoscope.running.rollouts import rollout
 from optoscope.tasks import LinearRegression
 
 SCHEDULE = optax.warmup_cosine_decay_schedule(0.0, 0.1, 3, 12)

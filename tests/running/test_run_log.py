@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from optoscope._files import DamagedFileError
+from optoscope._core.files import DamagedFileError
 from optoscope.running.run_log import discard_run, open_run, read_records, recorded
 
 SETTINGS = {"size": 3, "shares": (0.5, 1.0)}
@@ -102,7 +102,7 @@ def test_changed_settings_are_noticed(folder):
 
 
 def test_other_versions_are_announced(folder):
-    from optoscope._files import sealed, unsealed, write_json
+    from optoscope._core.files import sealed, unsealed, write_json
 
     data = unsealed(json.loads((folder / "run.json").read_text()), "it")
     data["provenance"]["versions"]["jax"] = "0.0.1"

@@ -12,10 +12,10 @@ import pytest
 
 from optoscope import tasks
 from optoscope.optimizers import GRUOptimizer
-from optoscope.rollouts import rollout_batch
+from optoscope.running import meta_objective, sample_problems
+from optoscope.running.rollouts import rollout_batch
 from optoscope.tasks import Digits, TwoMoons, _data, _images
 from optoscope.tasks._network import convolution_params, convolve
-from optoscope.training import meta_objective, sample_problems
 
 SMALL = {"two_moons": lambda: TwoMoons(32, (5, 4)), "digits": lambda: Digits(8, (2, 2, 2))}
 

@@ -17,8 +17,10 @@ import pytest
 
 from optoscope import artifacts
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running import evaluate, sample_problems
+from optoscope.running.share_out import replicate
 from optoscope.tasks import AbstractTask, LinearRegression, Problem
-from optoscope.training import MetaTrainConfig, evaluate, meta_train, preset, sample_problems
+from optoscope.training import MetaTrainConfig, meta_train, preset
 from optoscope.training.config import PRESETS
 from optoscope.training.memory import estimated_bytes, with_segments
 from optoscope.training.meta_step import (
@@ -27,7 +29,6 @@ from optoscope.training.meta_step import (
     make_meta_step,
     make_objective_and_gradient,
 )
-from optoscope.training.sharding import replicate
 from optoscope.training.validation import NOTHING, Validation, why_nothing_was_learned
 
 TINY = MetaTrainConfig(
@@ -378,7 +379,7 @@ def test_saving_takes_a_small_share_of_the_time(key, tmp_path, monkeypatch):
 
 def test_without_a_handler_sigterm_ends_the_process_once_all_is_saved(tmp_path):
     script = (
-        "import os, signal\nfrom pathlib import Path\nfrom optoscope._interrupts import deferred\n"
+        "import os, signal\nfrom pathlib import Path\nfrom optoscope._core.interrupts import deferred\n"
         "with deferred() as interruption:\n    os.kill(os.getpid(), signal.SIGTERM)\n    Path('saved').touch()\n"
         "interruption.deliver('saved')\n"
     )
@@ -437,17 +438,17 @@ def test_killing_a_run_at_random_moments_changes_no_bit(key, tmp_path):
 
 
 def test_a_write_that_is_cut_off_leaves_the_old_file(tmp_path, monkeypatch):
-    from optoscope import _files
+    from optoscope._core import files
 
     target = tmp_path / "file"
-    _files.write_whole(target, b"old")
+    files.write_whole(target, b"old")
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_files.os, "fsync", killed)
+    monkeypatch.setattr(files.os, "fsync", killed)
     with pytest.raises(KeyboardInterrupt):
-        _files.write_whole(target, b"new")
+        files.write_whole(target, b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert target.read_bytes() == b"old"
 

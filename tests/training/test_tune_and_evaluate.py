@@ -8,9 +8,10 @@ import optax
 import pytest
 
 from optoscope.optimizers import GradientDescent, Momentum
-from optoscope.rollouts import rollout_batch
+from optoscope.running import Purpose, evaluate, meta_objective, sample_problems
+from optoscope.running.rollouts import rollout_batch
 from optoscope.tasks import LinearRegression, Rosenbrock
-from optoscope.training import Purpose, Range, Stage, evaluate, meta_objective, sample_problems, tune
+from optoscope.training import Range, Stage, tune
 
 
 def test_tuning_finds_good_momentum_and_keeps_every_sample(key):

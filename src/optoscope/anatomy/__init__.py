@@ -18,8 +18,3 @@ from optoscope.anatomy.single_mode import SingleMode as SingleMode
 from optoscope.anatomy.single_mode import run_single_mode as run_single_mode
 from optoscope.anatomy.thresholds import Thresholds as Thresholds
 from optoscope.anatomy.thresholds import find_thresholds as find_thresholds
-from optoscope.anatomy.visits import Visits as Visits
-from optoscope.anatomy.visits import choose_components as choose_components
-from optoscope.anatomy.visits import gradient_range as gradient_range
-from optoscope.anatomy.visits import variance_ratio as variance_ratio
-from optoscope.anatomy.visits import visit as visit

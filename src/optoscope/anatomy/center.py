@@ -4,8 +4,8 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from optoscope._status import Status
-from optoscope._types import PRNGKeyArray
+from optoscope._core.status import Status
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.settling import Rest
 from optoscope.dynamics import Branch, FixedPoints, Modes, find_rest, flatten_states, modes
 from optoscope.optimizers import AbstractOptimizer

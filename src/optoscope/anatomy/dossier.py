@@ -8,10 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer, read
-from optoscope._checks import check_count
-from optoscope._results import Result
-from optoscope._types import PRNGKeyArray
+from optoscope._core.checks import check_count
+from optoscope._core.results import Result
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.center import along_positive_arm, along_rates, best_center, modes_at_rest, search_starts
 from optoscope.anatomy.driven import Driven, GradientRange, drive, given_range, is_idle, met_range, own_range
 from optoscope.anatomy.groups import GroupPaths, group_paths
@@ -27,8 +26,8 @@ from optoscope.anatomy.operating_point import (
 from optoscope.anatomy.settling import InputAttractors, Rest, find_input_attractors, let_rest
 from optoscope.anatomy.shifts import ModeShift, mode_shift
 from optoscope.anatomy.thresholds import Thresholds, find_thresholds
-from optoscope.anatomy.visits import Visits, visit
 from optoscope.artifacts import TrainedOptimizer
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer, read
 from optoscope.dynamics import (
     SETTLING_STEPS,
     AutonomousTrajectory,
@@ -50,6 +49,7 @@ from optoscope.dynamics import (
 )
 from optoscope.dynamics.autonomous import with_learning_rates
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.running.visits import Visits, visit
 from optoscope.tasks import AbstractTask, name_of
 
 #: Modes along which update functions are computed.

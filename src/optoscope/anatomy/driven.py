@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._checks import check_number
-from optoscope.anatomy.visits import Visits, gradient_range
+from optoscope._core.checks import check_number
 from optoscope.dynamics import Probe
 from optoscope.dynamics.onset import find_onset
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.visits import Visits, gradient_range
 
 #: Gradients tried where neither a range nor a task is given: 8 decades and as many again on both sides.
 WINDOW = (1e-8, 1e8)

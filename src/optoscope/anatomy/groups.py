@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope.anatomy.visits import Visits
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.dynamics import effective_learning_rate, flatten_states
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.running.visits import Visits
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope.anatomy.visits import Visits
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.dynamics import Linearization, Modes
+from optoscope.running.visits import Visits
 
 
 @dataclasses.dataclass(frozen=True)

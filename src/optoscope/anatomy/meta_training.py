@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.dynamics import Modes, find_rest, modes
 

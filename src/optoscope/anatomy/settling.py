@@ -7,11 +7,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from optoscope._checks import check_count
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import PRNGKeyArray
-from optoscope.anatomy.visits import Visits
+from optoscope._core.checks import check_count
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import PRNGKeyArray
 from optoscope.dynamics import (
     SETTLING_STEPS,
     effective_learning_rate,
@@ -21,6 +20,7 @@ from optoscope.dynamics import (
     settle,
 )
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
+from optoscope.running.visits import Visits
 
 
 @dataclasses.dataclass(frozen=True)

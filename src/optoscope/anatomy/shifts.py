@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.dynamics import Modes, effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
 

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from optoscope import tasks
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import PRNGKeyArray
-from optoscope.anatomy.visits import Visits, visit
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.dynamics import Modes
-from optoscope.training.evaluate import Evaluation, evaluate
+from optoscope.running.evaluate import Evaluation, evaluate
+from optoscope.running.visits import Visits, visit
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import PRNGKeyArray
-from optoscope.anatomy.visits import Visits, gradient_range
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import PRNGKeyArray
 from optoscope.dynamics import effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.running.visits import Visits, gradient_range
 
 #: Share of the slope at g = 0 to which the gain has fallen at the threshold.
 HALF = 0.5

@@ -1,7 +1,7 @@
 """How often `diagnose` is wrong: planted optimizers diagnosed, verdicts counted, numbers compared."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import scipy.stats
 
-from optoscope._files import write_json, write_whole
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import PRNGKeyArray
+from optoscope._core.files import write_json, write_whole
+from optoscope._core.progress import Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import PRNGKeyArray
 from optoscope.calibration.families import FAMILIES
 from optoscope.calibration.imitations import ACCEPTED_ERROR, imitations
 from optoscope.calibration.judge import BARS, NEGLIGIBLE, PLANTED, Case, judge
@@ -89,7 +90,7 @@ def calibrate(
     key: PRNGKeyArray,
     families: tuple[str, ...] | None = None,
     num_steps: int = 200,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Calibration:
     """Diagnose optimizers whose mechanisms are known by construction, and count what is wrong.
 
@@ -105,7 +106,7 @@ def calibrate(
     Raises:
         ValueError: for an unknown family.
     """
-    from optoscope._checks import check_choice
+    from optoscope._core.checks import check_choice
 
     for family in families or ():
         check_choice("family", family, FAMILIES)
@@ -118,11 +119,9 @@ def calibrate(
     halves = split(planted, key=key)
     cases = []
     for i, (one, half) in enumerate(zip(planted, halves)):
-        if report is not None:
-            report("planted optimizers", i, len(planted))
+        report("planted optimizers", i, len(planted))
         cases.append(judge(one, half, num_steps=num_steps))
-    if report is not None:
-        report("planted optimizers", len(planted), len(planted))
+    report("planted optimizers", len(planted), len(planted))
     return summarize(cases, fits=fits, num_steps=num_steps)
 
 

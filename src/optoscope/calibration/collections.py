@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from optoscope._choices import check_choice
+from optoscope._core.choices import check_choice
 from optoscope.calibration.optax_rules import find_rules
 
 COLLECTIONS = ("optax", "torch", "pytorch_optimizer")

@@ -4,14 +4,14 @@ import dataclasses
 import re
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optoscope._choices import check_choice
-from optoscope._files import write_json, write_whole
-from optoscope._provenance import provenance
-from optoscope._results import Result
+from optoscope._core.choices import check_choice
+from optoscope._core.files import write_json, write_whole
+from optoscope._core.progress import Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.calibration.optax_rules import Rule, find_rules
 from optoscope.mechanisms import diagnose
 from optoscope.optimizers import from_optax
@@ -46,9 +46,7 @@ class Gallery(Result):
         return page
 
 
-def optax_gallery(
-    *, names: tuple[str, ...] | None = None, report: Callable[[str, int, int], None] | None = None
-) -> Gallery:
+def optax_gallery(*, names: tuple[str, ...] | None = None, report: Report = silent) -> Gallery:
     """Diagnose every rule that the installed optax makes, or say why it is refused.
 
     Args:
@@ -64,11 +62,9 @@ def optax_gallery(
         rules = [rule for rule in rules if rule.name.removeprefix("optax.") in names]
     rows = []
     for i, rule in enumerate(rules):
-        if report is not None:
-            report("rules of optax", i, len(rules))
+        report("rules of optax", i, len(rules))
         rows.append(_examined(rule))
-    if report is not None:
-        report("rules of optax", len(rules), len(rules))
+    report("rules of optax", len(rules), len(rules))
     made = provenance()
     return Gallery(rules=rows, optax=made["versions"]["optax"], provenance=made)
 

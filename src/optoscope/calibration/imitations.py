@@ -19,9 +19,9 @@ import safetensors.numpy
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from optoscope._checks import check_count
-from optoscope._files import pack_arrays, write_whole
-from optoscope._types import Array, PRNGKeyArray
+from optoscope._core.checks import check_count
+from optoscope._core.files import pack_arrays, write_whole
+from optoscope._core.types import Array, PRNGKeyArray
 from optoscope.calibration.parts import Clip, Drift, Memory, OddGain, Pipeline
 from optoscope.optimizers import GRUOptimizer
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from optoscope._types import PRNGKeyArray
+from optoscope._core.types import PRNGKeyArray
 from optoscope.calibration.imitations import TRAINED_RANGE, Imitation
 from optoscope.calibration.planted import RANGE, Planted, disguise
 from optoscope.calibration.truth import Truth

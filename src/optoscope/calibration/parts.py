@@ -11,8 +11,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_choice, check_number
-from optoscope._types import Array, Complex, Float, Int, Scalar
+from optoscope._core.checks import check_choice, check_number
+from optoscope._core.types import Array, Complex, Float, Int, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 _CLIPS: tuple[str, ...] = ("hard", "soft", "algebraic")

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from optoscope._types import PRNGKeyArray
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.driven import WINDOW
 from optoscope.calibration.disguise import Rescaled, in_random_coordinates
 from optoscope.calibration.families import ALWAYS_TOLD, FAMILIES

@@ -4,13 +4,13 @@ import dataclasses
 import html
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optoscope._files import write_json
-from optoscope._provenance import provenance
-from optoscope._results import Result
+from optoscope._core.files import write_json
+from optoscope._core.progress import Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
 from optoscope.calibration.collections import Entry, find_entries, version_of
 from optoscope.whole import find_component, structure
 from optoscope.whole._bench import explain
@@ -55,7 +55,7 @@ def find_structures(
     *,
     names: tuple[str, ...] | None = None,
     components: bool = True,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Structures:
     """Measure every optimizer of a collection, made with its defaults.
 
@@ -79,11 +79,9 @@ def find_structures(
         entries = [entry for entry in entries if entry.name in names]
     rows = []
     for i, entry in enumerate(entries):
-        if report is not None:
-            report(collection, i, len(entries))
+        report(collection, i, len(entries))
         rows.append(_measured(entry, components))
-    if report is not None:
-        report(collection, len(entries), len(entries))
+    report(collection, len(entries), len(entries))
     return Structures(collection, version_of(collection), rows, provenance())
 
 

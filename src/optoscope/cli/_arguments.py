@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from optoscope._allowed import NAMES, SEED, Allowed
+from optoscope._core.allowed import NAMES, SEED, Allowed
 
 _argument = tyro.conf.arg
 _first = tyro.conf.Positional

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from optoscope._memory import check_memory
+from optoscope._core.memory import check_memory
 
 
 def check_file(path: Path | None, force: bool, *, ending: str = "") -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope._allowed import check_settings, describe
-from optoscope._locks import held
+from optoscope._core.allowed import check_settings, describe
+from optoscope._core.locks import held
 from optoscope.cli._arguments import Json, MnistDir, Trust
 from optoscope.cli.output import Output, Reporter, make_reporter
 

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from optoscope._allowed import read_setting, settings_of
-from optoscope._choices import check_choice
+from optoscope._core.allowed import read_setting, settings_of
+from optoscope._core.choices import check_choice
 
 
 def configured(preset: str, task: str, settings: tuple[str, ...]) -> Any:

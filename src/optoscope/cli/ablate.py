@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Names, NumSteps, Optimizer, Resume, Seed, SeveralProblems, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
@@ -44,7 +44,7 @@ class Ablate(TakesOptimizers):
     def prepare(self) -> tuple[Any, Any]:
         """Return the optimizer and the task."""
         from optoscope import tasks
-        from optoscope._choices import check_choice
+        from optoscope._core.choices import check_choice
         from optoscope.interventions import MECHANISMS
 
         for mechanism in self.mechanisms:

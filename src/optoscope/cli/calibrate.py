@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Names, Seed
 from optoscope.cli._checks import check_directory
 from optoscope.cli._command import Computes
@@ -30,7 +30,7 @@ class Calibrate(Computes):
 
     def prepare(self) -> None:
         """Check the families and the directory."""
-        from optoscope._choices import check_choice
+        from optoscope._core.choices import check_choice
         from optoscope.calibration.families import FAMILIES
 
         for family in self.family:

@@ -29,7 +29,7 @@ class Claims(Computes):
 
     def prepare(self) -> None:
         """Check the tasks and the directories."""
-        from optoscope._choices import check_choice
+        from optoscope._core.choices import check_choice
         from optoscope.paper.study import PAPER_TASKS
 
         for task in self.task:

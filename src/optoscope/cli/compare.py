@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Optimizer
 from optoscope.cli._checks import check_file
 from optoscope.cli._command import TakesOptimizers
@@ -57,7 +57,7 @@ class Compare(TakesOptimizers):
         """Write the comparison."""
         if self.out is None:
             return []
-        from optoscope._files import write_json
+        from optoscope._core.files import write_json
 
         result.save(self.out / "comparison.npz")
         write_json(self.out / "comparison.json", result.to_json())

@@ -54,7 +54,7 @@ class Costs(TakesOptimizers):
         """Evaluate and time."""
         import jax
 
-        from optoscope.training import evaluate, measure_costs
+        from optoscope.running import evaluate, measure_costs
 
         task, rules = prepared
         key = jax.random.key(self.seed)

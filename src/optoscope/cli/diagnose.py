@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
@@ -40,7 +40,7 @@ class Diagnose(TakesOptimizers):
     def prepare(self) -> tuple[Any, Any]:
         """Return the optimizer and the task."""
         from optoscope import tasks
-        from optoscope._as_optimizer import read
+        from optoscope.artifacts.as_optimizer import read
 
         if self.out is not None:
             check_file(self.out / "diagnosis.json", self.force)

@@ -53,7 +53,7 @@ class Evaluate(TakesOptimizers):
         """Evaluate."""
         import jax
 
-        from optoscope.training import evaluate
+        from optoscope.running import evaluate
 
         task, optimizers = prepared
         return evaluate(

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope._allowed import NAMES, Allowed
-from optoscope._literals import name_in
+from optoscope._core.allowed import NAMES, Allowed
+from optoscope._core.literals import name_in
 from optoscope.cli._arguments import NumProblems, Optimizers, Seed
 from optoscope.cli._checks import check_file, check_fits, check_place
 from optoscope.cli._command import TakesOptimizers
@@ -52,7 +52,7 @@ class Generalize(TakesOptimizers):
     def prepare(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the optimizers, and for the trained ones the task that they were trained on."""
         from optoscope import tasks
-        from optoscope.prediction.generalization import MOST_UNITS, shipped_optimizers
+        from optoscope.robustness.generalization import MOST_UNITS, shipped_optimizers
 
         for name in ("tasks", "scales", "horizons"):
             if not getattr(self, name):
@@ -70,7 +70,7 @@ class Generalize(TakesOptimizers):
         """Run all cells."""
         import jax
 
-        from optoscope.prediction.generalization import generalize
+        from optoscope.robustness.generalization import generalize
 
         optimizers, homes = prepared
         names = [name_in(name) for name in self.tasks]

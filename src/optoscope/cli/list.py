@@ -26,7 +26,7 @@ class List(Command):
 
     def show(self, result: dict[str, Any], out: Output) -> None:
         """Print what there is."""
-        from optoscope._allowed import describe, settings_of
+        from optoscope._core.allowed import describe, settings_of
         from optoscope.paper.reproduce import figure_numbers
         from optoscope.tasks import TASKS
         from optoscope.training.config import PRESETS, MetaTrainConfig

@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from typing import Any
 
-from optoscope._allowed import describe, settings_of
+from optoscope._core.allowed import describe, settings_of
 from optoscope.cli.main import COMMANDS
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from optoscope._interrupts import SIGNALS, Interrupted, seconds_since_deferral
+from optoscope._core.interrupts import SIGNALS, Interrupted, seconds_since_deferral
 
 #: Seconds that the main thread has to leave by itself.
 PATIENCE = 2.0

@@ -39,7 +39,7 @@ class Stability(TakesOptimizers):
     def prepare(self) -> dict[str, Any]:
         """Return the arguments of the study."""
         from optoscope import artifacts, tasks
-        from optoscope.prediction.generalization import NUM_PROBLEMS
+        from optoscope.robustness.generalization import NUM_PROBLEMS
 
         check_file(self.out / "stability.json", self.force)
         task = None if self.task is None else tasks.get(self.task)
@@ -61,7 +61,7 @@ class Stability(TakesOptimizers):
         """Predict and measure."""
         import jax
 
-        from optoscope.prediction.stability import study_stability
+        from optoscope.robustness.stability import study_stability
 
         return study_stability(
             name=self.optimizer,

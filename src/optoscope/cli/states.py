@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
@@ -51,7 +51,7 @@ class States(TakesOptimizers):
         del report
         import jax
 
-        from optoscope.anatomy import visit
+        from optoscope.running import visit
 
         return visit(
             *prepared,

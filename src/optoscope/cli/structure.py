@@ -26,7 +26,7 @@ class Structure(TakesOptimizers):
 
     def prepare(self) -> Any:
         """Return the optimizer."""
-        from optoscope._as_optimizer import as_whole
+        from optoscope.artifacts.as_optimizer import as_whole
 
         if self.out is not None:
             check_file(self.out / "structure.json", self.force)
@@ -43,7 +43,7 @@ class Structure(TakesOptimizers):
         """Write the result and the figure."""
         if self.out is None:
             return []
-        from optoscope._files import write_json
+        from optoscope._core.files import write_json
         from optoscope.figures.structure import save_structure_figure
 
         self.out.mkdir(parents=True, exist_ok=True)

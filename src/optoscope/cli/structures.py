@@ -34,7 +34,7 @@ class Structures(Computes):
         from optoscope.calibration.collections import find_entries
 
         known = {entry.name for entry in find_entries(self.collection)}
-        from optoscope._choices import check_choice
+        from optoscope._core.choices import check_choice
 
         for name in self.name:
             check_choice(f"optimizer of {self.collection}", name, known)

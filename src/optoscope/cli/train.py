@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope._literals import name_in
+from optoscope._core.literals import name_in
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
 from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes

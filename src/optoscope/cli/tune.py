@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-from optoscope._allowed import Allowed
+from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Resume, Rule, Seed, Task
 from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes

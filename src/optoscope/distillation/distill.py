@@ -1,7 +1,7 @@
 """From a learned optimizer to one that can be read: a path of nested formulas, measured beside what they stand for."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,14 +11,15 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
-from optoscope._checks import check_count
-from optoscope._choices import check_choice
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._statistics import bootstrap_interval
-from optoscope._types import PRNGKeyArray
+from optoscope._core.checks import check_count
+from optoscope._core.choices import check_choice
+from optoscope._core.progress import Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import load, shipped
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope.distillation.fit import (
     Scorer,
     Trajectories,
@@ -32,11 +33,11 @@ from optoscope.distillation.formula import Formula, formula_of
 from optoscope.distillation.readable import PIECES, ReadableOptimizer, numbers_of
 from optoscope.distillation.search import evolve
 from optoscope.optimizers import AbstractOptimizer, lift
-from optoscope.rollouts import Save, rollout_batch
+from optoscope.running import evaluate
+from optoscope.running.problems import Purpose, sample_problems
+from optoscope.running.rollouts import Save, rollout_batch
 from optoscope.tasks import TASKS, AbstractTask, name_of
 from optoscope.tasks import get as get_task
-from optoscope.training import evaluate
-from optoscope.training.objective import Purpose, sample_problems
 
 #: What is added to momentum, step by step.
 PATH: tuple[tuple[str, ...], ...] = (
@@ -235,7 +236,7 @@ def distill(
     key: PRNGKeyArray,
     source: str = "",
     config: DistillConfig | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Distilled:
     """Distill an optimizer into a formula.
 
@@ -261,7 +262,6 @@ def distill(
         ValueError: if the optimizer diverges on the task, a number is out of range, or nothing fits `max_numbers`.
     """
     config, source = config or DistillConfig(), source or name_of_optimizer(optimizer) or ""
-    report = report or (lambda what, done, total: None)
     check_count("num_starts", config.num_starts)
     check_count("num_lanes", config.num_lanes, minimum=config.num_starts)
     optimizer = as_rule(optimizer)
@@ -336,7 +336,7 @@ def _polish(task, size, trajectories, scorer, config, key, report):
     return evolve(
         task, size, trajectories, scorer.one, key=jax.random.fold_in(key, len(config.path)),
         num_generations=config.num_polishes, num_problems=2 * config.num_problems, num_steps=config.num_steps,
-        sigma=0.1, population=32, report=lambda done, total: report("polishing", done, total),
+        sigma=0.1, population=32, report=report,
     )  # fmt: skip
 
 
@@ -350,7 +350,7 @@ def measure(
     key: PRNGKeyArray,
     source: str = "",
     config: DistillConfig | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Distilled:
     """Measure formulas beside the optimizer that they stand for, on test problems.
 
@@ -366,7 +366,6 @@ def measure(
         What `distill` returns.
     """
     config = config or DistillConfig()
-    report = report or (lambda what, done, total: None)
     baselines = {
         name: artifact.optimizer for name in shipped() if name.startswith(f"{task.kind}/") for artifact in (load(name),)
     }

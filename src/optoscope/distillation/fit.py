@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optoscope._types import PRNGKeyArray
+from optoscope._core.types import PRNGKeyArray
 from optoscope.distillation.readable import (
     PIECES,
     ReadableOptimizer,
@@ -21,9 +21,9 @@ from optoscope.distillation.readable import (
     to_free,
 )
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.rollouts import Save, rollout_batch
+from optoscope.running.problems import Purpose, meta_objective, sample_problems
+from optoscope.running.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask
-from optoscope.training.objective import Purpose, meta_objective, sample_problems
 
 _CLIP = 0.1  # largest norm of a gradient; that of a start far from the updates is huge
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, final
 import equinox as eqx
 import jax.numpy as jnp
 
-from optoscope._choices import check_choice
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.choices import check_choice
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 

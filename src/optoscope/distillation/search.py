@@ -2,18 +2,18 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._types import PRNGKeyArray
+from optoscope._core.progress import Report, silent
+from optoscope._core.types import PRNGKeyArray
 from optoscope.distillation.fit import Trajectories
 from optoscope.distillation.readable import Number, ReadableOptimizer, numbers_of
-from optoscope.rollouts import rollout_batch
+from optoscope.running.problems import Purpose, meta_objective, sample_problems
+from optoscope.running.rollouts import rollout_batch
 from optoscope.tasks import AbstractTask
-from optoscope.training.objective import Purpose, meta_objective, sample_problems
 
 _RENEWED = 25  # generations on the same problems
 _WORST = 1.0  # meta-objectives above this count as this: a run that ends higher than it began is a failure
@@ -116,7 +116,7 @@ def evolve(
     sigma: float = 0.3,
     population: int = 20,
     num_checks: int = 6,
-    report: Callable[[int, int], Any] | None = None,
+    report: Report = silent,
 ) -> tuple[ReadableOptimizer, float]:
     """Search about an optimizer's numbers on problems of the tuning stream, which are renewed again and again.
 
@@ -132,7 +132,7 @@ def evolve(
         sigma: first step of the search, in logarithms and logits.
         population: points per generation.
         num_checks: how often the mean is scored on validation problems.
-        report: called with generations done and their number.
+        report: called with what is being done, how much is done and how much there is.
 
     Returns:
         The best mean, its numbers rounded, and its validation score; never worse than `start`.
@@ -153,8 +153,7 @@ def evolve(
             found = score(candidate)
             if found < best_score:
                 best, best_score = candidate, found
-            if report is not None:
-                report(generation + 1, num_generations)
+            report("polishing", generation + 1, num_generations)
     return best, best_score
 
 

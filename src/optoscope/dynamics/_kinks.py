@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from optoscope._core.compiled import compiled
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 #: Impulses by which both sides are tried: a bend is one at every size, a curvature only at the large ones.
 _SIZES = (1e-6, 1e-9, 1e-12)

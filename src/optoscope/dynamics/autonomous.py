@@ -7,14 +7,14 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from optoscope._checks import check_count, check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.compiled import compiled
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state, slopes_or_nan
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)

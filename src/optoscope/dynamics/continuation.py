@@ -8,18 +8,18 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Bool, Float, Int
 
-from optoscope._checks import check_count, check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._status import Status
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.compiled import compiled
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.status import Status
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
 from optoscope.dynamics.rest_point import SETTLING_STEPS, find_rest
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = (
     1e-3,

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from optoscope._checks import check_count, check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.compiled import compiled
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.linearize import Linearization
 from optoscope.dynamics.stability import StabilityMap, find_resting_point
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 #: Runs of one compiled call, for many and for few.
 _CHUNKS = (64, 16)

@@ -8,15 +8,15 @@ import numpy as np
 import optimistix
 from jaxtyping import Bool, Float, Int
 
-from optoscope._checks import check_count, check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._status import Status
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.compiled import compiled
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.status import Status
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 #: Candidates of one compiled call: one shape for any number. Of networks with more than 64 units fewer, so that their
 #: Jacobians have the room of 128 small ones: a chunk takes as long as its slowest candidate.

@@ -7,15 +7,15 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._checks import check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_number
+from optoscope._core.compiled import compiled
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True)

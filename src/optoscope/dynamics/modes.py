@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import ArrayLike
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics.linearize import Linearization
 from optoscope.optimizers import AggregatedMomentum
 

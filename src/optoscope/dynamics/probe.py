@@ -4,9 +4,9 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from optoscope._core.compiled import compiled
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 #: Pairs of a state and a gradient in one compiled call: one shape for any number.
 _CHUNK = 1024

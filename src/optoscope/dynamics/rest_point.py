@@ -7,14 +7,14 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._types import ArrayLike
+from optoscope._core.compiled import compiled
+from optoscope._core.types import ArrayLike
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
 from optoscope.dynamics.linearize import Linearization, linearize
 from optoscope.dynamics.update_function import as_state, as_states
 from optoscope.optimizers import AbstractOptimizer
-from optoscope.optimizers._compiled import compiled
 
 #: Steps under a constant gradient after which a state has arrived, or never does.
 SETTLING_STEPS = 3000

@@ -8,11 +8,11 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Bool, Complex, Float, Int
 
-from optoscope._checks import check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._status import Status
-from optoscope._types import ArrayLike, Scalar
+from optoscope._core.checks import check_number
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.status import Status
+from optoscope._core.types import ArrayLike, Scalar
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._checks import check_count
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import ArrayLike
+from optoscope._core.checks import check_count
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from optoscope._files import write_whole
+from optoscope._core.files import write_whole
 from optoscope.figures.style import house_style, plain
 
 

@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from optoscope._files import write_whole
+from optoscope._core.files import write_whole
 from optoscope.distillation import Distilled
 from optoscope.figures._save import save_named
 from optoscope.figures.style import COLORS, INK, PAGE, SOFT, dress, house_style, lay_out, new_figure, numbers_of

@@ -22,7 +22,7 @@ from optoscope.figures.style import (
     new_figure,
     numbers_of,
 )
-from optoscope.prediction.generalization import GeneralizationMatrix
+from optoscope.robustness.generalization import GeneralizationMatrix
 
 #: Losses relative to the initial one that get the ends of the color scale.
 _RANGE = (1e-3, 10.0)

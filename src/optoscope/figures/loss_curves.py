@@ -5,7 +5,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from optoscope.figures.style import color_of, label_of
-from optoscope.training.evaluate import Evaluation
+from optoscope.running.evaluate import Evaluation
 
 
 def draw_loss_curves(evaluation: Evaluation, axes: Axes) -> dict[str, Artist]:

@@ -24,7 +24,7 @@ from optoscope.figures.style import (
     new_figure,
     numbers_of,
 )
-from optoscope.prediction.stability import StabilityStudy
+from optoscope.robustness.stability import StabilityStudy
 
 #: Growth per step at which the panel of rates is cut off.
 _LARGEST_GROWTH = 0.25

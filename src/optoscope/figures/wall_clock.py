@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from optoscope.figures._save import save_named
 from optoscope.figures.loss_curves import draw_loss_curves
 from optoscope.figures.style import INK, PAGE, ROW, color_of, dress, house_style, label_of, new_figure, numbers_of
-from optoscope.training.costs import StepCosts
-from optoscope.training.evaluate import Evaluation
+from optoscope.running.costs import StepCosts
+from optoscope.running.evaluate import Evaluation
 
 
 def draw_losses_in_time(evaluation: Evaluation, costs: StepCosts, axes: Axes) -> dict[str, Artist]:

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 #: `step` of one component or `step_components` of many: both map (state, gradient) to (state, update).

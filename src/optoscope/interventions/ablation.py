@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,27 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from optoscope import artifacts
-from optoscope._as_optimizer import AnyOptimizer, as_rule
-from optoscope._checks import check_choice, check_count, check_number
-from optoscope._fingerprint import fingerprint
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._statistics import bootstrap_interval
-from optoscope._types import PRNGKeyArray
+from optoscope._core.checks import check_choice, check_count, check_number
+from optoscope._core.fingerprint import fingerprint
+from optoscope._core.progress import Announce, Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
 from optoscope.interventions.variants import MECHANISMS, Variant, make_variants
 from optoscope.interventions.verdicts import Effect, judge
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.running import Purpose, evaluate
+from optoscope.running.evaluate import Evaluation
 from optoscope.running.run_log import open_run
 from optoscope.tasks import AbstractTask, name_of
-from optoscope.training import Purpose, evaluate
-from optoscope.training.evaluate import Evaluation
 
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
 #: How far the search for the best scale of updates may go, in octaves.
 _OCTAVES = 10
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +131,8 @@ def ablate(
     baselines: Mapping[str, AnyOptimizer] | None = None,
     directory: str | Path | None = None,
     resume: bool = False,
-    report: Report | None = None,
-    announce: Callable[[str], None] = lambda sentence: None,
+    report: Report = silent,
+    announce: Announce = silent,
 ) -> Ablation:
     """Remove each mechanism of an optimizer, and try each alone, on the same test problems.
 
@@ -204,8 +203,7 @@ def _ablate(
     for i, one in enumerate(variants):
         if one.name not in fixed:
             scales[i] = log.known_or(f"scale of {one.name}", lambda one=one: best_scale(one, task, **tuning))
-        if report is not None:
-            report("scaling", i + 1, len(variants))
+        report("scaling", i + 1, len(variants))
     scales[[one.name in fixed and one.kind == "control" for one in variants]] = scales[0]
 
     def objectives(one: Variant, scale: float) -> list[float]:
@@ -217,8 +215,7 @@ def _ablate(
         for column, scale in enumerate((1.0, float(scales[i]))):
             name = f"objectives of {one.name}, updates times {scale!r}"
             found[i, column] = log.known_or(name, lambda one=one, scale=scale: objectives(one, scale))
-        if report is not None:
-            report("evaluating", i + 1, len(variants))
+        report("evaluating", i + 1, len(variants))
     made = provenance(
         optimizer=type(optimizer).__name__, task=repr(task), num_problems=num_problems, num_steps=num_steps,
         key=np.asarray(jax.random.key_data(key)).tolist(),

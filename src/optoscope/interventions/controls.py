@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._types import Array, ArrayLike, Params, PRNGKeyArray
+from optoscope._core.types import Array, ArrayLike, Params, PRNGKeyArray
 from optoscope.dynamics import flatten_states
 from optoscope.interventions._base import AbstractIntervention, Advance
 from optoscope.optimizers import AbstractOptimizer

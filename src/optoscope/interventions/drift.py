@@ -5,8 +5,8 @@ from typing import final
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_number
-from optoscope._types import Array, Float
+from optoscope._core.checks import check_number
+from optoscope._core.types import Array, Float
 from optoscope.interventions._base import (
     AbstractIntervention,
     Advance,

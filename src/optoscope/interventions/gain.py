@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.interventions._base import (
     AbstractIntervention,
     Advance,

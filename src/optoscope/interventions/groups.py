@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from optoscope._types import Params, PyTree
+from optoscope._core.types import Params, PyTree
 from optoscope.optimizers import AbstractOptimizer
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._types import Array, ArrayLike
+from optoscope._core.types import Array, ArrayLike
 from optoscope.dynamics import Modes
 from optoscope.interventions._base import (
     AbstractIntervention,

@@ -6,8 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from optoscope._checks import check_choice, check_count, check_number
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.checks import check_choice, check_count, check_number
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.interventions._base import AbstractIntervention, Advance
 from optoscope.optimizers import AbstractOptimizer
 

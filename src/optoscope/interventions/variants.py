@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 
-from optoscope._types import PRNGKeyArray
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
 from optoscope.dynamics import update_function
 from optoscope.interventions.controls import Unchanged, random_directions

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from optoscope._results import Result
+from optoscope._core.results import Result
 
 Judgement = Literal["present", "absent", "undecided"]
 

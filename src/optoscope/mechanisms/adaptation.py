@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
+from optoscope._core.provenance import provenance
 from optoscope.anatomy import Dossier
 from optoscope.dynamics import linearize
 from optoscope.mechanisms._verdict import Verdict, short

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
+from optoscope._core.provenance import provenance
 from optoscope.anatomy import Dossier
 from optoscope.dynamics import flatten_states, slope_back
 from optoscope.dynamics.onset import DEPARTURE, Onset, find_onset

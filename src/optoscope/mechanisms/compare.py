@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
-from optoscope._checks import check_count, check_number
-from optoscope._provenance import provenance
-from optoscope._results import Result
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.explain import Explanation, explain

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._as_optimizer import AnyOptimizer
-from optoscope._checks import check_count
-from optoscope._files import write_json
-from optoscope._provenance import provenance
-from optoscope._types import PRNGKeyArray
+from optoscope._core.checks import check_count
+from optoscope._core.files import write_json
+from optoscope._core.provenance import provenance
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
+from optoscope.artifacts.as_optimizer import AnyOptimizer
 from optoscope.mechanisms._verdict import Verdict, plain
 from optoscope.mechanisms.adaptation import assess_adaptation
 from optoscope.mechanisms.clipping import assess_clipping

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
-from optoscope._statistics import bootstrap_interval
+from optoscope._core.provenance import provenance
+from optoscope._core.statistics import bootstrap_interval
 from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 

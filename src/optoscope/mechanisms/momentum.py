@@ -25,8 +25,8 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Complex, Float
 
-from optoscope._provenance import provenance
-from optoscope._statistics import bootstrap_interval
+from optoscope._core.provenance import provenance
+from optoscope._core.statistics import bootstrap_interval
 from optoscope.anatomy import Dossier
 from optoscope.dynamics import linearize, settle
 from optoscope.dynamics.modes import conjugate_units, fewest

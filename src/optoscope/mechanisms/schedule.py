@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
+from optoscope._core.provenance import provenance
 from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from optoscope._as_optimizer import AnyOptimizer, as_rule
-from optoscope._optimizer_spec import find_target, is_torch_class, parse_spec
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
+from optoscope.artifacts.spec import find_target, is_torch_class, parse_spec
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.optimizers import AbstractOptimizer, from_optax, from_torch
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from optoscope._types import Array, Float, Params, Scalar
+from optoscope._core.types import Array, Float, Params, Scalar
 
 
 class AbstractOptimizer(eqx.Module):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from optoscope._types import Array, Float
+from optoscope._core.types import Array, Float
 
 _SMALLEST, _LARGEST = 512, 2048
 

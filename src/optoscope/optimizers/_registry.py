@@ -1,6 +1,6 @@
 """Every optimizer by name. One line here gives a new rule its contract tests."""
 
-from optoscope._checks import check_choice
+from optoscope._core.checks import check_choice
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers.adaptive import Adam, RMSProp
 from optoscope.optimizers.gradient_descent import GradientDescent

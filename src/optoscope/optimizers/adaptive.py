@@ -4,8 +4,8 @@ from typing import final
 
 import jax.numpy as jnp
 
-from optoscope._checks import check_number
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.checks import check_number
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 
 

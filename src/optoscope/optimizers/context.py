@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from optoscope._checks import check_number
-from optoscope._choices import check_choice
+from optoscope._core.checks import check_number
+from optoscope._core.choices import check_choice
 
 Pattern = Literal["fixed", "alternating", "singular values"]
 

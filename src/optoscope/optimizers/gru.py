@@ -6,8 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from optoscope._checks import check_choice, check_count, check_number
-from optoscope._types import Array, Float, PRNGKeyArray, Scalar
+from optoscope._core.checks import check_choice, check_count, check_number
+from optoscope._core.types import Array, Float, PRNGKeyArray, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._blocks import step_in_blocks
 from optoscope.optimizers._gru_cell import gru_cell, gru_cell_components

@@ -5,8 +5,8 @@ from typing import final
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_number
-from optoscope._types import AnyArray, Array, Complex, Float, Scalar
+from optoscope._core.checks import check_number
+from optoscope._core.types import AnyArray, Array, Complex, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 
 _DECAY_HINT = "0 gives plain gradient descent, 0.9 is customary"

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
-from optoscope._checks import check_choice, check_count
-from optoscope._types import Array, ArrayLike, Float, Params, Scalar
+from optoscope._core.checks import check_choice, check_count
+from optoscope._core.types import Array, ArrayLike, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, first_line, worst_leak
 from optoscope.optimizers.context import Context, contexts

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optoscope._types import Array, Float, Params, Scalar
+from optoscope._core.types import Array, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line, worst_leak
 from optoscope.optimizers.context import TRIED_FACTORS, Context, gradients_to_visit, unless_chaotic

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from optoscope._checks import check_choice, check_count
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.checks import check_choice, check_count
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._torch_context import TorchContextRule, find_context_rule
 from optoscope.optimizers._torch_probes import find_rule

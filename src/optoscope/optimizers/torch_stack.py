@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, final
 
-from optoscope._checks import check_count, check_number
+from optoscope._core.checks import check_count, check_number
 
 
 @final

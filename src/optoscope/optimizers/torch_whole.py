@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optoscope._types import Array, Int, Params
+from optoscope._core.types import Array, Int, Params
 from optoscope.optimizers._image import Image
 from optoscope.optimizers.torch_host import Live, find_door
 from optoscope.optimizers.torch_stack import as_factory

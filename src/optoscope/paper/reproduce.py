@@ -1,12 +1,13 @@
 """The main job: from artifacts to figures, a table of results and an index page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from optoscope import tasks
-from optoscope._choices import check_choice
+from optoscope._core.choices import check_choice
+from optoscope._core.progress import Report, silent
 from optoscope.paper.claims import judge
 from optoscope.paper.figures import FIGURES, available, draw, figures_for
 from optoscope.paper.study import (
@@ -17,7 +18,7 @@ from optoscope.paper.study import (
     tasks_with_baselines,
     tasks_with_optimizers,
 )
-from optoscope.training import evaluate
+from optoscope.running import evaluate
 from optoscope.training.recipes import RECIPES, make
 
 #: Test problems of the second, larger evaluation of small tasks; the first has the paper's 64.
@@ -60,7 +61,7 @@ def reproduce(
     *,
     from_scratch: bool = False,
     seed: int = 0,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Path:
     """Reproduce the paper's results for some tasks.
 
@@ -82,14 +83,13 @@ def reproduce(
     from optoscope.paper.report.page import write_page
 
     chosen = check_tasks(task_names)
-    say = report or (lambda what, done, total: None)
     directory.mkdir(parents=True, exist_ok=True)
     source = None
     if from_scratch:
         source = directory / "artifacts"
         for recipe in RECIPES:
             if recipe.task in chosen:
-                make(recipe, source, report=say)
+                make(recipe, source, report=report)
     key = jax.random.key(seed)
     asked = chosen if task_names else PAPER_TASKS
     tuned_names = [name for name in asked if name in tasks_with_baselines(source)]
@@ -100,14 +100,14 @@ def reproduce(
         rules = {"learned": study.trained[task].optimizer}
         rules |= {rule: tuned.optimizer for rule, tuned in study.tuned[task].items()}
         wide[task] = evaluate(tasks.get(task), rules, num_problems=NUM_MANY_PROBLEMS, key=key)
-        say("evaluating on many problems", i + 1, len(many))
+        report("evaluating on many problems", i + 1, len(many))
     numbers = available(study)
     drawn = []
     for i, number in enumerate(numbers):
         drawn.append(draw(number, study))
         save_figure(drawn[-1], directory / "figures")
-        say("figures", i + 1, len(numbers))
-    ledger = judge(study, asked=asked, seed=seed, report=say)
+        report("figures", i + 1, len(numbers))
+    ledger = judge(study, asked=asked, seed=seed, report=report)
     return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
 
 
@@ -117,7 +117,7 @@ def draw_figures(
     *,
     seed: int = 0,
     source: Path | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> dict[int, Path]:
     """Draw some figures; returns the path of each picture.
 
@@ -129,8 +129,8 @@ def draw_figures(
     for number in numbers:
         check_figure(number)
     study = Study(tasks_at_hand(), key=jax.random.key(seed), source=source, tuned_names=tasks_with_baselines(source))
-    say, written = report or (lambda what, done, total: None), {}
+    written = {}
     for i, number in enumerate(numbers):
         written[number] = save_figure(draw(number, study), directory)[0]
-        say("figures", i + 1, len(numbers))
+        report("figures", i + 1, len(numbers))
     return written

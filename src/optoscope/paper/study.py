@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope import artifacts, tasks
-from optoscope._choices import check_choice
-from optoscope._provenance import provenance
-from optoscope._types import PRNGKeyArray
+from optoscope._core.choices import check_choice
+from optoscope._core.provenance import provenance
+from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier, MetaTrainingModes, SingleMode, modes_through_meta_training, run_single_mode
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.dynamics import UpdateFunction, update_function
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.paper.known_updates import KnownUpdates, known_updates
+from optoscope.running.evaluate import Evaluation, evaluate
+from optoscope.running.problems import Purpose, meta_objective
 from optoscope.tasks import AbstractTask, Description
-from optoscope.training.evaluate import Evaluation, evaluate
-from optoscope.training.objective import Purpose, meta_objective
 from optoscope.training.recipes import BASELINES
 
 #: Worst-case optimal heavy ball for curvatures in [1e-3, 1]: learning rate and decay (Polyak, 1964; App. B).

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from optoscope._files import (
+from optoscope._core.files import (
     CHECKSUM,
     DamagedFileError,
     digest,
@@ -22,8 +22,9 @@ from optoscope._files import (
     write_json,
     write_whole,
 )
-from optoscope._locks import held
-from optoscope._provenance import provenance
+from optoscope._core.locks import held
+from optoscope._core.progress import Announce, silent
+from optoscope._core.provenance import provenance
 
 _SETTINGS = "run.json"
 _LOG = "log.jsonl"
@@ -85,7 +86,7 @@ def open_run(
     settings: dict[str, Any],
     *,
     resume: bool,
-    announce: Callable[[str], None] = lambda sentence: None,
+    announce: Announce = silent,
 ) -> Iterator[RunLog]:
     """Start a run in a directory, or go on with the same run; nobody else can meanwhile.
 
@@ -206,7 +207,7 @@ def _read_records(folder: Path, identity: str) -> tuple[list[dict[str, Any]], in
     return records, num_damaged
 
 
-def _announce_versions(made: dict[str, Any], announce: Callable[[str], None]) -> None:
+def _announce_versions(made: dict[str, Any], announce: Announce) -> None:
     now, then = provenance()["versions"], made.get("versions", {})
     changed = [f"{name} {then[name]} is {now[name]} now" for name in now if then.get(name, now[name]) != now[name]]
     if changed:

@@ -2,10 +2,10 @@
 
 import inspect as _inspect
 
-from optoscope._allowed import check_setting as _check_setting
-from optoscope._checks import check_choice as _check_choice
-from optoscope._literals import name_in as _name_in
-from optoscope._literals import parse_call as _parse_call
+from optoscope._core.allowed import check_setting as _check_setting
+from optoscope._core.checks import check_choice as _check_choice
+from optoscope._core.literals import name_in as _name_in
+from optoscope._core.literals import parse_call as _parse_call
 from optoscope.tasks._base import AbstractTask as AbstractTask
 from optoscope.tasks._base import Problem as Problem
 from optoscope.tasks._data import DataError as DataError

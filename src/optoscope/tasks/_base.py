@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 
-from optoscope._types import Array, Float, Keys, Params, PRNGKeyArray
+from optoscope._core.types import Array, Float, Keys, Params, PRNGKeyArray
 
 
 class Problem(eqx.Module):

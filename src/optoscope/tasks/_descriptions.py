@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from optoscope._results import Result
+from optoscope._core.results import Result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._provenance import provenance
-from optoscope._types import Array, Float, Int, Params, PRNGKeyArray
+from optoscope._core.provenance import provenance
+from optoscope._core.types import Array, Float, Int, Params, PRNGKeyArray
 from optoscope.tasks._base import Problem
 from optoscope.tasks._descriptions import Architecture
 from optoscope.tasks._network import AbstractNetworkTask, convolution_params, convolve, dense, dense_params

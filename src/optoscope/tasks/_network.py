@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from optoscope._types import Array, Float, Params, PRNGKeyArray
+from optoscope._core.types import Array, Float, Params, PRNGKeyArray
 from optoscope.tasks._base import AbstractTask
 
 #: Gradients under this name are kept when a rollout is differentiated: none is computed twice.

@@ -6,8 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._allowed import Allowed, check_setting
-from optoscope._types import Array, Int
+from optoscope._core.allowed import Allowed, check_setting
+from optoscope._core.types import Array, Int
 from optoscope.tasks._images import AbstractImageTask
 
 _BatchSize = Annotated[int, Allowed(1, 100_000, advice="MNIST's is 100")]

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._allowed import Allowed, check_setting
-from optoscope._provenance import provenance
-from optoscope._types import Array, Float, PRNGKeyArray
+from optoscope._core.allowed import Allowed, check_setting
+from optoscope._core.provenance import provenance
+from optoscope._core.types import Array, Float, PRNGKeyArray
 from optoscope.tasks._base import AbstractTask, Problem, sample_problems
 from optoscope.tasks._descriptions import ConditionNumbers
 

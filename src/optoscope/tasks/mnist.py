@@ -7,8 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._allowed import Allowed, check_setting
-from optoscope._types import Array, Int
+from optoscope._core.allowed import Allowed, check_setting
+from optoscope._core.types import Array, Int
 from optoscope.tasks._data import load_mnist, mnist_is_at_hand
 from optoscope.tasks._images import AbstractImageTask
 

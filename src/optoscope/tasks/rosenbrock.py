@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._provenance import provenance
-from optoscope._types import Array, Float, PRNGKeyArray
+from optoscope._core.provenance import provenance
+from optoscope._core.types import Array, Float, PRNGKeyArray
 from optoscope.tasks._base import AbstractTask, Problem, sample_problems
 from optoscope.tasks._descriptions import LossSurface
 

@@ -3,16 +3,8 @@
 from optoscope.training.config import PRESETS as PRESETS
 from optoscope.training.config import MetaTrainConfig as MetaTrainConfig
 from optoscope.training.config import preset as preset
-from optoscope.training.costs import StepCosts as StepCosts
-from optoscope.training.costs import measure_costs as measure_costs
-from optoscope.training.evaluate import Comparison as Comparison
-from optoscope.training.evaluate import Evaluation as Evaluation
-from optoscope.training.evaluate import evaluate as evaluate
 from optoscope.training.meta_train import Progress as Progress
 from optoscope.training.meta_train import meta_train as meta_train
-from optoscope.training.objective import Purpose as Purpose
-from optoscope.training.objective import meta_objective as meta_objective
-from optoscope.training.objective import sample_problems as sample_problems
 from optoscope.training.run_checks import check_run as check_run
 from optoscope.training.search import Searched as Searched
 from optoscope.training.search import search as search

@@ -1,7 +1,6 @@
 """Checkpoints of a running meta-training: one file each, whole or absent, checked when read; the newest whole wins."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,8 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load as load_arrays
 
-from optoscope._files import DamagedFileError, digest, digest_of_array, pack_arrays, parse_json, write_whole
+from optoscope._core.files import DamagedFileError, digest, digest_of_array, pack_arrays, parse_json, write_whole
+from optoscope._core.progress import Announce, silent
 
 _PATTERN = "checkpoint-*.safetensors"
 _KEPT = 3
@@ -42,9 +42,7 @@ def save_checkpoint(directory: Path, step: int, arrays: Any, data: dict[str, Any
         old.unlink()
 
 
-def load_checkpoint(
-    directory: Path, like: Any, *, run: str, announce: Callable[[str], None] = lambda sentence: None
-) -> Checkpoint | None:
+def load_checkpoint(directory: Path, like: Any, *, run: str, announce: Announce = silent) -> Checkpoint | None:
     """Read the newest checkpoint that is whole; damaged ones and other runs' are passed over, which is announced.
 
     Args:

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from optoscope._allowed import COUNT, POSITIVE, Allowed, NumSteps, check_settings
-from optoscope._choices import check_choice
-from optoscope._literals import name_in
+from optoscope._core.allowed import COUNT, POSITIVE, Allowed, NumSteps, check_settings
+from optoscope._core.choices import check_choice
+from optoscope._core.literals import name_in
 
 _Count = Annotated[int, COUNT]
 _MetaSteps = Annotated[int, Allowed(1, 1_000_000_000)]

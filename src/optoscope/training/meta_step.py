@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optoscope._types import Array, Bool, Device, Float, Int, Keys, PRNGKeyArray, PyTree
+from optoscope._core.types import Array, Bool, Device, Float, Int, Keys, PRNGKeyArray, PyTree
 from optoscope.optimizers import GRUOptimizer
-from optoscope.rollouts import rollout_batch
+from optoscope.running.problems import meta_objective, sample_problems
+from optoscope.running.rollouts import rollout_batch
+from optoscope.running.share_out import AXIS, replicate, share_out
 from optoscope.tasks import AbstractTask, Problem
 from optoscope.training.config import MetaTrainConfig
 from optoscope.training.memory import compiled_bytes
-from optoscope.training.objective import meta_objective, sample_problems
-from optoscope.training.sharding import AXIS, EVERYWHERE, device_mesh, replicate
 
 
 class MetaState(eqx.Module):
@@ -107,10 +107,8 @@ def make_objective_and_gradient(
     num_parts = share // (config.part_size or share)
 
     def objective_and_gradient(task, optimizer, key):
-        data, structure = eqx.partition(task, eqx.is_array)
-
-        def on_one(data, optimizer, key):
-            task = eqx.combine(data, structure)
+        def on_one(shared):
+            task, optimizer, key = shared
             batch = sample_problems(task, jax.random.fold_in(key, jax.lax.axis_index(AXIS)), share)
             parts = jax.tree.map(lambda a: a.reshape(num_parts, -1, *a.shape[1:]), batch)
 
@@ -126,10 +124,7 @@ def make_objective_and_gradient(
             gradient, objective = jax.tree.map(lambda a: jnp.mean(a, axis=0), jax.lax.map(of_part, parts))
             return jax.lax.pmean((objective, gradient), AXIS)
 
-        shared_out = jax.shard_map(
-            on_one, mesh=device_mesh(devices), in_specs=(EVERYWHERE,) * 3, out_specs=EVERYWHERE, check_vma=False
-        )
-        return shared_out(data, optimizer, key)
+        return share_out(on_one, (task, optimizer, key), devices=devices, whole=True)
 
     return objective_and_gradient
 

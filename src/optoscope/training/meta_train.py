@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope import artifacts, tasks
-from optoscope._fingerprint import fingerprint
-from optoscope._interrupts import deferred
-from optoscope._provenance import provenance
-from optoscope._types import PRNGKeyArray
+from optoscope._core.fingerprint import fingerprint
+from optoscope._core.interrupts import deferred
+from optoscope._core.progress import Announce, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.problems import Purpose
 from optoscope.running.run_log import RunLog, open_run
+from optoscope.running.share_out import devices_for, replicate
 from optoscope.tasks import AbstractTask
 from optoscope.training.checkpoints import load_checkpoint, save_checkpoint
 from optoscope.training.config import PRESETS, MetaTrainConfig
@@ -30,9 +33,7 @@ from optoscope.training.meta_step import (
     make_meta_step,
     untrained,
 )
-from optoscope.training.objective import Purpose
 from optoscope.training.run_checks import check_run
-from optoscope.training.sharding import devices_for, replicate
 from optoscope.training.validation import NOTHING, Validation, make_validation
 
 #: Work that a kill may cost, unless saving would take more than this share of the time.
@@ -71,8 +72,8 @@ def meta_train(
     resume: bool = False,
     preset: str = "custom",
     seed: int | None = None,
-    report: Callable[[Progress], None] | None = None,
-    announce: Callable[[str], None] | None = None,
+    report: Callable[[Progress], Any] = silent,
+    announce: Announce = silent,
     stop_at: int | None = None,
     checkpoint_seconds: float | None = None,
 ) -> TrainedOptimizer:
@@ -113,7 +114,6 @@ def meta_train(
     settings = {"task": repr(task), "task_hash": fingerprint(task), "config": dataclasses.asdict(config)}
     given = _given_start(config.warm_start)
     settings |= {"key": fingerprint(key), "num_devices": len(devices), "start": given and fingerprint(given)}
-    announce = announce or (lambda sentence: None)
     with open_run(folder, settings, resume=resume, announce=announce) as log:
         return _train(
             log, task, config, segmented, key, given, preset=preset, seed=seed, report=report, announce=announce,
@@ -155,9 +155,8 @@ def _train(
                 validation = run.observe(validate)
                 if validation is not None:
                     log.append(run.record(validation))
-                if report is not None:
-                    speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
-                    report(run.progress(config, validation, speed))
+                speed = (run.step - first_step) / max(run.seconds - before, 1e-9)
+                report(run.progress(config, validation, speed))
                 if folder is not None and time.monotonic() >= due:
                     due = _save(log, run, checkpoint_seconds)
             if folder is not None:
@@ -178,7 +177,7 @@ def _save(log: RunLog, run: "_Run", seconds: float | None) -> float:
 class _Phases:
     """The compiled meta-steps of a curriculum of unroll lengths, each compiled when its turn comes."""
 
-    def __init__(self, task: AbstractTask, config: MetaTrainConfig, devices, announce: Callable[[str], None]):
+    def __init__(self, task: AbstractTask, config: MetaTrainConfig, devices, announce: Announce):
         self.task, self.config, self.devices, self.announce = task, config, devices, announce
         self.ends = [*np.cumsum([length for _, length in config.curriculum]), config.num_meta_steps]
         self.num_steps = [steps for steps, _ in config.curriculum] + [config.num_steps]
@@ -231,7 +230,7 @@ def _warm_start(name: str, key: PRNGKeyArray, folder: Path | None, *, announce, 
 class _Run:
     """What is saved in a checkpoint, and the bookkeeping on it."""
 
-    def __init__(self, config: MetaTrainConfig, state: MetaState, announce: Callable[[str], None]):
+    def __init__(self, config: MetaTrainConfig, state: MetaState, announce: Announce):
         self.config = config
         self.announce = announce
         self.said: set[str] = set()
@@ -251,9 +250,7 @@ class _Run:
         self.num_lost = 0  # in a row
 
     @staticmethod
-    def start(
-        config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None, announce: Callable[[str], None]
-    ) -> "_Run":
+    def start(config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None, announce: Announce) -> "_Run":
         optimizer = untrained(config, Purpose.INITIALIZE.key(key))
         if warm is not None:
             optimizer = warm.embedded_in(optimizer)

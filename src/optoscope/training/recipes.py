@@ -1,13 +1,13 @@
 """How every shipped optimizer is made: data."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import jax
 
 from optoscope import artifacts, tasks
+from optoscope._core.progress import Report, silent
 from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
 from optoscope.training.config import preset
 from optoscope.training.meta_train import Progress, meta_train
@@ -71,9 +71,7 @@ COMPARISONS: tuple[Recipe, ...] = (
 )
 
 
-def make(
-    recipe: Recipe, directory: Path, *, report: Callable[[str, int, int], None] | None = None
-) -> TrainedOptimizer | TunedOptimizer:
+def make(recipe: Recipe, directory: Path, *, report: Report = silent) -> TrainedOptimizer | TunedOptimizer:
     """Make an artifact in a directory, or load it if it is there already; training goes on where it stopped.
 
     Args:
@@ -89,7 +87,7 @@ def make(
         return artifacts.load(target)
     task, key = tasks.get(recipe.task), jax.random.key(recipe.seed)
     if recipe.how == "tune":
-        stage = None if report is None else lambda what, done, total: report(f"{recipe.name}: {what}", done, total)
+        stage = lambda what, done, total: report(f"{recipe.name}: {what}", done, total)
         made = tune(
             task,
             recipe.setting,
@@ -103,8 +101,7 @@ def make(
     else:
 
         def progress(state: Progress) -> None:
-            if report is not None:
-                report(f"{recipe.name}: meta-training", state.step, state.num_steps)
+            report(f"{recipe.name}: meta-training", state.step, state.num_steps)
 
         made = meta_train(
             task,

@@ -3,13 +3,13 @@
 import jax
 
 from optoscope import artifacts, tasks
-from optoscope._memory import check_memory
+from optoscope._core.memory import check_memory
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.share_out import devices_for
 from optoscope.tasks import AbstractTask
 from optoscope.training.config import PRESETS, MetaTrainConfig, preset
 from optoscope.training.memory import estimated_bytes, with_segments
 from optoscope.training.meta_step import untrained
-from optoscope.training.sharding import devices_for
 
 _FLOAT = 4  # bytes
 

@@ -2,17 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from optoscope._checks import check_count, check_number
-from optoscope._files import sealed, write_json
-from optoscope._fingerprint import fingerprint
-from optoscope._types import PRNGKeyArray
+from optoscope._core.checks import check_count, check_number
+from optoscope._core.files import sealed, write_json
+from optoscope._core.fingerprint import fingerprint
+from optoscope._core.progress import Announce, Report, silent
+from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.running.run_log import open_run
 from optoscope.tasks import AbstractTask
@@ -66,8 +67,8 @@ def search(
     kept: float = 1 / 4,
     resume: bool = False,
     seed: int | None = None,
-    report: Callable[[str, int, int], None] | None = None,
-    announce: Callable[[str], None] = lambda sentence: None,
+    report: Report = silent,
+    announce: Announce = silent,
 ) -> tuple[TrainedOptimizer, list[Searched]]:
     """Search meta-training's learning rate, scales and clip, and the width if several are given.
 
@@ -122,8 +123,7 @@ def search(
         for round_, share in enumerate(shares):
             stop = max(1, round(share * config.num_meta_steps))
             for done, sample in enumerate(left):
-                if report is not None:
-                    report(f"round {round_ + 1}: {stop} meta-steps", done, len(left))
+                report(f"round {round_ + 1}: {stop} meta-steps", done, len(left))
                 kept_part = log.known_or([sample, stop], lambda sample=sample, stop=stop: searched(sample, stop))
                 latest[sample] = Searched(**kept_part)
             ranked = sorted(left, key=lambda sample: latest[sample].rank)

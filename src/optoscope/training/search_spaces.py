@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from optoscope._choices import check_choice
-from optoscope._literals import name_in
+from optoscope._core.choices import check_choice
+from optoscope._core.literals import name_in
 
 
 @dataclasses.dataclass(frozen=True)

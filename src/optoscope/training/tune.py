@@ -1,7 +1,7 @@
 """Random search over the hyperparameters of a hand-designed optimizer (App. D.3)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -9,20 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._checks import check_count
-from optoscope._files import digest_of_array
-from optoscope._fingerprint import fingerprint
-from optoscope._provenance import provenance
-from optoscope._types import Array, Device, Float, Keys, PRNGKeyArray
+from optoscope._core.checks import check_count
+from optoscope._core.files import digest_of_array
+from optoscope._core.fingerprint import fingerprint
+from optoscope._core.progress import Announce, Report, silent
+from optoscope._core.provenance import provenance
+from optoscope._core.types import Array, Device, Float, Keys, PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.optimizers import get as get_optimizer
-from optoscope.rollouts import rollout_batch
+from optoscope.running.problems import Purpose, meta_objective, sample_problems
+from optoscope.running.rollouts import rollout_batch
 from optoscope.running.run_log import RunLog, open_run
+from optoscope.running.share_out import replicate, share_out
 from optoscope.tasks import AbstractTask, Problem, name_of
-from optoscope.training.objective import Purpose, meta_objective, sample_problems
 from optoscope.training.search_spaces import Range, Stage, search_space, search_stages
-from optoscope.training.sharding import EVERYWHERE, SHARED_OUT, device_mesh, replicate
 
 _EDGE = 0.02  # a winner within this share of a range's width of its end lies on the edge
 _WIDENINGS = 4
@@ -41,8 +42,8 @@ def tune(
     seed: int | None = None,
     directory: str | Path | None = None,
     resume: bool = False,
-    report: Callable[[str, int, int], None] | None = None,
-    announce: Callable[[str], None] = lambda sentence: None,
+    report: Report = silent,
+    announce: Announce = silent,
 ) -> TunedOptimizer:
     """Tune an optimizer on a task by random search, with the objective that learned optimizers are trained on.
 
@@ -81,7 +82,7 @@ def tune(
     described = {"task": repr(task), "task_hash": fingerprint(task), "rule": rule, "num_samples": num_samples}
     described |= {"space": _as_data(space), "stages": _as_data(stages), "key": fingerprint(key)}
     with open_run(None if directory is None else Path(directory), described, resume=resume, announce=announce) as log:
-        scorer = _Scorer(task, kind, stages, Purpose.TUNE.key(key), log, report or (lambda what, done, total: None))
+        scorer = _Scorer(task, kind, stages, Purpose.TUNE.key(key), log, report)
         return _search(scorer, task, rule, space, num_samples, num_rechecked, key, seed)
 
 
@@ -220,24 +221,16 @@ def _scores(
 
     A run shorter than `whole_steps` is scored as if its last loss stayed.
     """
-    data, structure = eqx.partition(task, eqx.is_array)
 
-    def one(setting, data, problems, keys):
-        task = eqx.combine(data, structure)
+    def one(setting, task, problems, keys):
         losses = rollout_batch(task, problems, kind(**setting), num_steps=num_steps, keys=keys).losses
         held = jnp.repeat(losses[:, -1:], whole_steps - num_steps, axis=1)
         objectives = meta_objective(jnp.concatenate([losses, held], axis=1))
         return jnp.mean(jnp.where(jnp.isfinite(objectives), objectives, jnp.inf))
 
     # One setting after another: the problems of one fit into the cache, those of all would not.
-    shared_out = jax.shard_map(
-        lambda values, *rest: jax.lax.map(lambda setting: one(setting, *rest), values),
-        mesh=device_mesh(devices),
-        in_specs=(SHARED_OUT, EVERYWHERE, EVERYWHERE, EVERYWHERE),
-        out_specs=SHARED_OUT,
-        check_vma=False,
-    )
-    return shared_out(values, data, problems, keys)
+    each = lambda shared, values: jax.lax.map(lambda setting: one(setting, *shared), values)
+    return share_out(each, (task, problems, keys), values, devices=devices)
 
 
 def _as_data(settings):

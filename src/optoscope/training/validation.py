@@ -6,13 +6,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 
-from optoscope._types import Array, Float, Keys, PRNGKeyArray
+from optoscope._core.types import Array, Float, Keys, PRNGKeyArray
 from optoscope.artifacts import TrainedOptimizer
 from optoscope.optimizers import GRUOptimizer
+from optoscope.running.problems import Purpose, sample_problems
 from optoscope.tasks import AbstractTask, Problem
 from optoscope.training.config import MetaTrainConfig
 from optoscope.training.meta_step import problem_objectives
-from optoscope.training.objective import Purpose, sample_problems
 
 
 class Validation(NamedTuple):

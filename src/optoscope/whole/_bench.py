@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optoscope._as_optimizer import as_whole
+from optoscope.artifacts.as_optimizer import as_whole
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.optimizers._leaks import first_line
 from optoscope.optimizers.optax_context import with_everything

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optoscope._as_optimizer import as_whole
+from optoscope.artifacts.as_optimizer import as_whole
 from optoscope.optimizers import AbstractOptimizer, from_optax
 from optoscope.optimizers.context import SPECTRAL, Context
 from optoscope.optimizers.torch_host import CannotRun

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optoscope._results import Result
+from optoscope._core.results import Result
 from optoscope.whole._bench import Case, TorchBench, make_bench
 from optoscope.whole._exponents import SHAPE
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optoscope._results import Result
+from optoscope._core.results import Result
 from optoscope.whole._bench import Case, make_bench
 from optoscope.whole._exponents import PARAMETER_SIZE, Setting, make_case
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from optoscope._as_optimizer import name_of_optimizer
-from optoscope._provenance import provenance
-from optoscope._results import Result
-from optoscope._types import Float
+from optoscope._core.provenance import provenance
+from optoscope._core.results import Result
+from optoscope._core.types import Float
+from optoscope.artifacts.as_optimizer import name_of_optimizer
 from optoscope.whole._bench import AbstractBench, Case, make_bench
 from optoscope.whole._exponents import FACTORS, SETTINGS, SHAPE, make_case, measure
 from optoscope.whole._kinks import find_thresholds

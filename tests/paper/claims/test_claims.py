@@ -27,7 +27,7 @@ from optoscope.paper.claims import (
 from optoscope.paper.claims._claim import exact, over_problems
 from optoscope.paper.figures import FIGURES
 from optoscope.paper.study import PAPER_TASKS, Study
-from optoscope.training.evaluate import Evaluation
+from optoscope.running.evaluate import Evaluation
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from optoscope._core.compiled import compiled
 from optoscope.dynamics import Probe
 from optoscope.dynamics._precision import in_float64
-from optoscope.optimizers._compiled import compiled
 
 #: Runs of one compiled call.
 _CHUNK = 256

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from optoscope._provenance import provenance
+from optoscope._core.provenance import provenance
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.identify import Experiments, candidates

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._types import Array, Float, Scalar
+from optoscope._core.types import Array, Float, Scalar
 from optoscope.mechanisms.explanation.law import GainLaw
 from optoscope.mechanisms.explanation.memory import LinearMemory
 from optoscope.mechanisms.explanation.shapes import StaticMap

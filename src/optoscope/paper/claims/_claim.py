@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optoscope._statistics import bootstrap_interval
+from optoscope._core.statistics import bootstrap_interval
 from optoscope.paper.study import Study
 
 Verdict = Literal["reproduced", "partly", "not", "not measured"]

@@ -1,7 +1,7 @@
 """All claims, judged on what ships."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from optoscope import tasks
-from optoscope._choices import check_choice
-from optoscope._files import write_json
-from optoscope._provenance import provenance
+from optoscope._core.choices import check_choice
+from optoscope._core.files import write_json
+from optoscope._core.progress import Report, silent
+from optoscope._core.provenance import provenance
 from optoscope.paper.claims import (
     adaptation,
     clipping,
@@ -101,7 +102,7 @@ def make_ledger(
     seed: int = 0,
     num_problems: int = 64,
     source: str | Path | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Ledger:
     """Judge all claims on the optimizers that ship, or on artifacts of one's own.
 
@@ -141,7 +142,7 @@ def judge(
     *,
     asked: Sequence[str] = PAPER_TASKS,
     seed: int = 0,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report = silent,
 ) -> Ledger:
     """Judge all claims on the results of a study.
 
@@ -156,8 +157,7 @@ def judge(
     findings = []
     for i, (claim, name, is_beyond) in enumerate(rows):
         findings.append(_finding(claim, study, name, is_beyond, seed))
-        if report is not None:
-            report("claims", i + 1, len(rows))
+        report("claims", i + 1, len(rows))
     return Ledger(
         findings=tuple(findings),
         left_out={name: _absence(study, name) for name in asked if name not in study.tasks},

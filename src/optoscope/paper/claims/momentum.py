@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from optoscope.anatomy import explained, variance_ratio
+from optoscope.anatomy import explained
 from optoscope.paper.claims._claim import Claim, Measured, Rule, exact, over_problems
 from optoscope.paper.study import Study
+from optoscope.running import variance_ratio
 
 _THREE = ("linear_regression", "rosenbrock", "two_moons")
 _TINY = np.finfo(float).tiny

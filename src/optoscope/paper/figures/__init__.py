@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from optoscope._choices import check_choice
+from optoscope._core.choices import check_choice
 from optoscope.paper.study import LINEAR_REGRESSION, NETWORKS, PAPER_TASKS, ROSENBROCK, Study
 
 if TYPE_CHECKING:

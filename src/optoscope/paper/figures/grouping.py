@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
-from optoscope.anatomy import Dossier, GroupPaths, Visits
+from optoscope.anatomy import Dossier, GroupPaths
 from optoscope.figures.style import (
     COLORS,
     INK,
@@ -23,6 +23,7 @@ from optoscope.figures.style import (
 from optoscope.paper.figures._state_space import axis_label, draw_landmarks, draw_visited, project
 from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
+from optoscope.running import Visits
 
 #: Weights are blue and biases orange, as in the paper; later layers are darker.
 _WEIGHTS = LinearSegmentedColormap.from_list("weights", ["#a9c4ee", "#4f83cc", COLORS["learned"], "#081c45"])

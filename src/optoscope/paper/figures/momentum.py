@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from optoscope.anatomy import Dossier, ModeShift, Visits
+from optoscope.anatomy import Dossier, ModeShift
 from optoscope.figures.style import (
     COLORS,
     DISPLACEMENTS,
@@ -30,6 +30,7 @@ from optoscope.paper.figures._state_space import (
 )
 from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
+from optoscope.running import Visits
 
 
 def draw_convergence(anatomy: Dossier, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:

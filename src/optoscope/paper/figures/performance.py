@@ -31,8 +31,8 @@ from optoscope.figures.style import (
 )
 from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
+from optoscope.running.evaluate import Evaluation
 from optoscope.tasks import Architecture, ConditionNumbers, LabeledPoints, LossSurface
-from optoscope.training.evaluate import Evaluation
 
 
 def draw_condition_numbers(numbers: ConditionNumbers, axes: Axes) -> dict[str, Artist]:

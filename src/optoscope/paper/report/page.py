@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optoscope._files import write_whole
-from optoscope._provenance import provenance
+from optoscope._core.files import write_whole
+from optoscope._core.provenance import provenance
 from optoscope.figures.style import in_sentence
 from optoscope.paper.claims import Ledger
 from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.report.claims import claims_of, counts_of
 from optoscope.paper.study import Study
-from optoscope.training.evaluate import Evaluation
+from optoscope.running.evaluate import Evaluation
 from optoscope.training.recipes import RECIPES
 
 
