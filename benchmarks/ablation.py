@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks._report import RESULTS, between_marks
 from optoscope import artifacts, tasks
 from optoscope._core.files import write_json
+from optoscope._core.json_data import to_json
 from optoscope.figures.ablation import save_ablation_figure
-from optoscope.figures.style import plain
 from optoscope.interventions import ablate
 from optoscope.robustness.generalization import shipped_optimizers
 
@@ -49,7 +49,7 @@ def measure(name: str, directory: Path | None) -> dict:
     if directory is not None:
         save_ablation_figure(found, directory / name)
         found.save(directory / name / "ablation.npz")
-    digits = lambda values: plain(np.array([float(f"{value:.4g}") for value in np.ravel(values)]))
+    digits = lambda values: to_json(np.array([float(f"{value:.4g}") for value in np.ravel(values)]))
     variants = {}
     for i, variant in enumerate(found.names):
         variants[variant] = {
@@ -64,7 +64,7 @@ def measure(name: str, directory: Path | None) -> dict:
             "difference interval": digits(found.rescaled_difference_intervals[i]),
             "kept": digits(found.kept[i])[0],
             "diverged": int(found.num_diverged[i]),
-        } | ({"notes": plain(found.notes[variant])} if variant in found.notes else {})
+        } | ({"notes": to_json(found.notes[variant])} if variant in found.notes else {})
     return {
         "task": found.task,
         "problems": sizes["num_problems"],

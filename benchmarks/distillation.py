@@ -116,7 +116,7 @@ def main() -> None:
         path = arguments.out / name / "distilled.npz"
         if arguments.measure or not path.exists():
             run(name, path.parent)
-        record(f"distilled_{name}", Distilled.load(path).summary())
+        record(f"distilled_{name}", Distilled.load(path).to_json())
     PAGE.write_text(fill(PAGE.read_text()))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope._core.json_data import to_json
 from optoscope.dynamics import stability_map
-from optoscope.figures.style import plain
 from optoscope.robustness import separation, task_curvatures
 from optoscope.robustness.generalization import shipped_optimizers
 
@@ -51,7 +51,7 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    record("neighbors", plain({"pairs": rows}))
+    record("neighbors", to_json({"pairs": rows}))
 
 
 if __name__ == "__main__":

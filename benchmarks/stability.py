@@ -4,8 +4,8 @@ import jax
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
+from optoscope._core.json_data import to_json
 from optoscope.dynamics import continue_fixed_points, find_resting_point
-from optoscope.figures.style import plain
 from optoscope.robustness.generalization import NUM_PROBLEMS
 from optoscope.robustness.stability import study_stability
 
@@ -43,7 +43,7 @@ def main() -> None:
     largest = max(abs(row["error"]) for row in rows)
     record(
         "stability",
-        plain({"largest relative error": largest, "edges": rows, "refused": refused, "stable nowhere": unstable}),
+        to_json({"largest relative error": largest, "edges": rows, "refused": refused, "stable nowhere": unstable}),
     )
 
 

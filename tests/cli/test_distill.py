@@ -13,9 +13,7 @@ def test_it_prints_and_writes_a_formula(run, tmp_path):
     called = run(*CALL, *sizes, "--out", str(tmp_path), "--json")
     assert called.code == 0, called.err
     printed = json.loads(called.out)
-    (rows,) = (table for title, table in printed.items() if title.startswith("Sizes"))
-    assert [row["pieces"] for row in rows] == ["* momentum"]
-    assert printed["messages"][-1].startswith(f"wrote {tmp_path / 'distilled.npz'}")
+    assert [(row["chosen"], row["pieces"]) for row in printed["sizes"]] == [(True, ["momentum"])]
     assert {"distilled.npz", "formula.txt"} <= {path.name for path in tmp_path.iterdir()}
     called = run(*CALL, *sizes, "--out", str(tmp_path))
     assert called.code == 2 and "pass --force" in called.err

@@ -16,7 +16,7 @@ def test_it_says_where_the_pictures_are(run, tmp_path, monkeypatch):
     monkeypatch.setattr("optoscope.paper.reproduce.draw_figures", draw_figures)
     called = run("figure", "3", "--out", str(tmp_path), "--seed", "5", "--json")
     assert called.code == 0 and drawn == [([3], tmp_path, 5, None)]
-    assert json.loads(called.out)["Figures"] == [{"number": 3, "file": str(tmp_path / "figure_3.png")}]
+    assert json.loads(called.out)["figures"] == [{"number": 3, "file": str(tmp_path / "figure_3.png")}]
 
 
 @pytest.mark.parametrize(

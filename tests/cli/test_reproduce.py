@@ -13,7 +13,7 @@ def test_it_says_where_the_page_is(run, tmp_path, monkeypatch):
     monkeypatch.setattr("optoscope.paper.reproduce.reproduce", reproduce)
     called = run("reproduce", "rosenbrock", "--out", str(tmp_path / "r"), "--json")
     assert called.code == 0 and asked == [(("rosenbrock",), False, 0)]
-    assert json.loads(called.out)["Reproduction"] == [{"page": str(tmp_path / "r" / "index.html")}]
+    assert json.loads(called.out) == {"page": str(tmp_path / "r" / "index.html")}
 
 
 def test_bad_tasks(refused):

@@ -12,7 +12,7 @@ TINY = ["--set", "num_meta_steps=4", "num_units=3", "num_steps=10", "batch_size=
 
 def test_it_tries_settings_and_saves_the_best(run, tmp_path):
     called = run("search", "linear_regression", "--num-samples", "2", "--out", str(tmp_path), "--json", *TINY)
-    rows = json.loads(called.out)["Samples, best first"]
+    rows = json.loads(called.out)["samples"]
     assert called.code == 0
     assert len(rows) == 2
     assert load(tmp_path / "best").metrics["best_validation"] == rows[0]["validation"]

@@ -12,7 +12,7 @@ def test_it_keeps_a_bounded_sample_with_its_groups(run, tmp_path):
     path = tmp_path / "states.npz"
     size = ["--num-problems", "2", "--num-steps", "4", "--max-components", "20"]
     called = run("states", "linear_regression", "--task", task, "--out", str(path), *size, "--json")
-    rows = json.loads(called.out)["Trajectories kept"]
+    rows = json.loads(called.out)["trajectories"]
     visits = Visits.load(path)
     assert called.code == 0
     assert visits.states.shape == (40, 4, 32)

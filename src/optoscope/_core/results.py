@@ -6,18 +6,18 @@ import json
 import math
 import os
 import struct
-import types
 import typing
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from optoscope._core.annotations import check_annotations
 from optoscope._core.files import DamagedFileError, digest_of_array, parse_json, sealed, unsealed, write_whole
+from optoscope._core.shown import Shown, axes_of
 
 R = TypeVar("R", bound="Result")
 #: What reading a damaged archive of arrays can end in.
@@ -26,8 +26,8 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, Look
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """Base of every result class: a frozen dataclass whose fields are arrays or plain JSON data.
+class Result(Shown):
+    """Base of every result that is one file: a frozen dataclass whose fields are arrays or plain JSON data.
 
     The annotation of an array field names its axes (`Float[np.ndarray, "point state"]`); `to_xarray` uses them.
     """
@@ -100,7 +100,7 @@ class Result:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
-                variables[field.name] = (_axes(field.name, hints[field.name], value.ndim), value)
+                variables[field.name] = (axes_of(field.name, hints[field.name], value.ndim), value)
             else:
                 attributes[field.name] = value if isinstance(value, int | float | str) else json.dumps(value)
         return xarray.Dataset(variables, attrs=attributes)
@@ -119,13 +119,3 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                     raise DamagedFileError(f"{member.filename} has a header that does not fit what it holds")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def _axes(field: str, annotation: Any, ndim: int) -> tuple[str, ...]:
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    for option in options:
-        names = getattr(option, "dim_str", "").split()
-        if len(names) == ndim and all(name.isidentifier() for name in names):
-            repeats = [names[:i].count(name) for i, name in enumerate(names)]
-            return tuple(name if not n else f"{name}_{n + 1}" for name, n in zip(names, repeats))
-    return tuple(f"{field}_{i}" for i in range(ndim))

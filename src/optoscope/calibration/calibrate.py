@@ -13,6 +13,7 @@ from optoscope._core.files import write_json, write_whole
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.calibration.families import FAMILIES
 from optoscope.calibration.imitations import ACCEPTED_ERROR, imitations
@@ -66,9 +67,26 @@ class Calibration(Result):
         """Whether the second half holds no mistake."""
         return not self.mistakes["second"]
 
+    def tables(self) -> list[Table]:
+        """Return error rates of verdicts and errors of numbers by half, and every mistake."""
+        rates = [
+            [half, name, *_counts(r["false positive"]), *_counts(r["false negative"]), r["undecided"]["count"]]
+            for half in self.rates
+            for name, r in self.rates[half].items()
+        ]
+        columns = ["half", "mechanism", "false_positives", "of_absent", "interval", "false_negatives", "of_planted",
+                   "its_interval", "undecided"]  # fmt: skip
+        numbers = [[half, name, *e.values()] for half in self.errors for name, e in self.errors[half].items()]
+        mistakes = [[half, what] for half, some in self.mistakes.items() for what in some]
+        return [
+            Table("verdicts", columns, rates, title="Verdicts"),
+            Table("numbers", ["half", "number", "compared", "median_error", "largest", "bar", "beyond"], numbers),
+            Table("all_mistakes", ["half", "what"], mistakes, title="Mistakes"),
+        ]
+
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data; what is not finite is null, and schedules are told by their size alone."""
-        data = _plain(dataclasses.asdict(self))
+        """Return it as JSON data; schedules are told by their size alone."""
+        data = super().to_json()
         for case in data["cases"]:
             case["truth"].pop("factors")
         return data
@@ -223,9 +241,5 @@ def _errors(cases: Sequence[Case]) -> dict[str, Any]:
     return table
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _counts(rate: dict[str, Any]) -> list[Any]:
+    return [rate["count"], rate["of"], rate["interval"]]

@@ -12,6 +12,7 @@ from optoscope._core.files import write_json, write_whole
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope.calibration.optax_rules import Rule, find_rules
 from optoscope.mechanisms import diagnose
 from optoscope.optimizers import from_optax
@@ -32,9 +33,11 @@ class Gallery(Result):
     optax: str
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return dataclasses.asdict(self)
+    def tables(self) -> list[Table]:
+        """Return the rules, one row each."""
+        columns = ["name", "arguments", "outcome", "text"]
+        rows = [[row[column] for column in columns] for row in self.rules]
+        return [Table("rules", columns, rows, title=f"Rules of optax {self.optax}")]
 
     def write(self, directory: str | Path) -> Path:
         """Write `optax_gallery.json` and the page `optax_gallery.md` into a directory; returns the page."""

@@ -11,6 +11,7 @@ from optoscope._core.files import write_json
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope.calibration.collections import Entry, find_entries, version_of
 from optoscope.whole import find_component, structure
 from optoscope.whole._bench import explain
@@ -36,9 +37,15 @@ class Structures(Result):
     rows: list[dict[str, Any]]
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return dataclasses.asdict(self)
+    def tables(self) -> list[Table]:
+        """Return the optimizers, one row each."""
+        rows = [
+            [row["name"], *((made["unit"], made["summary"]) if (made := row["structure"]) else ("", "")), row["view"],
+             row["reason"]]
+            for row in self.rows
+        ]  # fmt: skip
+        columns = ["optimizer", "unit", "what_it_does", "component", "what_it_needs"]
+        return [Table("rows", columns, rows, title=f"Optimizers of {self.collection} {self.version}")]
 
     def write(self, directory: str | Path) -> Path:
         """Write `COLLECTION_structures.json` and the page `COLLECTION_structures.html`; returns the page."""

@@ -92,9 +92,9 @@ class Command(abc.ABC):
         del result
         return []
 
-    @abc.abstractmethod
     def show(self, result: Any, out: Output) -> None:
         """Print the result."""
+        out.result(result)
 
 
 def _hint(words: str) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Names, NumSteps, Optimizer, Resume, Seed, SeveralProblems, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,31 +84,3 @@ class Ablate(TakesOptimizers):
         from optoscope.figures.ablation import save_ablation_figure
 
         return [result.save(self.out / "ablation.npz"), *save_ablation_figure(result, self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print effects and verdicts."""
-        import numpy as np
-
-        ratio = lambda values: np.exp(values).tolist()
-        rows = [
-            [
-                result.mechanisms[i] or result.kinds[i],
-                name,
-                result.kinds[i],
-                float(result.scales[i]),
-                ratio(result.log_ratios[i]),
-                ratio(result.rescaled_log_ratios[i]),
-                ratio(result.rescaled_log_ratio_intervals[i]),
-                float(result.kept[i]),
-                int(result.num_diverged[i]),
-            ]
-            for i, name in enumerate(result.names)
-        ]
-        out.table(
-            f"Meta-objective relative to the intact optimizer's on {self.num_problems} problems of {self.task}",
-            ["mechanism", "variant", "kind", "scale", "ratio", "ratio at that scale", "95% interval",
-             f"advantage over {result.best_baseline or 'a baseline'} kept", "diverged"],
-            rows,
-        )  # fmt: skip
-        columns = ["mechanism", "needed", "why_needed", "sufficient", "why_sufficient"]
-        out.table("Verdicts", columns, [[entry[column] for column in columns] for entry in result.verdicts])

@@ -8,7 +8,7 @@ from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Names, Seed
 from optoscope.cli._checks import check_directory
 from optoscope.cli._command import Computes
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,33 +54,3 @@ class Calibrate(Computes):
         """Write the result and its page."""
         result.save(self.out / "calibration.npz")
         return [result.write(self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the error rates."""
-        for half in ("first", "second"):
-            rows = [
-                [name, *_counts(r["false positive"]), *_counts(r["false negative"]), r["undecided"]["count"]]
-                for name, r in result.rates[half].items()
-            ]
-            columns = [
-                "mechanism",
-                "false positives",
-                "of",
-                "interval",
-                "false negatives",
-                "of planted",
-                "its interval",
-            ]
-            out.table(f"Verdicts, {half} half", columns, rows)
-            out.table(
-                f"Numbers, {half} half",
-                ["number", "compared", "median error", "largest", "bar", "beyond"],
-                [[name, *e.values()] for name, e in result.errors[half].items()],
-            )
-        out.table(
-            "Mistakes", ["half", "what"], [[half, what] for half, some in result.mistakes.items() for what in some]
-        )
-
-
-def _counts(rate) -> list:
-    return [rate["count"], rate["of"], rate["interval"]]

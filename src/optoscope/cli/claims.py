@@ -52,27 +52,7 @@ class Claims(Computes):
         return [self.out / "claims.json"]
 
     def show(self, result: Any, out: Output) -> None:
-        """Print the ledger."""
-        if self.json:
-            out.whole(result.to_json())
-            return
-        for task in result.counts:
-            rows = [
-                [one.section, "" if one.figure is None else one.figure, one.says, one.verdict + " *" * one.is_beyond,
-                 one.sentence]
-                for one in result.findings
-                if one.task == task and one.verdict != "not measured"
-            ]  # fmt: skip
-            if rows:
-                out.table(
-                    f"Claims: {task.replace('_', ' ')}", ["section", "figure", "claim", "verdict", "measured"], rows
-                )
-        columns = ["reproduced", "partly", "not", "not measured"]
-        rows = [
-            [task.replace("_", " "), *(count[column] for column in columns)] for task, count in result.counts.items()
-        ]
-        out.table("Counts", ["task", *columns], rows)
+        """Print the ledger, and what is left out."""
+        super().show(result, out)
         for reason in result.left_out.values():
             out.text(f"left out: {reason}")
-        if any(one.is_beyond for one in result.findings):
-            out.text("* not a claim of the paper about this task: measured as well, not counted")

@@ -10,7 +10,7 @@ from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Optimizer
 from optoscope.cli._checks import check_file
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +62,3 @@ class Compare(TakesOptimizers):
         result.save(self.out / "comparison.npz")
         write_json(self.out / "comparison.json", result.to_json())
         return [self.out / "comparison.json"]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the answer and the differences."""
-        if self.json:
-            out.whole(result.to_json())
-            return
-        out.text(f"{result.summary}.")
-        rows = [[kind, value] for kind, value in result.difference.items()]
-        out.table("Largest difference of two updates, relative", ["gradients", "difference"], rows)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from optoscope._core.tables import Table
 from optoscope.cli._arguments import Force, NumSteps, Optimizers, Seed, SeveralProblems, Task
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
@@ -72,15 +73,12 @@ class Costs(TakesOptimizers):
         return list(save_wall_clock_figure(evaluation, costs, self.out))
 
     def show(self, result: tuple[Any, Any], out: Output) -> None:
-        """Print the costs."""
+        """Print the costs, and what losses they come to."""
         import numpy as np
 
         evaluation, costs = result
-        rows = [
-            [name, 1e6 * seconds, seconds / costs.medians.min(), float(np.median(run[:, -1])), float(np.median(loss))]
-            for name, seconds, run, loss in zip(
-                costs.names, costs.medians, evaluation.losses, costs.at_equal_time(evaluation)
-            )
-        ]
-        columns = ["optimizer", "microseconds per step", "times the cheapest", "median last loss", "at equal time"]
-        out.table(f"Cost of a step on {self.task}", columns, rows)
+        (steps,) = costs.tables()
+        losses = zip(np.median(evaluation.losses[..., -1], axis=1), np.median(costs.at_equal_time(evaluation), axis=1))
+        rows = [[*row, last, at_equal_time] for row, (last, at_equal_time) in zip(steps.rows, losses)]
+        columns = [*steps.columns, "median_last_loss", "median_loss_at_equal_time"]
+        out.table(Table(steps.name, columns, rows, title=steps.title))

@@ -79,13 +79,7 @@ class Diagnose(TakesOptimizers):
         return [path]
 
     def show(self, result: Any, out: Output) -> None:
-        """Print the verdicts."""
-        if self.json:
-            out.whole(result.to_json())
-            return
-        out.text(f"{result.optimizer}: {result.summary}.")
+        """Print the verdicts, and for which gradients they hold."""
+        super().show(result, out)
         low, high = result.gradients
         out.text(f"Gradients from {low:.3g} to {high:.3g} ({result.gradients_origin}).")
-        columns = ["mechanism", "verdict", "effect", "interval", "before meta-training", "why"]
-        rows = [[k, v.verdict, v.effect, v.interval, v.untrained_effect, v.reason] for k, v in result.verdicts.items()]
-        out.table("Mechanisms", columns, rows)

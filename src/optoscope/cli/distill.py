@@ -8,7 +8,7 @@ from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,30 +81,3 @@ class Distill(TakesOptimizers):
         from optoscope.figures.distillation import save_distillation_figure
 
         return [result.save(self.out / "distilled.npz"), *save_distillation_figure(result, self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the sizes and the formula."""
-        summary = result.summary()
-        rows = [
-            [
-                ("* " if i == result.chosen else "") + ", ".join(size["pieces"]),
-                size["num_numbers"],
-                size["one_step_r2"],
-                size["running_r2"],
-                size["validation"],
-                size["mean"],
-                size["median"],
-                size["advantage_kept"]["mean"],
-                "{:.3f} to {:.3f}".format(*result.advantage_interval(i)),
-            ]
-            for i, size in enumerate(summary["sizes"])
-        ]
-        out.table(
-            "Sizes (kept: share of the advantage over the baseline; "
-            f"source {summary['source_mean']:.4g}, {result.baseline or 'no baseline'} "
-            f"{summary['baseline_mean']:.4g}; * chosen by validation)",
-            ["pieces", "numbers", "R2 one step", "R2 running", "validation", "mean", "median", "kept", "95% interval"],
-            rows,
-        )
-        for line in summary["formula"]:
-            out.text(line)

@@ -7,7 +7,7 @@ from typing import Any
 from optoscope.cli._arguments import Force, NumSteps, Optimizers, Seed, SeveralProblems, Task
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,31 +68,3 @@ class Evaluate(TakesOptimizers):
     def save(self, result: Any) -> list[Path]:
         """Write the losses of every run."""
         return [] if self.out is None else [result.save(self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print means and paired comparisons."""
-        rows = [
-            [name, mean, error, median, int(diverged)]
-            for name, mean, error, median, diverged in zip(
-                result.names, result.means, result.standard_errors, result.medians, result.num_diverged
-            )
-        ]
-        columns = ["optimizer", "mean", "standard error", "median", "diverged"]
-        out.table(f"Meta-objective on {self.num_problems} problems of {self.task}", columns, rows)
-        first = result.names[0]
-        pairs = {name: result.compare(first, name) for name in result.names[1:]}
-        out.table(
-            f"{first} minus another, paired, with 95% bootstrap intervals",
-            ["other", "difference", "interval", "log ratio", "interval of log ratio", "wins"],
-            [
-                [
-                    name,
-                    c.difference,
-                    list(c.difference_interval),
-                    c.log_ratio,
-                    list(c.log_ratio_interval),
-                    c.wins,
-                ]
-                for name, c in pairs.items()
-            ],
-        )

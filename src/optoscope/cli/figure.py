@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from optoscope._core.tables import Table
 from optoscope.cli._arguments import Force, Number, Seed
 from optoscope.cli._checks import check_file, check_source
 from optoscope.cli._command import Computes
@@ -51,4 +52,4 @@ class Figure(Computes):
 
     def show(self, result: Any, out: Output) -> None:
         """Print where they are."""
-        out.table("Figures", ["number", "file"], [[n, str(path)] for n, path in result.items()])
+        out.table(Table("figures", ["number", "file"], [[n, str(path)] for n, path in result.items()]))

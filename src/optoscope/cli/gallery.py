@@ -7,7 +7,7 @@ from typing import Any
 from optoscope.cli._arguments import Force, Names
 from optoscope.cli._checks import check_directory
 from optoscope.cli._command import Computes
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,3 @@ class Gallery(Computes):
     def save(self, result: Any) -> list[Path]:
         """Write the table."""
         return [result.write(self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the table."""
-        out.table(
-            f"Rules of optax {result.optax}",
-            ["rule", "arguments", "outcome", "what it is made of, or why not"],
-            [[row["name"], row["arguments"], row["outcome"], row["text"]] for row in result.rules],
-        )

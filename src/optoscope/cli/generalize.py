@@ -12,7 +12,7 @@ from optoscope._core.literals import name_in
 from optoscope.cli._arguments import NumProblems, Optimizers, Seed
 from optoscope.cli._checks import check_file, check_fits, check_place
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,19 +93,3 @@ class Generalize(TakesOptimizers):
 
         result.save(self.out / "generalization.npz")
         return list(save_generalization_figure(result, self.out))
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the matrix."""
-        columns = ["optimizer", "factor", *(f"{steps} steps" for steps in result.horizons.tolist()),
-                   "diverged", "circled", "stable", "gradients / range"]  # fmt: skip
-        for j, task in enumerate(result.tasks):
-            rows = [
-                [name, float(scale), *result.medians[i, j, k].tolist(), float(result.diverged[i, j, k]),
-                 float(result.circled[i, j, k]), float(result.stable_fractions[i, j, k]),
-                 float(result.range_ratios[i, j, k])]
-                for i, name in enumerate(result.optimizers) for k, scale in enumerate(result.scales)
-            ]  # fmt: skip
-            out.table(f"Median meta-objective on {task}, after", columns, rows)
-        columns = ["predictor", "sound_sound", "sound_fails", "fails_sound", "fails_fails", "accuracy"]
-        agreement = [[getattr(one, column) for column in columns] for one in result.agreement()]
-        out.table("Predicted, then found", columns, agreement)

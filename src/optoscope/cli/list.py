@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from optoscope._core.tables import Table
 from optoscope.cli._command import Command
 from optoscope.cli.output import Output, Reporter
 
@@ -33,15 +34,16 @@ class List(Command):
         from optoscope.training.search_spaces import SEARCH_SPACES
 
         rows = [_describe(name, artifact) for name, artifact in result.items()]
-        out.table("Shipped optimizers", ["name", "task", "how", "meta-objective"], rows)
-        out.table("Tasks", ["name"], [[name] for name in TASKS])
-        out.table("Presets", ["name", "tasks"], [[name, ", ".join(tasks)] for name, tasks in PRESETS.items()])
+        out.table(Table("shipped", ["name", "task", "how", "meta_objective"], rows, title="Shipped optimizers"))
+        out.table(Table("tasks", ["name"], [[name] for name in TASKS]))
+        out.table(Table("presets", ["name", "tasks"], [[name, list(tasks)] for name, tasks in PRESETS.items()]))
         default = MetaTrainConfig()
         settings = [[name, getattr(default, name), describe(hint)] for name, hint in settings_of(type(default)).items()]
-        out.table("Settings of meta-training (--set)", ["name", "default", "allowed"], settings)
-        spaces = [[task, ", ".join(rules)] for task, rules in SEARCH_SPACES.items()]
-        out.table("Rules that can be tuned", ["task", "rules"], spaces)
-        out.table("Figures of the paper", ["numbers"], [[", ".join(str(n) for n in figure_numbers())]])
+        columns, title = ["name", "default", "allowed"], "Settings of meta-training (--set)"
+        out.table(Table("settings", columns, settings, title=title))
+        spaces = [[task, list(rules)] for task, rules in SEARCH_SPACES.items()]
+        out.table(Table("tunable", ["task", "rules"], spaces, title="Rules that can be tuned"))
+        out.table(Table("figures", ["numbers"], [[list(figure_numbers())]], title="Figures of the paper"))
 
 
 def _describe(name: str, artifact) -> list:

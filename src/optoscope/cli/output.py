@@ -2,11 +2,14 @@
 
 import contextlib
 import json as json_module
-import math
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from optoscope._core.json_data import to_json
+from optoscope._core.shown import Shown
+from optoscope._core.tables import Table
 
 
 class Output:
@@ -15,59 +18,38 @@ class Output:
     def __init__(self, *, json: bool = False):
         self.json = json
         self._data: dict[str, Any] = {}
-        self._is_whole = False
 
-    def whole(self, data: dict[str, Any]) -> None:
-        """Print this as the JSON object, and nothing beside it."""
-        self._data, self._is_whole = data, True
+    def result(self, result: Shown) -> None:
+        """Show a result: as JSON what its `to_json` returns, else its headline and its tables."""
+        if self.json:
+            self._data |= result.to_json()
+            return
+        if result.headline != type(result).__name__:
+            self.text(result.headline)
+        for table in result.tables():
+            self.table(table)
 
     def text(self, line: str) -> None:
-        """Say one line."""
-        if self.json and not self._is_whole:
-            self._data.setdefault("messages", []).append(line)
-        elif not self.json:
+        """Say one line, which JSON leaves out."""
+        if not self.json:
             sys.stdout.write(line + "\n")
 
-    def table(self, title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    def data(self, **values: Any) -> None:
+        """Give values to the JSON object, which text leaves out."""
+        self._data |= to_json(values)
+
+    def table(self, table: Table) -> None:
         """Show a table."""
         if self.json:
-            self._data[title] = [dict(zip(columns, map(_plain, row))) for row in rows]
-            return
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=title, title_justify="left")
-        for column in columns:
-            table.add_column(column)
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
-        width = None if sys.stdout.isatty() else 160
-        console = Console(file=sys.stdout, width=width)
-        with console.capture() as captured:
-            console.print(table)
-        sys.stdout.write(captured.get())  # here, a reader that left is noticed like everywhere else
+            self._data[table.name] = table.records()
+        else:
+            sys.stdout.write(table.text(width=None if sys.stdout.isatty() else 160))
 
     def finish(self) -> int:
         """Print what is left; returns the exit code."""
         if self.json:
             sys.stdout.write(json_module.dumps(self._data, indent=1, allow_nan=False) + "\n")
         return 0
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(_cell(entry) for entry in value) + "]"
-    if hasattr(value, "item"):
-        value = value.item()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class Reporter:

@@ -42,4 +42,5 @@ class Reproduce(Computes):
 
     def show(self, result: Path, out: Output) -> None:
         """Print where the page is."""
-        out.table("Reproduction", ["page"], [[str(result)]])
+        out.text(f"wrote {result}")
+        out.data(page=result)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from optoscope._core.allowed import Allowed
+from optoscope._core.tables import Table
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
 from optoscope.cli._checks import check_place
 from optoscope.cli._command import Computes
@@ -84,9 +85,6 @@ class Search(Computes):
 
     def show(self, result: tuple[Any, list], out: Output) -> None:
         """Print every sample."""
-        rows = [[r.sample, r.num_meta_steps, r.validation, r.seconds, _plainly(r.settings)] for r in result[1]]
-        out.table("Samples, best first", ["sample", "meta-steps", "validation", "s", "settings"], rows)
-
-
-def _plainly(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value:.3g}" for name, value in settings.items()) or "the preset's"
+        columns = ["sample", "num_meta_steps", "validation", "seconds", "settings"]
+        rows = [[getattr(one, column) for column in columns] for one in result[1]]
+        out.table(Table("samples", columns, rows, title="Samples, best first"))

@@ -7,7 +7,7 @@ from typing import Any
 from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,17 +77,3 @@ class Stability(TakesOptimizers):
 
         result.save(self.out)
         return list(save_stability_figure(result, self.out))
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the edges."""
-        rows = result.edges()
-        columns = ["optimizer", "predicted", "measured", "error", "stable below"]
-        if self.task is not None:
-            columns += ["largest curvature of all runs", "edge / largest", "edge / largest at the end"]
-        out.table("Edges of stability", columns, [[row.get(column) for column in columns] for row in rows])
-        columns = ["curvature", "outcome", "amplitude", "period"]
-        out.table(
-            "Beyond them",
-            ["optimizer", *columns],
-            [[row["optimizer"], *(end[c] for c in columns)] for row in rows for end in row.get("beyond", [])],
-        )

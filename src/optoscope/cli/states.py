@@ -8,7 +8,7 @@ from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +64,3 @@ class States(TakesOptimizers):
     def save(self, result: Any) -> list[Path]:
         """Write the sample."""
         return [result.save(self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print how many trajectories each group has."""
-        import numpy as np
-
-        rows = [
-            [name, int((result.group == i).sum()), float(np.median(np.abs(result.gradients[result.group == i])))]
-            for i, name in enumerate(result.groups)
-        ]
-        out.table("Trajectories kept", ["group", "trajectories", "median |gradient|"], rows)

@@ -7,7 +7,7 @@ from typing import Any
 from optoscope.cli._arguments import Force, Optimizer
 from optoscope.cli._checks import check_file
 from optoscope.cli._command import TakesOptimizers
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +50,3 @@ class Structure(TakesOptimizers):
         path = self.out / "structure.json"
         write_json(path, result.to_json())
         return [path, *save_structure_figure(result, self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print it."""
-        if self.json:
-            out.whole(result.to_json())
-            return
-        out.text(f"{result.optimizer}: {result.summary}.")
-        columns = ["stimulus", *(name.replace("_", " ") for name in result.factors)]
-        rows = [[name, *(round(value, 2) for value in row.tolist())] for name, row in zip(result.stimuli, result.table)]
-        out.table("Octaves by which an update changes when one thing is doubled", columns, rows)
-        out.table(
-            "Symmetries", ["changed", "share that does not follow"], [[k, v] for k, v in result.symmetries.items()]
-        )
-        if result.thresholds:
-            keys = ["norm", "value", "slope_below", "slope_above"]
-            out.table("Thresholds", keys, [[one[key] for key in keys] for one in result.thresholds])

@@ -9,7 +9,7 @@ import tyro
 from optoscope.cli._arguments import Force, Names
 from optoscope.cli._checks import check_directory
 from optoscope.cli._command import Computes
-from optoscope.cli.output import Output, Reporter
+from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +49,3 @@ class Structures(Computes):
     def save(self, result: Any) -> list[Path]:
         """Write the page."""
         return [result.write(self.out)]
-
-    def show(self, result: Any, out: Output) -> None:
-        """Print the table."""
-        rows = []
-        for row in result.rows:
-            made = row["structure"]
-            rows.append(
-                [row["name"], made["unit"] if made else "", row["view"] or "", row["reason"] or made["summary"]]
-            )
-        columns = ["optimizer", "unit", "component", "what it does, or what it needs"]
-        out.table(f"Optimizers of {result.collection} {result.version}", columns, rows)

@@ -90,3 +90,4 @@ class Train(Computes):
             f"({metrics['seconds']:.0f} s, {metrics['num_skipped']} steps skipped, "
             f"{metrics['num_rollbacks']} rolled back)"
         )
+        out.data(task=result.task, preset=result.preset, seed=result.seed, config=result.config, metrics=metrics)

@@ -80,3 +80,4 @@ class Tune(Computes):
             out.text(sentence)
         setting = ", ".join(f"{name}={value:.4g}" for name, value in result.hyperparameters.items())
         out.text(f"best: {setting}, meta-objective {result.score:.5f}")
+        out.data(hyperparameters=result.hyperparameters, score=result.score, widened=result.widened)

@@ -13,10 +13,12 @@ from jaxtyping import Float, Int
 
 from optoscope._core.checks import check_count
 from optoscope._core.choices import check_choice
+from optoscope._core.json_data import to_json
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import load, shipped
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
@@ -197,36 +199,32 @@ class Distilled(Result):
 
         return bootstrap_interval(share, len(source), num_resamples=2000, batch=100)
 
-    def summary(self) -> dict[str, Any]:
+    @property
+    def headline(self) -> str:
+        """The formula."""
+        return self.formula().text()
+
+    def tables(self) -> list[Table]:
+        """Return the sizes, smallest first."""
+        columns = ["chosen", "pieces", "num_numbers", "one_step_r2", "running_r2", "validation", "mean", "median",
+                   "advantage_kept", "advantage_interval"]  # fmt: skip
+        rows = [
+            [i == self.chosen, self.pieces[i], self.num_numbers[i], self.one_step_r2[i], self.running_r2[i],
+             self.validations[i], self.objectives[2 + i].mean(), np.median(self.objectives[2 + i]),
+             self.advantage_kept(i), self.advantage_interval(i)]
+            for i in range(len(self.pieces))
+        ]  # fmt: skip
+        title = (
+            f"Sizes (kept: share of the advantage over the baseline; source {self.objectives[0].mean():.4g}, "
+            f"{self.baseline or 'no baseline'} {self.objectives[1].mean():.4g})"
+        )
+        return [Table("sizes", columns, rows, title=title)]
+
+    def to_json(self) -> dict[str, Any]:
         """Return everything but single problems, as JSON data."""
-        return {
-            "task": self.task,
-            "source": self.source,
-            "baseline": self.baseline,
-            "source_mean": _finite(self.objectives[0].mean()),
-            "baseline_mean": _finite(self.objectives[1].mean()),
-            "test_problems": self.objectives.shape[1],
-            "sizes": [
-                {
-                    "pieces": self.pieces[i],
-                    "num_numbers": int(self.num_numbers[i]),
-                    "validation": _finite(self.validations[i]),
-                    "mean": _finite(self.objectives[2 + i].mean()),
-                    "median": _finite(np.median(self.objectives[2 + i])),
-                    "one_step_r2": _finite(self.one_step_r2[i]),
-                    "running_r2": _finite(self.running_r2[i]),
-                    "advantage_kept": {k: _finite(v) for k, v in self.advantage_kept(i).items()},
-                    "advantage_interval": [_finite(end) for end in self.advantage_interval(i)],
-                    "numbers": self.numbers[i],
-                }
-                for i in range(len(self.pieces))
-            ],
-            "chosen": self.chosen,
-            "formula": self.formula().text().splitlines(),
-            "latex": self.formula().latex(),
-            "generalization": self.generalization,
-            "provenance": self.provenance,
-        }
+        means = {"source_mean": self.objectives[0].mean(), "baseline_mean": self.objectives[1].mean()}
+        formula = {"formula": self.formula().text().splitlines(), "latex": self.formula().latex()}
+        return super().to_json() | to_json({**means, **formula, "test_problems": self.objectives.shape[1]})
 
 
 def distill(
@@ -447,14 +445,9 @@ def _generalize(task, optimizer, chosen, baseline, key, config):
             {
                 "task": name_of(where),
                 "num_steps": max(num_steps, 1),
-                "median": {name: _finite(value) for name, value in zip(found.names, found.medians)},
-                "mean": {name: _finite(value) for name, value in zip(found.names, found.means)},
+                "median": to_json(dict(zip(found.names, found.medians))),
+                "mean": to_json(dict(zip(found.names, found.means))),
                 "diverged": {name: int(value) for name, value in zip(found.names, found.num_diverged)},
             }
         )
     return rows
-
-
-def _finite(value) -> float | None:
-    """The value as JSON data; null where it is not finite."""
-    return float(value) if np.isfinite(value) else None

@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from optoscope._core.files import write_whole
-from optoscope.figures.style import house_style, plain
+from optoscope._core.json_data import to_json
+from optoscope.figures.style import house_style
 
 
 def save_named(figure: Figure, numbers: dict[str, Any], directory: str | Path, name: str) -> list[Path]:
@@ -32,5 +33,5 @@ def save_named(figure: Figure, numbers: dict[str, Any], directory: str | Path, n
             content = io.BytesIO()
             figure.savefig(content, format=path.suffix[1:], dpi=200, metadata=about)
             write_whole(path, content.getvalue())
-    write_whole(paths[2], (json.dumps(plain(numbers), allow_nan=False) + "\n").encode())
+    write_whole(paths[2], (json.dumps(to_json(numbers), allow_nan=False) + "\n").encode())
     return paths

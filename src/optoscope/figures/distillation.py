@@ -93,7 +93,7 @@ def distillation_figure(distilled: Distilled) -> tuple[Figure, dict[str, Any]]:
             lines = {name: artist for name, artist in artists.items() if name not in ("source", "baseline")}
             drawn[letter] = numbers_of(axes, lines)
         lay_out(figure)
-    return figure, {"summary": distilled.summary(), "panels": drawn}
+    return figure, {"summary": distilled.to_json(), "panels": drawn}
 
 
 def save_distillation_figure(distilled: Distilled, directory: str | Path) -> list[Path]:

@@ -226,20 +226,3 @@ def _data(artist: Artist) -> dict[str, Any]:
         return {"x": x, "y": y}
     vertices = [path.vertices for path in artist.get_paths()]  # type: ignore[attr-defined]
     return {"x": np.concatenate([v[:, 0] for v in vertices]), "y": np.concatenate([v[:, 1] for v in vertices])}
-
-
-def plain(value: Any) -> Any:
-    """Return numbers as JSON data: arrays as lists, complex numbers as pairs, what is not finite as None."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, str | bool | int | None):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    array = np.asarray(value)
-    if array.ndim:
-        return [plain(v) for v in array]
-    if np.iscomplexobj(array):
-        return {"re": plain(np.real(array)), "im": plain(np.imag(array))}
-    number = array.item()
-    return None if isinstance(number, float) and not np.isfinite(number) else number

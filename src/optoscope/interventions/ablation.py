@@ -17,6 +17,7 @@ from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
@@ -96,6 +97,27 @@ class Ablation(Result):
     margin: float
     cap: float
     provenance: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Return the variants, with ratios of meta-objectives to the intact optimizer's, and the verdicts."""
+        columns = ["mechanism", "variant", "kind", "scale", "ratio", "ratio_at_that_scale", "interval", "kept",
+                   "num_diverged"]  # fmt: skip
+        ratios, rescaled, intervals = map(
+            np.exp, (self.log_ratios, self.rescaled_log_ratios, self.rescaled_log_ratio_intervals)
+        )
+        rows = zip(
+            (mechanism or kind for mechanism, kind in zip(self.mechanisms, self.kinds)), self.names, self.kinds,
+            self.scales, ratios, rescaled, intervals.tolist(), self.kept, self.num_diverged,
+        )  # fmt: skip
+        title = (
+            f"Meta-objective relative to the intact optimizer's on {self.objectives.shape[1]} problems of {self.task}; "
+            f"kept: of the advantage over {self.best_baseline or 'a baseline'}"
+        )
+        verdicts = ["mechanism", "needed", "why_needed", "sufficient", "why_sufficient"]
+        return [
+            Table("variants", columns, [list(row) for row in rows], title=title),
+            Table("verdicts", verdicts, [[entry[column] for column in verdicts] for entry in self.verdicts]),
+        ]
 
     def verdict(self, mechanism: str) -> dict[str, Any]:
         """Return the entry of a mechanism or of a combination.

@@ -1,7 +1,7 @@
 """What an assessment of a mechanism comes to."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from optoscope._core.results import Result
 
@@ -32,32 +32,6 @@ class Verdict(Result):
     summary: str
     reason: str
     untrained_effect: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the verdict as JSON data: complex numbers as pairs, what is not finite as null."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields.pop("mechanism")
-        fields.pop("provenance", None)
-        return plain(fields)
-
-
-def plain(value: Any) -> Any:
-    """Return numbers as JSON data: arrays as lists, complex numbers as [re, im], what is not finite as None."""
-    import numpy as np
-
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    array = np.asarray(value)
-    if array.ndim:
-        return [plain(v) for v in array]
-    if np.iscomplexobj(array):
-        return [plain(np.real(array)), plain(np.imag(array))]
-    number = array.item()
-    return None if isinstance(number, float) and not np.isfinite(number) else number
 
 
 def short(number: float) -> str:

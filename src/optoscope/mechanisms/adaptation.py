@@ -79,10 +79,6 @@ class AdaptationVerdict(Verdict):
     attracting_share: float | None
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        data = super().to_json()
-        return {"verdict": data.pop("verdict"), "kind": data.pop("kind"), **data}
-
 
 def assess_adaptation(dossier: Dossier) -> AdaptationVerdict:
     """Assess learning-rate adaptation from the dossier."""

@@ -70,10 +70,6 @@ class ClippingVerdict(Verdict):
     tangent: float | None
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        data = super().to_json()
-        return {"verdict": data.pop("verdict"), "threshold": data.pop("threshold"), **data}
-
 
 def assess_clipping(dossier: Dossier, adaptation: AdaptationVerdict) -> ClippingVerdict:
     """Assess clipping from the dossier, in the light of how the gain adapts."""

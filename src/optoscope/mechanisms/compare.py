@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._core.checks import check_count, check_number
+from optoscope._core.json_data import to_json
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation._runs import updates
@@ -74,10 +76,21 @@ class Comparison(Result):
     second_updates: Float[np.ndarray, " step"]
     provenance: dict[str, Any]
 
+    @property
+    def headline(self) -> str:
+        """The answer."""
+        return f"{self.summary}."
+
+    def tables(self) -> list[Table]:
+        """Return how far the updates are apart under each kind of gradients."""
+        rows = [[kind, value] for kind, value in self.difference.items()]
+        title = "Largest difference of two updates, relative"
+        return [Table("difference", ["gradients", "difference"], rows, title=title)]
+
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in data.items()}
+        """Return it as JSON data, with the updates where they part."""
+        arrays = ("probe_gradients", "first_updates", "second_updates")
+        return super().to_json() | to_json({name: getattr(self, name) for name in arrays})
 
 
 def compare(

@@ -12,10 +12,12 @@ import numpy as np
 from optoscope._core.checks import check_count
 from optoscope._core.files import write_json
 from optoscope._core.provenance import provenance
+from optoscope._core.shown import Shown
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
 from optoscope.artifacts.as_optimizer import AnyOptimizer
-from optoscope.mechanisms._verdict import Verdict, plain
+from optoscope.mechanisms._verdict import Verdict
 from optoscope.mechanisms.adaptation import assess_adaptation
 from optoscope.mechanisms.clipping import assess_clipping
 from optoscope.mechanisms.explanation.explain import Explanation, explain
@@ -31,7 +33,7 @@ IDLE = "it does nothing: its update is the same whatever the gradients are"
 
 
 @dataclasses.dataclass(frozen=True)
-class MechanismReport:
+class MechanismReport(Shown):
     """What an optimizer is made of.
 
     Attributes:
@@ -63,20 +65,11 @@ class MechanismReport:
         """Share of the optimizer's updates that the explanation gives."""
         return self.explanation.explained
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON data; what is not finite is null."""
-        return {
-            "optimizer": self.optimizer,
-            "task": self.task,
-            "summary": self.summary,
-            "gradients": plain(self.gradients),
-            "gradients_origin": self.gradients_origin,
-            "warnings": self.warnings,
-            "remarks": self.remarks,
-            "explanation": self.explanation.to_json(),
-            "verdicts": {name: verdict.to_json() for name, verdict in self.verdicts.items()},
-            "provenance": self.provenance,
-        }
+    def tables(self) -> list[Table]:
+        """Return the verdicts, one row each."""
+        columns = ["mechanism", "verdict", "effect", "interval", "untrained_effect", "reason"]
+        rows = [[getattr(verdict, column) for column in columns] for verdict in self.verdicts.values()]
+        return [Table("verdicts", columns, rows, title="Mechanisms")]
 
     def save(self, directory: str | Path) -> Path:
         """Write `diagnosis.json`, and each verdict with its evidence as `MECHANISM.npz`, into a directory."""

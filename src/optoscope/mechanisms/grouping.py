@@ -40,10 +40,6 @@ class GroupingVerdict(Verdict):
     gradient_magnitudes: Float[np.ndarray, " group"]
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        data = super().to_json()
-        return {"verdict": data.pop("verdict"), **data}
-
 
 def assess_grouping(dossier: Dossier) -> GroupingVerdict:
     """Assess grouping from the dossier."""

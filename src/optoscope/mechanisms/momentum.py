@@ -95,7 +95,7 @@ class MomentumVerdict(Verdict):
     def to_json(self) -> dict[str, Any]:
         data = super().to_json()
         pairs = zip(data.pop("decays"), data.pop("learning_rates"))
-        return {"verdict": data.pop("verdict"), "modes": [{"beta": b, "alpha": a} for b, a in pairs], **data}
+        return data | {"modes": [{"beta": b, "alpha": a} for b, a in pairs]}
 
 
 def assess_momentum(dossier: Dossier) -> MomentumVerdict:

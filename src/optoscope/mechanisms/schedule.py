@@ -47,10 +47,6 @@ class ScheduleVerdict(Verdict):
     drift: float
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        data = super().to_json()
-        return {"verdict": data.pop("verdict"), **data}
-
 
 def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> ScheduleVerdict:
     """Assess the schedule from the dossier, in the light of how the gain adapts."""

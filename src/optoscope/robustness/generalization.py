@@ -18,6 +18,7 @@ from optoscope._core.fingerprint import fingerprint
 from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope._core.types import Array, Params, PRNGKeyArray, Scalar
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
 from optoscope.dynamics import Outcome, StabilityMap, stability_map
@@ -167,6 +168,24 @@ class GeneralizationMatrix(Result):
     run_agreement: Float[np.ndarray, "optimizer task scale"]
     range_ratios: Float[np.ndarray, "optimizer task scale"]
     provenance: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Return the cells, and how often what was predicted was found."""
+        horizons = [f"after_{steps}_steps" for steps in self.horizons.tolist()]
+        columns = ["task", "optimizer", "scale", *horizons, "diverged", "circled", "stable_fraction", "range_ratio"]
+        rows = [
+            [task, optimizer, scale, *self.medians[i, j, k], self.diverged[i, j, k], self.circled[i, j, k],
+             self.stable_fractions[i, j, k], self.range_ratios[i, j, k]]
+            for j, task in enumerate(self.tasks)
+            for i, optimizer in enumerate(self.optimizers)
+            for k, scale in enumerate(self.scales)
+        ]  # fmt: skip
+        fields = [field.name for field in dataclasses.fields(Agreement)] + ["accuracy"]
+        found = [[getattr(one, field) for field in fields] for one in self.agreement()]
+        return [
+            Table("cells", columns, rows, title="Median meta-objective of each optimizer on each task, by scale"),
+            Table("agreement", fields, found, title="Predicted, then found"),
+        ]
 
     @property
     def fails(self) -> np.ndarray:

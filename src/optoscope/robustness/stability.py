@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from optoscope._core.progress import Report, silent
+from optoscope._core.shown import Shown
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
 from optoscope.dynamics import EdgeMeasurement, Outcome, StabilityMap, find_resting_point, measure_edge, stability_map
@@ -18,7 +20,7 @@ _PER_DECADE = 60
 
 
 @dataclasses.dataclass(frozen=True)
-class StabilityStudy:
+class StabilityStudy(Shown):
     """An optimizer's stability beside that of tuned momentum and the curvatures of a task.
 
     Attributes:
@@ -48,6 +50,18 @@ class StabilityStudy:
             if value is not None and not isinstance(value, str):
                 value.save(directory / f"{field.name}.npz")
         return directory
+
+    def tables(self) -> list[Table]:
+        """Return the edges, and what happens beyond them."""
+        columns = ["optimizer", "predicted", "measured", "error", "stable_below"]
+        if self.curvatures is not None:
+            columns += ["largest_curvature", "edge_over_largest", "edge_over_largest_at_the_end"]
+        edges, ends = self.edges(), ["curvature", "outcome", "amplitude", "period"]
+        beyond = [[row["optimizer"], *(end[c] for c in ends)] for row in edges for end in row.get("beyond", [])]
+        return [
+            Table("edges", columns, [[row.get(c) for c in columns] for row in edges], title="Edges of stability"),
+            Table("beyond", ["optimizer", *ends], beyond, title="Beyond them"),
+        ]
 
     def edges(self) -> list[dict[str, Any]]:
         """Return one row per edge of each optimizer: predicted, measured, what happens beyond, and task curvatures."""

@@ -15,6 +15,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_optimizers
 from optoscope.running.evaluate import Evaluation
@@ -38,6 +39,12 @@ class StepCosts(Result):
     task: str
     seconds: Float[np.ndarray, "optimizer repetition"]
     provenance: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Return what a step of each optimizer costs."""
+        rows = [[name, 1e6 * seconds, seconds / self.medians.min()] for name, seconds in zip(self.names, self.medians)]
+        columns = ["optimizer", "microseconds_per_step", "times_the_cheapest"]
+        return [Table("optimizers", columns, rows, title=f"Cost of a step on {self.task}")]
 
     @property
     def medians(self) -> Float[np.ndarray, " optimizer"]:

@@ -16,6 +16,7 @@ from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_optimizers
 from optoscope.running.problems import Purpose, meta_objective, sample_problems
@@ -65,6 +66,20 @@ class Evaluation(Result):
     losses: Float[np.ndarray, "optimizer problem step"]
     objectives: Float[np.ndarray, "optimizer problem"]
     provenance: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Return the optimizers, and the first one beside each other one."""
+        columns = ["optimizer", "mean", "standard_error", "median", "num_diverged"]
+        rows = zip(self.names, self.means, self.standard_errors, self.medians, self.num_diverged)
+        title = f"Meta-objective on {self.objectives.shape[1]} problems of {self.task}"
+        tables = [Table("optimizers", columns, [list(row) for row in rows], title=title)]
+        if len(self.names) > 1:
+            fields = [field.name for field in dataclasses.fields(PairedDifference)]
+            pairs = {name: self.compare(self.names[0], name) for name in self.names[1:]}
+            rows = [[self.names[0], name, *(getattr(c, field) for field in fields)] for name, c in pairs.items()]
+            title = "The first minus another, paired, with 95% bootstrap intervals"
+            tables.append(Table("comparisons", ["first", "other", *fields], rows, title=title))
+        return tables
 
     def index(self, name: str) -> int:
         """Return the row of an optimizer.

@@ -13,6 +13,7 @@ from optoscope._core.checks import check_count
 from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope._core.types import Params, PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
 from optoscope.running.problems import Purpose, sample_problems
@@ -46,6 +47,12 @@ class Visits(Result):
     groups: list[str]
     group: Int[np.ndarray, " trajectory"]
     provenance: dict[str, Any]
+
+    def tables(self) -> list[Table]:
+        """Return how many trajectories each group of parameters has, and the gradients it met."""
+        own = [np.abs(self.gradients[self.group == i]) for i in range(len(self.groups))]
+        rows = [[name, len(sizes), np.median(sizes)] for name, sizes in zip(self.groups, own)]
+        return [Table("trajectories", ["group", "trajectories", "median_gradient"], rows, title="Trajectories kept")]
 
     @property
     def num_problems(self) -> int:

@@ -38,10 +38,6 @@ class Decay(Result):
     unexplained: float
     sentence: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return dataclasses.asdict(self)
-
 
 def find_decay(optimizer: Any) -> Decay:
     """Measure what an optimizer does to its parameters by itself.

@@ -33,10 +33,6 @@ class Rhythm(Result):
     noise_power: float | None
     sentence: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return dataclasses.asdict(self)
-
 
 def find_rhythm(optimizer: Any) -> Rhythm:
     """Measure accumulation over up to 36 gradients, and noise.

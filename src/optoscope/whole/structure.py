@@ -8,10 +8,11 @@ import numpy as np
 
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope._core.types import Float
 from optoscope.artifacts.as_optimizer import name_of_optimizer
 from optoscope.whole._bench import AbstractBench, Case, make_bench
-from optoscope.whole._exponents import FACTORS, SETTINGS, SHAPE, make_case, measure
+from optoscope.whole._exponents import FACTORS, SETTINGS, make_case, measure
 from optoscope.whole._kinks import find_thresholds
 from optoscope.whole._symmetries import measure_symmetries
 from optoscope.whole.decay import Decay, find_decay
@@ -74,29 +75,23 @@ class Structure(Result):
     seconds: float
     provenance: dict[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data; what is not finite is null."""
-        return _plain(dataclasses.asdict(self))
-
-    def __repr__(self) -> str:
-        lines = [f"{self.optimizer}: {self.summary}."]
-        shown = ("own", "row", "column", "rest", "matrix", "others", "parameters")
-        lines.append("  doubled:   " + "  ".join(f"{name:>10s}" for name in shown))
-        lines.append("  octaves:   " + "  ".join(f"{self.exponents[name]:10.2f}" for name in shown))
-        kept = [name for name, leak in self.symmetries.items() if leak <= _SYMMETRIC]
-        lines.append(f"  commutes with: {', '.join(kept) or 'nothing that was tried'}")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        import html
-
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in self.factors)
-        rows = "".join(
-            f"<tr><th>{stimulus}</th>{''.join(f'<td>{value:.2f}</td>' for value in row)}</tr>"
-            for stimulus, row in zip(self.stimuli, self.table)
-        )
-        text = html.escape(f"{self.optimizer}: {self.summary}.")
-        return f"<p>{text}</p><table><tr><th></th>{head}</tr>{rows}</table>"
+    def tables(self) -> list[Table]:
+        """Return exponents, symmetries and thresholds."""
+        rows = [[name, *(round(value, 2) for value in row.tolist())] for name, row in zip(self.stimuli, self.table)]
+        keys = ["norm", "value", "slope_below", "slope_above"]
+        thresholds = Table("thresholds", keys, [[one[key] for key in keys] for one in self.thresholds])
+        return [
+            Table(
+                "table",
+                ["stimulus", *self.factors],
+                rows,
+                title="Octaves by which an update changes when one thing is doubled",
+            ),
+            Table(
+                "symmetries", ["changed", "share_that_does_not_follow"], [[k, v] for k, v in self.symmetries.items()]
+            ),
+            *([thresholds] if self.thresholds else []),
+        ]
 
 
 def structure(optimizer: Any, *, name: str | None = None) -> Structure:
@@ -245,18 +240,3 @@ def _name(optimizer: Any) -> str:
     return (
         "this optimizer" if name in ("<lambda>", "GradientTransformationExtraArgs", "GradientTransformation") else name
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.floating | np.integer):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-__all__ = ["SHAPE", "UNITS", "Structure", "rotates", "structure"]

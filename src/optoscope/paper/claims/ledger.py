@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from optoscope import tasks
 from optoscope._core.choices import check_choice
 from optoscope._core.files import write_json
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
+from optoscope._core.shown import Shown
+from optoscope._core.tables import Table
 from optoscope.paper.claims import (
     adaptation,
     clipping,
@@ -24,7 +25,7 @@ from optoscope.paper.claims import (
     schedule,
     tuning,
 )
-from optoscope.paper.claims._claim import ALL_TASKS, Claim, Finding, Quantity
+from optoscope.paper.claims._claim import ALL_TASKS, Claim, Finding
 from optoscope.paper.study import (
     PAPER_TASKS,
     Study,
@@ -51,7 +52,7 @@ VERDICTS = ("reproduced", "partly", "not", "not measured")
 
 
 @dataclasses.dataclass(frozen=True)
-class Ledger:
+class Ledger(Shown):
     """The findings about all claims.
 
     Attributes:
@@ -73,20 +74,24 @@ class Ledger:
             name: {v: sum(one.task == name and one.verdict == v for one in counted) for v in VERDICTS} for name in names
         }
 
+    def tables(self) -> list[Table]:
+        """Return the claims that were measured, and how many have each verdict."""
+        found = [
+            [one.task, one.section, one.figure, one.says, one.verdict + " *" * one.is_beyond, one.sentence]
+            for one in self.findings
+            if one.verdict != "not measured"
+        ]
+        columns = ["task", "section", "figure", "claim", "verdict", "measured"]
+        rows = [[task, *(count[verdict] for verdict in VERDICTS)] for task, count in self.counts.items()]
+        title = "Claims (* not a claim of the paper about this task: measured as well, not counted)"
+        return [
+            Table("findings", columns, found, title=title),
+            Table("counts", ["task", *(verdict.replace(" ", "_") for verdict in VERDICTS)], rows),
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """Return the ledger as JSON data; what is not finite is null."""
-        return {
-            "counts": self.counts,
-            "left_out": self.left_out,
-            "findings": [
-                {
-                    **{f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name != "quantities"},
-                    "quantities": {name: _plain(quantity) for name, quantity in one.quantities.items()},
-                }
-                for one in self.findings
-            ],
-            "provenance": self.provenance,
-        }
+        return super().to_json() | {"counts": self.counts}
 
     def save(self, directory: str | Path) -> Path:
         """Write `claims.json`; returns its path."""
@@ -203,12 +208,3 @@ def _absence(study: Study, task: str) -> str:
         return f"{name}: its data are not at hand; pass --mnist-dir or set OPTOSCOPE_MNIST to have it measured."
     missing = [] if task in study.tuned else [f"no tuned baselines ({', '.join(BASELINES)})"]
     return f"{name}: no learned optimizer ships yet" + "".join(f", and {what}" for what in missing) + "."
-
-
-def _plain(quantity: Quantity) -> dict[str, Any]:
-    finite = lambda value: float(value) if np.isfinite(value) else None
-    return {
-        "value": finite(quantity.value),
-        "interval": None if quantity.interval is None else [finite(v) for v in quantity.interval],
-        "how": quantity.how,
-    }
