@@ -124,3 +124,17 @@ def test_training_needs_only_the_few_packages_of_the_design():
 def test_importing_the_package_loads_neither_jax_nor_matplotlib():
     loaded = run_python("import sys, optoscope; print(*(name for name in sys.modules))").split()
     assert not {"jax", "numpy", "matplotlib", "tyro"} & set(loaded)
+
+
+def test_no_two_files_import_each_other_by_any_way_round():
+    names = {".".join(("optoscope", *path.with_suffix("").parts)).removesuffix(".__init__"): path for path in MODULES}
+    seen = {
+        name: {m for found in imports(path) for m in (found, found.rpartition(".")[0]) if m in names and m != name}
+        for name, path in names.items()
+        if path.name != "__init__.py"  # which only gathers the names of its room
+    }
+    left = dict(seen)
+    while ends := [name for name, others in left.items() if not others & left.keys()]:
+        for name in ends:
+            del left[name]
+    assert not left, f"these are in, or lead into, a circle: {sorted(left)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optoscope import dynamics as dynamics
+    from optoscope import figures as figures
     from optoscope import interventions as interventions
     from optoscope import mechanisms as mechanisms
     from optoscope import optimizers as optimizers
@@ -69,6 +70,7 @@ _PUBLIC: dict[str, str | None] = {
     "Dossier": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.running",
+    "figures": None,
     "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",

@@ -12,6 +12,7 @@ from optoscope.calibration import Calibration, calibrate, catalogue, optax_galle
 from optoscope.calibration.calibrate import LIMITS, summarize
 from optoscope.calibration.judge import judge
 from optoscope.calibration.optax_rules import find_rules
+from optoscope.calibration.page import write_calibration
 from optoscope.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_intervals_are_those_of_clopper_and_pearson(calibration):
 def test_a_result_is_saved_loaded_and_written(calibration, tmp_path):
     loaded = Calibration.load(calibration.save(tmp_path / "calibration.npz"))
     assert loaded.rates == calibration.rates
-    page = calibration.write(tmp_path).read_text()
+    page = write_calibration(calibration, tmp_path).read_text()
     assert "| momentum | 0 of" in page and "sign-like clipping 1" in page and "Nothing, in either half." in page
     assert json.loads((tmp_path / "calibration.json").read_text())["num_optimizers"] == 20
 

@@ -85,7 +85,7 @@ _OPTIMIZER = [
         "optax:sgd(wrong=1)",
         "optax:sgd(1, 2, 3, 4, 5, 6)",
         "optax:sgd('0.1')",
-        "optax:sgd(None)",
+        "optax:sgd('fast')",
         "optax:adam()",
         "optax:sgd(0.1)(0.1)",
         "optax:sgd(0.1); optax:sgd(0.1)",

@@ -242,7 +242,7 @@ def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(command, run, tmp_path, m
     ],
 )
 def test_streams_that_are_closed_or_full(streams, code, message):
-    call = f"{sys.executable} -m optoscope.cli.main list {streams}; exit ${{PIPESTATUS[0]}}"
+    call = f"{sys.executable} -m optoscope list {streams}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done
     assert message in done.stderr and "Traceback" not in done.stderr and "ignored" not in done.stderr

@@ -2,14 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import scipy.stats
 
-from optoscope._core.files import write_json, write_whole
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
@@ -90,17 +88,6 @@ class Calibration(Result):
         for case in data["cases"]:
             case["truth"].pop("factors")
         return data
-
-    def write(self, directory: str | Path) -> Path:
-        """Write `calibration.json` and `calibration_results.md` into a directory; returns the page."""
-        from optoscope.calibration.page import calibration_page
-
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "calibration.json", self.to_json())
-        page = directory / "calibration_results.md"
-        write_whole(page, calibration_page(self).encode())
-        return page
 
 
 def calibrate(

@@ -1,12 +1,23 @@
 """The calibration as a page."""
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from optoscope.calibration.calibrate import Calibration
+from optoscope._core.files import write_json, write_whole
+from optoscope.calibration.calibrate import Calibration
 
 
-def calibration_page(calibration: "Calibration") -> str:
+def write_calibration(calibration: Calibration, directory: str | Path) -> Path:
+    """Write `calibration.json` and `calibration_results.md` into a directory; returns the page."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "calibration.json", calibration.to_json())
+    page = directory / "calibration_results.md"
+    write_whole(page, calibration_page(calibration).encode())
+    return page
+
+
+def calibration_page(calibration: Calibration) -> str:
     """Return the tables of a calibration as Markdown; `optoscope calibrate` writes it."""
     made = calibration.provenance
     versions = ", ".join(f"{name} {made['versions'][name]}" for name in ("optoscope", "jax", "optax"))

@@ -53,4 +53,6 @@ class Calibrate(Computes):
     def save(self, result: Any) -> list[Path]:
         """Write the result and its page."""
         result.save(self.out / "calibration.npz")
-        return [result.write(self.out)]
+        from optoscope.calibration.page import write_calibration
+
+        return [write_calibration(result, self.out)]

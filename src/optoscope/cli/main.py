@@ -113,9 +113,3 @@ def _parsed(arguments: Sequence[str] | None):
 
 def _say(sentence: str) -> None:
     print(f"optoscope: {sentence}", file=sys.stderr)  # noqa: T201
-
-
-if __name__ == "__main__":
-    from optoscope.__main__ import main as main_of_process
-
-    sys.exit(main_of_process())
