@@ -1,6 +1,9 @@
 """The one way in: whatever a person has becomes an optimizer, for every public function."""
 
+import typing
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -8,7 +11,8 @@ import pytest
 import optoscope
 from optoscope import as_optimizer, as_rule
 from optoscope.artifacts import load, shipped
-from optoscope.artifacts.as_optimizer import name_of_optimizer
+from optoscope.artifacts.as_optimizer import _try_step, name_of_optimizer
+from optoscope.artifacts.spec import parse_spec
 from optoscope.optimizers import AbstractOptimizer, Momentum, TorchOptimizer
 from optoscope.tasks import LinearRegression
 
@@ -123,3 +127,21 @@ def test_the_network_before_meta_training_comes_with_a_name():
     by_name = optoscope.diagnose("linear_regression", gradients=(0.1, 1.0), num_steps=20)
     assert by_name.verdicts["momentum"].untrained_effect is not None
     assert jax.tree.leaves(as_optimizer("linear_regression"))
+
+
+class Loose(AbstractOptimizer):
+    """A rule that checks nothing of its own."""
+
+    rate: typing.Any
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        return h, -self.rate * g
+
+
+@pytest.mark.parametrize("rate", [[0.1], np.array([0.1, 0.2]), None])
+def test_a_rule_that_makes_no_step_of_one_component_is_refused_before_any_work(rate):
+    with pytest.raises(ValueError, match=r"(?s)loose\(\) cannot make a step: .*; check its settings"):
+        _try_step(parse_spec("somewhere:loose()"), Loose(rate))

@@ -61,6 +61,10 @@ class Ended(NamedTuple):
     peak: int
 
 
+#: What the fork server answers when it was told no exit code; the child's own word is taken then.
+_UNKNOWN = 255
+
+
 class Child:
     """A child that runs; `wait` says how it ended."""
 
@@ -112,6 +116,8 @@ class Child:
         read = lambda name: (
             (self.streams / name).read_text(errors="backslashreplace") if (self.streams / name).exists() else ""
         )
+        if code == _UNKNOWN and read("code"):
+            code = int(read("code"))
         ended = Ended(code, read("out"), read("err"), seconds, int(read("peak") or 0))
         for path in self.streams.iterdir():
             path.unlink()
@@ -187,6 +193,7 @@ def _body(streams, cwd, environment, call, arguments) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         (streams / "peak").write_text(str(peak_memory()))
+        (streams / "code").write_text(str(code))
     os._exit(code)
 
 

@@ -86,6 +86,7 @@ _OPTIMIZER = [
         "optax:sgd(1, 2, 3, 4, 5, 6)",
         "optax:sgd('0.1')",
         "optax:sgd('fast')",
+        "optoscope.optimizers:Momentum([0.1], 0.9)",
         "optax:adam()",
         "optax:sgd(0.1)(0.1)",
         "optax:sgd(0.1); optax:sgd(0.1)",

@@ -164,16 +164,20 @@ def _called(spec: OptimizerSpec, trust: bool, make: Callable[[Any], Any]) -> Rea
         raise ValueError(f"{spec.text} failed: {reason}") from error
     if not isinstance(made, AbstractOptimizer | optax.GradientTransformation):
         raise ValueError(f"{spec.text} gave a {type(made).__name__}, not an optimizer.")
-    if isinstance(made, optax.GradientTransformation):
-        _try_step(spec, made)
+    _try_step(spec, made)
     return made
 
 
-def _try_step(spec: OptimizerSpec, made: optax.GradientTransformation) -> None:
+def _try_step(spec: OptimizerSpec, made: AbstractOptimizer | optax.GradientTransformation) -> None:
     """Find out at once whether it takes a step at all, on shapes alone."""
     x = jnp.zeros(3)
     try:
-        jax.eval_shape(lambda g: made.update(g, made.init(x), x), x)
+        if isinstance(made, AbstractOptimizer):
+            update = jax.eval_shape(lambda g: made.step(made.initial_state(), g)[1], jnp.zeros(()))
+            if shape := jnp.shape(update):
+                raise TypeError(f"the update of one component has the shape {shape}, not that of one number")
+        else:
+            jax.eval_shape(lambda g: made.update(g, made.init(x), x), x)
     except Exception as error:
         raise ValueError(f"{spec.text} cannot make a step: {first_line(error)}; check its settings.") from error
 
