@@ -1,9 +1,11 @@
 """Who made a result: versions, time, machine kind and settings, as plain JSON data."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
+import sys
 from typing import Any
 
 _PACKAGES = ("optoscope", "jax", "jaxlib", "equinox", "optax", "optimistix", "numpy", "scipy")
@@ -30,7 +32,10 @@ def provenance(**settings: Any) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _version(name: str) -> str:
+    if isinstance(version := getattr(sys.modules.get(name), "__version__", None), str):
+        return version  # much faster than to search what is installed
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

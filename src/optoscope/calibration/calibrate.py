@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.stats
+import scipy
 
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance

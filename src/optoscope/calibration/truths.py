@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import cast
 
 import numpy as np
-import scipy.optimize
+import scipy
 
 from optoscope.calibration.parts import AbstractPart, Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
 from optoscope.calibration.truth import AdaptationKind, Truth

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.optimize
+import scipy
 from jaxtyping import Bool, Float, Int
 
 from optoscope._core.checks import check_count, check_number

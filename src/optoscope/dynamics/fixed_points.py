@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optimistix
 from jaxtyping import Bool, Float, Int
 
 from optoscope._core.checks import check_count, check_number
@@ -215,15 +214,18 @@ def _in_chunks(function, optimizer, states, gradients, *settings):
     return [np.concatenate(column)[:num] for column in zip(*parts)]
 
 
-def _solver(method, search):
+def _solver(method: str, search: str):
     @compiled(static_argnums=3)
     def solve(optimizer, seeds, gradients, max_iterations):
+        import optimistix
+
         def residual(h, g):
             return optimizer.step(h, g)[0] - h
 
         def one(seed, g):
             # Goes on to near rounding; the residual judges afterwards whether it has converged.
-            solution = search(residual, method(rtol=1e-12, atol=1e-12), seed, g, max_steps=max_iterations, throw=False)
+            solver = getattr(optimistix, method)(rtol=1e-12, atol=1e-12)
+            solution = getattr(optimistix, search)(residual, solver, seed, g, max_steps=max_iterations, throw=False)
             return solution.value, solution.stats["num_steps"]
 
         return jax.vmap(one)(seeds, gradients)
@@ -231,8 +233,8 @@ def _solver(method, search):
     return solve
 
 
-_newton = _solver(optimistix.Newton, optimistix.root_find)
-_levenberg_marquardt = _solver(optimistix.LevenbergMarquardt, optimistix.least_squares)
+_newton = _solver("Newton", "root_find")
+_levenberg_marquardt = _solver("LevenbergMarquardt", "least_squares")
 
 
 @compiled(static_argnums=3)

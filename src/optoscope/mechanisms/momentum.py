@@ -22,7 +22,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Complex, Float
 
 from optoscope._core.provenance import provenance

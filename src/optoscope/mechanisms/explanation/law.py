@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
-import scipy.optimize
-import scipy.signal
+import scipy
 from jaxtyping import Float, Int
 
 #: Relative error (root of the mean square of logarithms) within which a law describes the gains.

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Complex, Float
 
 #: Singular values below this share of the largest are noise; orders above the limit are no memory but a table.

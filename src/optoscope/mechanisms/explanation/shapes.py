@@ -6,7 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-import scipy.optimize
+import scipy
 from jaxtyping import Float
 
 #: Relative error within which a shape describes a map, at all but a few of the magnitudes tried.
