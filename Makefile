@@ -20,6 +20,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/python -m benchmarks.pages --check
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -42,12 +42,9 @@ def in_turn(functions: dict[Any, Callable[[], object]], *, repeats: int = 7, cal
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def between_marks(text: str, name: str, table: str) -> str:
-    """Put a table between the marks `<!-- NAME -->` and `<!-- end of NAME -->` of a page."""
-    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    if text.count(start) != 1 or text.count(end) != 1:
-        raise ValueError(f"the page must have {start} and {end} once each.")
-    return text.partition(start)[0] + f"{start}\n{table}\n{end}" + text.partition(end)[2]
+def numbers_of(name: str) -> dict:
+    """Read numbers that `record` kept."""
+    return json.loads((RESULTS / f"{name}.json").read_text())["numbers"]
 
 
 def record(name: str, numbers: dict) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks._report import RESULTS, between_marks
+from benchmarks._report import RESULTS
 from optoscope import artifacts, tasks
 from optoscope._core.files import write_json
 from optoscope._core.json_data import to_json
+from optoscope._core.markdown import table
 from optoscope.figures.ablation import save_ablation_figure
 from optoscope.interventions import ablate
 from optoscope.robustness.generalization import shipped_optimizers
 
-PAGE = Path(__file__).parent.parent / "docs" / "interventions.md"
 #: Sizes of an ablation that differ from the usual ones, by task; networks are heavy.
 SIZES = {
     "two_moons": {"num_problems": 32, "num_tuning_problems": 4, "num_controls": 2},
@@ -76,27 +76,20 @@ def measure(name: str, directory: Path | None) -> dict:
     }
 
 
-def fill(text: str, numbers: dict) -> str:
-    """Put the tables of what was measured between the marks of a page."""
-    return between_marks(text, "ablation", tables(numbers))
-
-
-def tables(numbers: dict) -> str:
+def ablation_tables() -> str:
     """Two tables, mechanisms by optimizers: is it needed, and is it enough?"""
+    numbers = json.loads((RESULTS / "ablation.json").read_text())
     names = sorted(numbers)
     mechanisms = list(dict.fromkeys(entry["mechanism"] for one in numbers.values() for entry in one["verdicts"]))
     heads = [_head(name, numbers[name]) for name in names]
-    lines = []
+    parts = []
     for title, verdict, kinds in (
         ("needed?", "needed", ("removed",)),
         ("enough?", "sufficient", ("alone", "together")),
     ):
-        lines += ["", f"| {title} | " + " | ".join(heads) + " |", "|---" * (len(names) + 1) + "|"]
-        for mechanism in mechanisms:
-            cells = [_cell(numbers[name], mechanism, verdict, kinds) for name in names]
-            if any(cell.strip("- ") for cell in cells):
-                lines.append(f"| {mechanism} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines[1:], ""])
+        rows = [[m, *(_cell(numbers[name], m, verdict, kinds) for name in names)] for m in mechanisms]
+        parts.append(table([title, *heads], [row for row in rows if any(cell.strip("- ") for cell in row[1:])]))
+    return "\n\n".join(parts)
 
 
 def _head(name: str, one: dict) -> str:
@@ -127,6 +120,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+
+    from benchmarks.pages import write_pages
+
     _, homes = shipped_optimizers()
     path = RESULTS / "ablation.json"
     numbers = json.loads(path.read_text()) if path.exists() else {}
@@ -135,7 +131,7 @@ def main() -> None:
         for entry in numbers[name]["verdicts"]:
             print(f"{name}, {entry['mechanism']}: {entry['needed']} ({entry['why_needed']}); {entry['sufficient']}")
         write_json(path, numbers)
-    PAGE.write_text(fill(PAGE.read_text(), numbers))
+    write_pages()
 
 
 if __name__ == "__main__":

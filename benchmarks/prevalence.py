@@ -15,9 +15,10 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from benchmarks._report import RESULTS, between_marks, record
+from benchmarks._report import RESULTS, numbers_of, record
+from optoscope._core.markdown import table
+from optoscope.tasks import label_of
 
-PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 SEEDS = {"linear_regression": 10, "rosenbrock": 10}
 #: A quarter of what `fast` asks for.
 SETTINGS = {"linear_regression": ("num_meta_steps=3000",), "rosenbrock": ("num_meta_steps=2000",)}
@@ -58,28 +59,27 @@ def counts(rows: dict, which: str) -> dict[str, dict]:
     return found
 
 
-def table() -> str:
+def prevalence_table() -> str:
     """One row per task and mechanism."""
-    numbers = json.loads((RESULTS / "prevalence.json").read_text())["numbers"]
-    lines = ["| task | mechanism | present | 95% interval | undecided | absent | present before meta-training |"]
-    lines.append("|" + "---|" * 7)
-    for task, found in numbers.items():
+    rows = []
+    for task, found in numbers_of("prevalence").items():
         for mechanism, tally in found["trained"].items():
             kinds = Counter(row["trained"]["kind of adaptation"] for row in found["seeds"].values())
             kind = f" ({', '.join(f'{k} {n}' for k, n in kinds.items())})" if mechanism == "adaptation" else ""
             low, high = tally["interval"]
-            before = found["untrained"][mechanism].get("present", 0)
-            present = f"{tally.get('present', 0)} of {len(found['seeds'])}"
-            lines.append(
-                f"| {task.replace('_', ' ')} | {mechanism}{kind} | {present} | "
-                f"{low:.0%} to {high:.0%} | {tally.get('undecided', 0)} | {tally.get('absent', 0)} | {before} |"
+            rows.append(
+                [
+                    label_of(task),
+                    mechanism + kind,
+                    f"{tally.get('present', 0)} of {len(found['seeds'])}",
+                    f"{low:.0%} to {high:.0%}",
+                    tally.get("undecided", 0),
+                    tally.get("absent", 0),
+                    found["untrained"][mechanism].get("present", 0),
+                ]
             )
-    return "\n".join(lines)
-
-
-def fill(text: str) -> str:
-    """Put the table between its marks."""
-    return between_marks(text, "prevalence", f"\n{table()}\n")
+    heads = ["task", "mechanism", "present", "95% interval", "undecided", "absent", "present before meta-training"]
+    return table(heads, rows)
 
 
 def main() -> None:
@@ -87,6 +87,9 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", default=list(SEEDS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+
+    from benchmarks.pages import write_pages
+
     path = RESULTS / "prevalence.json"
     numbers = json.loads(path.read_text())["numbers"] if path.exists() else {}
     for task in arguments.tasks:
@@ -99,7 +102,7 @@ def main() -> None:
         rows = diagnoses(task, folders)
         numbers[task] = {"seeds": rows, **{which: counts(rows, which) for which in ("trained", "untrained")}}
     record("prevalence", numbers)
-    PAGE.write_text(fill(PAGE.read_text()))
+    write_pages()
 
 
 if __name__ == "__main__":

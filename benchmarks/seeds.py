@@ -17,12 +17,9 @@ import numpy as np
 
 from benchmarks._report import record
 from optoscope import artifacts, tasks
-from optoscope.optimizers import GRUOptimizer
 from optoscope.running import Evaluation, Purpose, evaluate
-from optoscope.running.run_log import read_records
-from optoscope.training import MetaTrainConfig, meta_train, preset
-from optoscope.training.meta_step import untrained
 from optoscope.training.recipes import BASELINES
+from optoscope.training.snapshots import snapshot_within
 
 #: Problems for choosing a seed, and sizes of the evaluations; tasks that train a network have fewer.
 CHOOSING, SIZES = 1024, (64, 512)
@@ -46,28 +43,6 @@ def _evaluate(task, rules: dict, folder: Path, **settings) -> Evaluation:
         losses=np.concatenate([part.losses for part in parts]),
         objectives=np.concatenate([part.objectives for part in parts]),
     )
-
-
-def snapshot_within(seconds: float, trained: artifacts.TrainedOptimizer, run: Path) -> tuple[GRUOptimizer, float]:
-    """Return the latest weights kept within some seconds of a run, and when they were reached.
-
-    Where the run itself had not begun, they are those of the run that it starts from, with its own scales.
-    """
-    before = trained.metrics["seconds_of_start"]
-    if seconds < before:
-        config = MetaTrainConfig(**trained.config)
-        setting, _, name = str(config.warm_start).partition(":")
-        start = meta_train(
-            tasks.get(name), config=preset(setting, name), key=jax.random.key(trained.seed or 0),
-            directory=run / "start", resume=True,
-        )  # fmt: skip
-        snapshot, reached = snapshot_within(seconds, start, run / "start")
-        return snapshot.embedded_in(untrained(config, jax.random.key(0))), reached
-    log = read_records(run)
-    steps, ends = [0] + [entry["step"] for entry in log], [0.0] + [entry["seconds"] for entry in log]
-    times = before + np.interp(trained.snapshot_steps, steps, ends)
-    index = int(np.flatnonzero(times <= seconds)[-1])
-    return trained.snapshot(index), float(times[index])
 
 
 def _beaten(result: Evaluation, name: str, baselines: dict) -> list[str]:

@@ -1,6 +1,13 @@
 """How the documentation is built: `make docs`."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import optoscope
+
+sys.path.insert(0, str(Path(__file__).parent))
+import public_names
 
 project = "optoscope"
 author = copyright = "The optoscope authors"
@@ -10,6 +17,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 nitpicky = False
+suppress_warnings = ["ref.python"]  # a name that two classes share, as in "settings", is no reference
 
 # The notebook is run anew by every build, and an error in it ends the build.
 nb_execution_mode = "force"
@@ -21,3 +29,20 @@ html_title = "optoscope"
 html_static_path = []
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
+napoleon_use_ivar = True
+
+
+def as_rst(app, what, name, obj, options, lines):
+    """Read the docstrings' `code` as code, and |g| and products as they stand: they are written to be read as text."""
+    for i, line in enumerate(lines):
+        if "`" in line or "|" in line or "*" in line:
+            parts = line.replace("``", "`").split("`")
+            parts[::2] = [part.replace("|", r"\|").replace("*", r"\*").replace(r"\*\*", "**") for part in parts[::2]]
+            lines[i] = line if line.lstrip().startswith((">>>", "...")) else "``".join(parts)
+
+
+def setup(app):
+    """Make the pages of the API reference before Sphinx looks for pages."""
+    app.connect("builder-inited", lambda app: public_names.write_pages(Path(app.srcdir) / "api"))
+    app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it

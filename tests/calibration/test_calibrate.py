@@ -2,20 +2,17 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from optoscope.calibration import Calibration, calibrate, catalogue, optax_gallery
-from optoscope.calibration.calibrate import LIMITS, summarize
+from optoscope.calibration.calibrate import summarize
 from optoscope.calibration.judge import judge
 from optoscope.calibration.optax_rules import find_rules
 from optoscope.calibration.page import write_calibration
 from optoscope.cli.main import main
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +70,6 @@ def test_wrong_answers_are_counted():
     assert len(made.mistakes["second"]) == 5  # momentum, clipping, adaptation and its kind, the threshold
     assert not made.meets_its_bars
     assert np.isfinite(made.rates["first"]["momentum"]["false positive"]["interval"]).all()
-
-
-def test_what_was_measured_was_measured_with_the_thresholds_of_today():
-    measured = json.loads((ROOT / "benchmarks" / "results" / "calibration.json").read_text())
-    for mechanism, (absent_below, present_above) in LIMITS.items():
-        limit = measured["limits"][mechanism]
-        assert (limit["absent below"], limit["present above"]) == (absent_below, present_above)
-        assert limit["between"]
-    assert measured["num_optimizers"] >= 80
-    assert measured["mistakes"]["second"] == []
 
 
 def test_unknown_families_are_refused():

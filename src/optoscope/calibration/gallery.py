@@ -9,6 +9,7 @@ from typing import Any
 
 from optoscope._core.choices import check_choice
 from optoscope._core.files import write_json, write_whole
+from optoscope._core.markdown import table
 from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
@@ -127,16 +128,14 @@ def gallery_page(gallery: Gallery) -> str:
         "",
         "## Diagnosed",
         "",
-        *_table(["rule", "arguments", "what it is made of"], diagnosed),
+        _table(["rule", "arguments", "what it is made of"], diagnosed),
         "",
         "## Refused",
         "",
-        *_table(["rule", "arguments", "why"], refused),
+        _table(["rule", "arguments", "why"], refused),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _table(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
-    clean = lambda text: text.replace("|", "\\|")
-    cells = [[f"`{row['name']}`", clean(row["arguments"]), clean(row["text"])] for row in rows]
-    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(row)} |" for row in cells)]
+def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
+    return table(columns, [[f"`{row['name']}`", row["arguments"], row["text"]] for row in rows])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from optoscope._core.files import write_json, write_whole
+from optoscope._core.markdown import table
 from optoscope.calibration.calibrate import Calibration
 
 
@@ -62,11 +63,11 @@ def calibration_page(calibration: Calibration) -> str:
         "Error of the worst of 320 sequences, root mean square over its steps relative to the rule's updates; at most "
         f"{made['settings']['accepted_error']:.0%} is accepted:",
         "",
-        _table(["rule", "error"], [[name, f"{fit:.2%}"] for name, fit in calibration.fits.items()]),
+        table(["rule", "error"], [[name, f"{fit:.2%}"] for name, fit in calibration.fits.items()]),
         "",
         "## All optimizers",
         "",
-        _table(
+        table(
             ["optimizer", "states", "gradient unit", "what `diagnose` says"],
             [[c["name"], c["num_states"], f"{1 / c['input_scale']:.1e}", c["summary"]] for c in calibration.cases],
         ),
@@ -81,17 +82,17 @@ def _rates(rates: dict[str, Any]) -> str:
             f"{r['count']} of {r['of']} (at most {r['interval'][1]:.1%})" if r["of"] else "none" for r in kinds.values()
         ]
         rows.append([mechanism, *cells])
-    return _table(["mechanism", "false positives", "false negatives", "undecided"], rows)
+    return table(["mechanism", "false positives", "false negatives", "undecided"], rows)
 
 
 def _confusion(confusion: dict[str, Any]) -> str:
     words = {"present": "planted", "faint": "faintly planted", "absent": "not planted"}
     rows = [
         [mechanism, words[expected], *counts.values()]
-        for mechanism, table in confusion.items()
-        for expected, counts in table.items()
+        for mechanism, row in confusion.items()
+        for expected, counts in row.items()
     ]
-    return _table(["mechanism", "truth", "found present", "found absent", "undecided"], rows)
+    return table(["mechanism", "truth", "found present", "found absent", "undecided"], rows)
 
 
 def _errors(errors: dict[str, Any]) -> str:
@@ -99,7 +100,7 @@ def _errors(errors: dict[str, Any]) -> str:
     rows = [
         [name, e["number"], show(e["median"]), show(e["largest"]), e["bar"], e["beyond"]] for name, e in errors.items()
     ]
-    return _table(["number", "compared", "median error", "largest error", "bar", "beyond it"], rows)
+    return table(["number", "compared", "median error", "largest error", "bar", "beyond it"], rows)
 
 
 def _limits(limits: dict[str, Any]) -> str:
@@ -107,7 +108,7 @@ def _limits(limits: dict[str, Any]) -> str:
         [mechanism, *(f"{v:.3g}" if isinstance(v, float) else v for v in (*list(limit.values())[:4],)), _yes(limit)]
         for mechanism, limit in limits.items()
     ]
-    return _table(
+    return table(
         ["mechanism", "largest where not planted", "smallest where planted", "absent below", "present above", "fits"],
         rows,
     )
@@ -126,9 +127,3 @@ def _undecided(cases: list[dict[str, Any]]) -> list[str]:
         if word == "undecided"
     ]
     return found or ["Nothing."]
-
-
-def _table(columns: list[str], rows: list[list[Any]]) -> str:
-    escape = lambda cell: str(cell).replace("|", "\\|")
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(map(escape, row)) + " |" for row in rows)])

@@ -7,6 +7,7 @@ import textwrap
 from typing import Any
 
 from optoscope._core.allowed import describe, settings_of
+from optoscope._core.markdown import table
 from optoscope.cli.main import COMMANDS
 
 
@@ -29,14 +30,14 @@ def settings_reference() -> str:
 def _table(kind: Any) -> str:
     hints, words = settings_of(kind), _field_docstrings(kind)
     shown = getattr(kind, "shown", lambda name: name)
-    lines = ["| name | default | allowed | what |", "|---|---|---|---|"]
+    rows = []
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         helps = [one.help for one in getattr(hint, "__metadata__", ()) if getattr(one, "help", None)]
         default = "" if field.default is dataclasses.MISSING else f"`{field.default}`"
-        what = " ".join((words.get(field.name) or "".join(helps[-1:])).split()).replace("|", "\\|")
-        lines.append(" | ".join([f"| `{shown(field.name)}`", default, describe(hint), f"{what} |"]))
-    return "\n".join(lines)
+        what = " ".join((words.get(field.name) or "".join(helps[-1:])).split())
+        rows.append([f"`{shown(field.name)}`", default, describe(hint), what])
+    return table(["name", "default", "allowed", "what"], rows)
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:

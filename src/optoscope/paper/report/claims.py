@@ -7,7 +7,8 @@ from optoscope.paper.claims import Finding, Ledger, Quantity
 from optoscope.tasks import title_of
 
 _CLASSES = {"reproduced": "reproduced", "partly": "partly", "not": "not", "not measured": "none"}
-_THEMES = {
+#: Beginning of a claim's id -> heading of its theme.
+THEMES = {
     "performance": "Performance",
     "momentum": "Momentum",
     "clipping": "Gradient clipping",
@@ -35,7 +36,7 @@ def _entry(one: Finding, pictures: Mapping[int, Any]) -> dict[str, Any]:
     theme = one.claim.partition(".")[0]
     return {
         "id": f"{one.claim}-{one.task.replace(' ', '_')}",
-        "theme": _THEMES.get(theme, theme),
+        "theme": THEMES.get(theme, theme),
         "css": _CLASSES[one.verdict],
         "verdict": one.verdict,
         "says": one.says,

@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from optoscope._core.files import write_whole
 from optoscope._core.provenance import provenance
+from optoscope.figures._save import small_png
 from optoscope.figures.style import in_sentence
 from optoscope.paper.claims import Ledger
 from optoscope.paper.figures.drawn import Drawn
@@ -139,21 +139,9 @@ def _picture(directory: Path, drawn: Drawn) -> dict[str, Any]:
         "title": drawn.title,
         "caption": drawn.caption,
         "ratio": f"{width / height:.4f}",
-        "large": base64.b64encode(_small(path)).decode(),
-        "small": base64.b64encode(_small(path, most=1100)).decode(),
+        "large": base64.b64encode(small_png(path)).decode(),
+        "small": base64.b64encode(small_png(path, most=1100)).decode(),
     }
-
-
-def _small(path: Path, *, most: int | None = None) -> bytes:
-    """Return a PNG with at most 256 colors, and at most so many pixels wide: the same to the eye, in little space."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        content, small = io.BytesIO(), image.convert("RGB")
-        if most is not None and image.width > most:
-            small = small.resize((most, round(image.height * most / image.width)), Image.Resampling.LANCZOS)
-        small.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
-    return content.getvalue()
 
 
 def _recipes(study: Study) -> dict[str, Any]:
