@@ -2,6 +2,7 @@
 
 from optoscope.paper.claims._claim import ALL_TASKS as ALL_TASKS
 from optoscope.paper.claims._claim import Claim as Claim
+from optoscope.paper.claims._claim import claim as claim
 from optoscope.paper.claims._claim import Finding as Finding
 from optoscope.paper.claims._claim import Measured as Measured
 from optoscope.paper.claims._claim import Quantity as Quantity

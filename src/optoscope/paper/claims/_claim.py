@@ -145,6 +145,16 @@ class Claim:
         return "Reproduced if " + "; and ".join(str(rule) for rule in self.rules) + "."
 
 
+def claim(id: str, **settings: Any) -> Callable[[Callable[[Study, str], Measured | None]], Claim]:
+    """Return what makes a claim of the function below it, which measures the claim.
+
+    Args:
+        id: `theme.name`.
+        settings: the other fields of `Claim`.
+    """
+    return lambda measure: Claim(id=id, measure=measure, **settings)
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """What was found about a claim on one task.

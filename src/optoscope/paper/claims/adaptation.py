@@ -3,7 +3,7 @@
 import numpy as np
 
 from optoscope.dynamics import Branch
-from optoscope.paper.claims._claim import Claim, Measured, Rule, exact
+from optoscope.paper.claims._claim import Measured, Rule, claim, exact
 from optoscope.paper.study import Study
 
 _THREE = ("linear_regression", "rosenbrock", "two_moons")
@@ -24,6 +24,17 @@ def arms(branch: Branch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return grid, *(np.interp(grid, g, rates) for g, rates in outer)
 
 
+@claim(
+    "adaptation.s_curve",
+    section="5.4, A.4",
+    figure=12,
+    says="Fixed points under constant gradients lie on a curve, and all of them attract.",
+    tasks=_THREE,
+    rules=(
+        Rule("share of the points that attract", 0.999, 0.5),
+        Rule("folds of the curve", 0.0, 0.0, at_most=True),
+    ),
+)
 def _s_curve(study: Study, task: str) -> Measured:
     branch = study.anatomies[task].branch
     share = float(branch.attracting.mean())
@@ -34,6 +45,18 @@ def _s_curve(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "adaptation.one_per_input",
+    section="5.4",
+    figure=12,
+    says="There is a single fixed point for every constant gradient.",
+    tasks=_THREE,
+    rules=(
+        Rule("most attractors at a gradient", 1.0, 1.0, at_most=True),
+        Rule("fewest attractors at a gradient", 1.0, 1.0, at_most=False),
+        Rule("folds of the curve", 0.0, 0.0, at_most=True),
+    ),
+)
 def _one_per_input(study: Study, task: str) -> Measured:
     found = study.anatomies[task].inputs
     counts = ", ".join(f"{n} at {g:.3g}" for n, g in zip(found.num_attractors, found.gradients))
@@ -51,6 +74,17 @@ def _one_per_input(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "adaptation.symmetric_arms",
+    section="5.4, A.4",
+    figure=12,
+    says="The arms for positive and for negative gradients behave alike.",
+    tasks=_THREE,
+    rules=(
+        Rule("factor between the two arms' learning rates, median over magnitudes", 1.1, 2.0),
+        Rule("largest factor between them", 1.25, 3.0),
+    ),
+)
 def _symmetric(study: Study, task: str) -> Measured:
     grid, positive, negative = arms(study.anatomies[task].branch)
     difference = np.abs(np.log(np.maximum(positive, 1e-300) / np.maximum(negative, 1e-300)))
@@ -62,6 +96,17 @@ def _symmetric(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "adaptation.rate_falls",
+    section="5.4, A.4",
+    figure=12,
+    says="Along both arms the learning rate falls as the gradient grows.",
+    tasks=_THREE,
+    rules=(
+        Rule("smallest learning rate on the way over that at g = 0, on the arm where it falls less", 0.8, 0.95),
+        Rule("learning rate at the largest gradient over that at g = 0, on that arm", 0.8, 1.0),
+    ),
+)
 def _falls(study: Study, task: str) -> Measured:
     branch = study.anatomies[task].branch
     center = float(branch.learning_rates[np.argmin(np.abs(branch.gradients))])
@@ -75,6 +120,14 @@ def _falls(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "adaptation.most_cautious",
+    section="A.4",
+    figure=12,
+    says="The smallest learning rate on the curve is that of tuned momentum.",
+    tasks=_THREE,
+    rules=(Rule("factor between the two", 1.25, 2.0),),
+)
 def _most_cautious(study: Study, task: str) -> Measured:
     rates = study.anatomies[task].branch.learning_rates
     tuned = study.tuned[task]["momentum"].hyperparameters["learning_rate"]
@@ -87,6 +140,15 @@ def _most_cautious(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "adaptation.line_of_rates",
+    section="A.4",
+    figure=13,
+    says="On MNIST the learning rate changes along the line of slow points at g = 0.",
+    tasks=("mnist",),
+    rules=(Rule("largest over smallest learning rate of states held without a gradient", 1.5, 1.1),),
+    beyond=("two_moons",),
+)
 def _along_the_line(study: Study, task: str) -> Measured:
     rest = study.anatomies[task].rest
     rates = rest.held_learning_rates[~rest.from_box]
@@ -99,72 +161,10 @@ def _along_the_line(study: Study, task: str) -> Measured:
 
 
 CLAIMS = (
-    Claim(
-        id="adaptation.s_curve",
-        section="5.4, A.4",
-        figure=12,
-        says="Fixed points under constant gradients lie on a curve, and all of them attract.",
-        tasks=_THREE,
-        rules=(
-            Rule("share of the points that attract", 0.999, 0.5),
-            Rule("folds of the curve", 0.0, 0.0, at_most=True),
-        ),
-        measure=_s_curve,
-    ),
-    Claim(
-        id="adaptation.one_per_input",
-        section="5.4",
-        figure=12,
-        says="There is a single fixed point for every constant gradient.",
-        tasks=_THREE,
-        rules=(
-            Rule("most attractors at a gradient", 1.0, 1.0, at_most=True),
-            Rule("fewest attractors at a gradient", 1.0, 1.0, at_most=False),
-            Rule("folds of the curve", 0.0, 0.0, at_most=True),
-        ),
-        measure=_one_per_input,
-    ),
-    Claim(
-        id="adaptation.symmetric_arms",
-        section="5.4, A.4",
-        figure=12,
-        says="The arms for positive and for negative gradients behave alike.",
-        tasks=_THREE,
-        rules=(
-            Rule("factor between the two arms' learning rates, median over magnitudes", 1.1, 2.0),
-            Rule("largest factor between them", 1.25, 3.0),
-        ),
-        measure=_symmetric,
-    ),
-    Claim(
-        id="adaptation.rate_falls",
-        section="5.4, A.4",
-        figure=12,
-        says="Along both arms the learning rate falls as the gradient grows.",
-        tasks=_THREE,
-        rules=(
-            Rule("smallest learning rate on the way over that at g = 0, on the arm where it falls less", 0.8, 0.95),
-            Rule("learning rate at the largest gradient over that at g = 0, on that arm", 0.8, 1.0),
-        ),
-        measure=_falls,
-    ),
-    Claim(
-        id="adaptation.most_cautious",
-        section="A.4",
-        figure=12,
-        says="The smallest learning rate on the curve is that of tuned momentum.",
-        tasks=_THREE,
-        rules=(Rule("factor between the two", 1.25, 2.0),),
-        measure=_most_cautious,
-    ),
-    Claim(
-        id="adaptation.line_of_rates",
-        section="A.4",
-        figure=13,
-        says="On MNIST the learning rate changes along the line of slow points at g = 0.",
-        tasks=("mnist",),
-        rules=(Rule("largest over smallest learning rate of states held without a gradient", 1.5, 1.1),),
-        measure=_along_the_line,
-        beyond=("two_moons",),
-    ),
+    _s_curve,
+    _one_per_input,
+    _symmetric,
+    _falls,
+    _most_cautious,
+    _along_the_line,
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from optoscope.anatomy import Dossier
-from optoscope.paper.claims._claim import ALL_TASKS, Claim, Measured, Quantity, Rule, exact, over_problems
+from optoscope.paper.claims._claim import ALL_TASKS, Measured, Quantity, Rule, claim, exact, over_problems
 from optoscope.paper.study import PAPER_TASKS, Study
 
 
@@ -14,6 +14,14 @@ def share_beyond(anatomy: Dossier) -> Quantity:
     return over_problems(beyond.mean((1, 2)))
 
 
+@claim(
+    "clipping.saturates",
+    section="5.2, A.2",
+    figure=10,
+    says="The update saturates as gradients grow: a soft form of gradient clipping.",
+    tasks=PAPER_TASKS,
+    rules=(Rule("gain at the largest gradients met, relative to small ones", 0.7, 0.95),),
+)
 def _saturates(study: Study, task: str) -> Measured:
     anatomy = study.anatomies[task]
     found = anatomy.thresholds
@@ -29,6 +37,15 @@ def _saturates(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "clipping.same_threshold",
+    section="5.2",
+    figure=10,
+    says="The threshold at which updates saturate is the same throughout the states.",
+    tasks=PAPER_TASKS,
+    rules=(Rule("ratio of the thresholds of the inner 80% of the states visited", 2.0, 10.0),),
+    command="optoscope claims {task}",
+)
 def _same_threshold(study: Study, task: str) -> Measured | None:
     found = study.anatomies[task].thresholds
     known = np.isfinite(found.thresholds)
@@ -42,6 +59,15 @@ def _same_threshold(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "clipping.affine_middle",
+    section="4.1",
+    figure=10,
+    says="The update function is affine in its middle, so that the slope at g = 0 sums it up.",
+    tasks=PAPER_TASKS,
+    rules=(Rule("relative change of the gain up to the median gradient, at 90% of the states", 0.1, 0.5),),
+    command="optoscope claims {task}",
+)
 def _affine_middle(study: Study, task: str) -> Measured:
     anatomy = study.anatomies[task]
     typical = float(np.median(np.abs(anatomy.visits.gradients)))
@@ -54,6 +80,18 @@ def _affine_middle(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "clipping.non_monotonic",
+    section="A.2",
+    figure=10,
+    says="On MNIST the update slopes back for large gradients, for every seed.",
+    tasks=("mnist",),
+    rules=(
+        Rule("fall of the update from its maximum", 0.05, 0.01),
+        Rule("smallest fall of all seeds", 0.05, 0.01),
+    ),
+    beyond=("two_moons",),
+)
 def _non_monotonic(study: Study, task: str) -> Measured:
     own = float(study.anatomies[task].initial_update.slope_back[0])
     others = [float(update.slope_back[0]) for update in study.seeds.get(task, {}).values()]
@@ -65,6 +103,18 @@ def _non_monotonic(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "clipping.strongest_on_rosenbrock",
+    section="5.2, A.2",
+    figure=10,
+    says="Saturation is used most on Rosenbrock and least on linear regression.",
+    tasks=(ALL_TASKS,),
+    rules=(
+        Rule("loss of gain at the largest gradients, Rosenbrock minus linear regression", 0.1, 0.0),
+        Rule("Rosenbrock minus the next", 0.0, 0.0, at_most=False),
+        Rule("the next minus linear regression", 0.0, 0.0, at_most=False),
+    ),
+)
 def _strongest(study: Study, task: str) -> Measured | None:
     shares = {name: share_beyond(anatomy).value for name, anatomy in study.anatomies.items()}
     left = {
@@ -87,59 +137,9 @@ def _strongest(study: Study, task: str) -> Measured | None:
 
 
 CLAIMS = (
-    Claim(
-        id="clipping.saturates",
-        section="5.2, A.2",
-        figure=10,
-        says="The update saturates as gradients grow: a soft form of gradient clipping.",
-        tasks=PAPER_TASKS,
-        rules=(Rule("gain at the largest gradients met, relative to small ones", 0.7, 0.95),),
-        measure=_saturates,
-    ),
-    Claim(
-        id="clipping.same_threshold",
-        section="5.2",
-        figure=10,
-        says="The threshold at which updates saturate is the same throughout the states.",
-        tasks=PAPER_TASKS,
-        rules=(Rule("ratio of the thresholds of the inner 80% of the states visited", 2.0, 10.0),),
-        measure=_same_threshold,
-        command="optoscope claims {task}",
-    ),
-    Claim(
-        id="clipping.affine_middle",
-        section="4.1",
-        figure=10,
-        says="The update function is affine in its middle, so that the slope at g = 0 sums it up.",
-        tasks=PAPER_TASKS,
-        rules=(Rule("relative change of the gain up to the median gradient, at 90% of the states", 0.1, 0.5),),
-        measure=_affine_middle,
-        command="optoscope claims {task}",
-    ),
-    Claim(
-        id="clipping.strongest_on_rosenbrock",
-        section="5.2, A.2",
-        figure=10,
-        says="Saturation is used most on Rosenbrock and least on linear regression.",
-        tasks=(ALL_TASKS,),
-        rules=(
-            Rule("loss of gain at the largest gradients, Rosenbrock minus linear regression", 0.1, 0.0),
-            Rule("Rosenbrock minus the next", 0.0, 0.0, at_most=False),
-            Rule("the next minus linear regression", 0.0, 0.0, at_most=False),
-        ),
-        measure=_strongest,
-    ),
-    Claim(
-        id="clipping.non_monotonic",
-        section="A.2",
-        figure=10,
-        says="On MNIST the update slopes back for large gradients, for every seed.",
-        tasks=("mnist",),
-        rules=(
-            Rule("fall of the update from its maximum", 0.05, 0.01),
-            Rule("smallest fall of all seeds", 0.05, 0.01),
-        ),
-        measure=_non_monotonic,
-        beyond=("two_moons",),
-    ),
+    _saturates,
+    _same_threshold,
+    _affine_middle,
+    _strongest,
+    _non_monotonic,
 )

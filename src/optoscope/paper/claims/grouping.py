@@ -3,7 +3,7 @@
 import numpy as np
 
 from optoscope.anatomy import GroupPaths
-from optoscope.paper.claims._claim import Claim, Measured, Rule, over_problems
+from optoscope.paper.claims._claim import Measured, Rule, claim, over_problems
 from optoscope.paper.study import Study
 
 
@@ -16,6 +16,18 @@ def _listed(groups: GroupPaths, values: np.ndarray) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in zip(groups.groups, values))
 
 
+@claim(
+    "grouping.biases_lower",
+    section="5.5",
+    figure=7,
+    says="Biases get much lower learning rates than weights.",
+    tasks=("mnist",),
+    rules=(
+        Rule("mean learning rate of biases over that of weights", 0.8, 1.0),
+        Rule("highest learning rate of a layer's biases over the lowest of a layer's weights", 1.0, 1.2),
+    ),
+    beyond=("two_moons",),
+)
 def _biases_lower(study: Study, task: str) -> Measured | None:
     groups = study.anatomies[task].groups
     kinds = groups and _kinds(groups)
@@ -31,6 +43,18 @@ def _biases_lower(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "grouping.later_layers_higher",
+    section="5.5",
+    figure=7,
+    says="Among weights and among biases, later layers get higher learning rates.",
+    tasks=("mnist",),
+    rules=(
+        Rule("last over first layer's learning rate", 1.1, 1.0),
+        Rule("smallest ratio of a layer's learning rate to that of the layer before", 1.0, 0.9),
+    ),
+    beyond=("two_moons",),
+)
 def _later_higher(study: Study, task: str) -> Measured | None:
     groups = study.anatomies[task].groups
     kinds = groups and _kinds(groups)
@@ -53,6 +77,15 @@ def _later_higher(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "grouping.gradients_differ",
+    section="5.5",
+    figure=7,
+    says="In the later layers biases meet larger gradients than weights do.",
+    tasks=("mnist",),
+    rules=(Rule("typical |g| of biases over that of weights, in the layer after the first with the least", 1.5, 1.0),),
+    beyond=("two_moons",),
+)
 def _gradients_differ(study: Study, task: str) -> Measured | None:
     groups = study.anatomies[task].groups
     kinds = groups and _kinds(groups)
@@ -71,6 +104,14 @@ def _gradients_differ(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "grouping.only_on_mnist",
+    section="5.5",
+    figure=7,
+    says="Such tuning of groups exists in the optimizer for MNIST only.",
+    tasks=("two_moons",),
+    rules=(Rule("highest over lowest learning rate of a group", 1.1, 1.5),),
+)
 def _no_grouping(study: Study, task: str) -> Measured | None:
     groups = study.anatomies[task].groups
     if not groups:
@@ -83,51 +124,8 @@ def _no_grouping(study: Study, task: str) -> Measured | None:
 
 
 CLAIMS = (
-    Claim(
-        id="grouping.biases_lower",
-        section="5.5",
-        figure=7,
-        says="Biases get much lower learning rates than weights.",
-        tasks=("mnist",),
-        rules=(
-            Rule("mean learning rate of biases over that of weights", 0.8, 1.0),
-            Rule("highest learning rate of a layer's biases over the lowest of a layer's weights", 1.0, 1.2),
-        ),
-        measure=_biases_lower,
-        beyond=("two_moons",),
-    ),
-    Claim(
-        id="grouping.later_layers_higher",
-        section="5.5",
-        figure=7,
-        says="Among weights and among biases, later layers get higher learning rates.",
-        tasks=("mnist",),
-        rules=(
-            Rule("last over first layer's learning rate", 1.1, 1.0),
-            Rule("smallest ratio of a layer's learning rate to that of the layer before", 1.0, 0.9),
-        ),
-        measure=_later_higher,
-        beyond=("two_moons",),
-    ),
-    Claim(
-        id="grouping.gradients_differ",
-        section="5.5",
-        figure=7,
-        says="In the later layers biases meet larger gradients than weights do.",
-        tasks=("mnist",),
-        rules=(
-            Rule("typical |g| of biases over that of weights, in the layer after the first with the least", 1.5, 1.0),
-        ),
-        measure=_gradients_differ,
-        beyond=("two_moons",),
-    ),
-    Claim(
-        id="grouping.only_on_mnist",
-        section="5.5",
-        figure=7,
-        says="Such tuning of groups exists in the optimizer for MNIST only.",
-        tasks=("two_moons",),
-        rules=(Rule("highest over lowest learning rate of a group", 1.1, 1.5),),
-        measure=_no_grouping,
-    ),
+    _biases_lower,
+    _later_higher,
+    _gradients_differ,
+    _no_grouping,
 )

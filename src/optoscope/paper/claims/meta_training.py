@@ -2,10 +2,21 @@
 
 import numpy as np
 
-from optoscope.paper.claims._claim import Claim, Measured, Rule, exact
+from optoscope.paper.claims._claim import Measured, Rule, claim, exact
 from optoscope.paper.study import MOMENTUM_LIKE, OPTIMAL_MOMENTUM, Study
 
 
+@claim(
+    "meta_training.approaches_optimum",
+    section="B.2",
+    figure=15,
+    says="Through meta-training the leading mode's learning rate and timescale approach the analytic optimum.",
+    tasks=("linear_regression",),
+    rules=(
+        Rule("last learning rate over the optimal one, from below a tenth of it", 0.8, 0.4),
+        Rule("last distance of the timescale from the optimal one over the first", 0.2, 0.8),
+    ),
+)
 def _approaches(study: Study, task: str) -> Measured | None:
     modes = study.meta_training.get(MOMENTUM_LIKE[0])
     if modes is None:
@@ -24,6 +35,14 @@ def _approaches(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "meta_training.single_mode_throughout",
+    section="B.2",
+    figure=15,
+    says="One and the same mode is the only one that is used.",
+    tasks=("linear_regression",),
+    rules=(Rule("share of later snapshots in which it has the largest learning rate", 0.9, 0.5),),
+)
 def _same_mode(study: Study, task: str) -> Measured | None:
     modes = study.meta_training.get(MOMENTUM_LIKE[0])
     if modes is None:
@@ -38,25 +57,6 @@ def _same_mode(study: Study, task: str) -> Measured | None:
 
 
 CLAIMS = (
-    Claim(
-        id="meta_training.approaches_optimum",
-        section="B.2",
-        figure=15,
-        says="Through meta-training the leading mode's learning rate and timescale approach the analytic optimum.",
-        tasks=("linear_regression",),
-        rules=(
-            Rule("last learning rate over the optimal one, from below a tenth of it", 0.8, 0.4),
-            Rule("last distance of the timescale from the optimal one over the first", 0.2, 0.8),
-        ),
-        measure=_approaches,
-    ),
-    Claim(
-        id="meta_training.single_mode_throughout",
-        section="B.2",
-        figure=15,
-        says="One and the same mode is the only one that is used.",
-        tasks=("linear_regression",),
-        rules=(Rule("share of later snapshots in which it has the largest learning rate", 0.9, 0.5),),
-        measure=_same_mode,
-    ),
+    _approaches,
+    _same_mode,
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from optoscope.anatomy import explained
-from optoscope.paper.claims._claim import Claim, Measured, Rule, exact, over_problems
+from optoscope.paper.claims._claim import Claim, Measured, Rule, claim, exact, over_problems
 from optoscope.paper.study import Study
 from optoscope.running import variance_ratio
 
@@ -22,6 +22,17 @@ def _variance(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "momentum.single_fixed_point",
+    section="5.1, A.1",
+    figure=8,
+    says="Without a gradient there is a single fixed point, to which all states converge.",
+    tasks=_THREE,
+    rules=(
+        Rule("share of the starts that end at the most visited attractor", 0.99, 0.5),
+        Rule("number of attractors", 1.0, 1.0, at_most=True),
+    ),
+)
 def _single_point(study: Study, task: str) -> Measured:
     rest = study.anatomies[task].rest
     apart = int((rest.attractor < 0).sum())
@@ -39,6 +50,18 @@ def _of_starts(rest) -> str:
     return f"exact, of {len(rest.starts)} starts; none of a kind means below {3 / len(rest.starts):.1%} with 95%"
 
 
+@claim(
+    "momentum.line_of_fixed_points",
+    section="A.1, A.4",
+    figure=13,
+    says="On MNIST runs end on a line of slow points instead of a single point.",
+    tasks=("mnist",),
+    rules=(
+        Rule("variance of states that is left after a run without a gradient", 0.05, 0.005),
+        Rule("share of it along one line", 0.9, 0.6),
+    ),
+    beyond=("two_moons",),
+)
 def _line(study: Study, task: str) -> Measured:
     rest = study.anatomies[task].rest
     return Measured(
@@ -49,6 +72,14 @@ def _line(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "momentum.few_modes",
+    section="5.1, A.1",
+    figure=8,
+    says="Near the fixed point one or two modes are responsible for the dynamics.",
+    tasks=_THREE,
+    rules=(Rule("share of the squared response that the best two modes explain", 0.9, 0.5),),
+)
 def _few_modes(study: Study, task: str) -> Measured:
     modes = study.anatomies[task].modes
     chosen, share = modes.best(2)
@@ -63,6 +94,18 @@ def _few_modes(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "momentum.many_modes",
+    section="A.1",
+    figure=9,
+    says="On MNIST several modes have large learning rates: no single one dominates.",
+    tasks=("mnist",),
+    rules=(
+        Rule("modes with at least a fifth of the largest learning rate", 4, 3),
+        Rule("share of the squared response that the best two modes explain", 0.9, 0.98),
+    ),
+    beyond=("two_moons",),
+)
 def _many_modes(study: Study, task: str) -> Measured:
     modes = study.anatomies[task].modes
     number = modes.num_of_size(0.2)
@@ -73,6 +116,14 @@ def _many_modes(study: Study, task: str) -> Measured:
     )
 
 
+@claim(
+    "momentum.vertical_shift",
+    section="5.1",
+    figure=8,
+    says="Moving the state along the leading mode shifts the update function up or down, as momentum does.",
+    tasks=_THREE,
+    rules=(Rule("share of the change that is an offset", 0.9, 0.5),),
+)
 def _vertical_shift(study: Study, task: str) -> Measured | None:
     share, shift = study.anatomies[task].known("vertical_shift"), study.anatomies[task].shift
     if share is None:
@@ -85,6 +136,19 @@ def _vertical_shift(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "momentum.linear_suffices",
+    section="5.1, A.1",
+    figure=8,
+    says="Near the fixed point linear dynamics describe the optimizer well.",
+    tasks=_THREE,
+    rules=(
+        Rule("R² of linear updates late in runs, median over problems", 0.9, 0.3),
+        Rule("R² of linear updates over whole runs", 0.9, 0.3),
+        Rule("meta-objective of the linearized optimizer over the learned one's", 1.1, 2.0),
+    ),
+    command="optoscope claims {task}",
+)
 def _linear_suffices(study: Study, task: str) -> Measured | None:
     linear, evaluation = study.anatomies[task].linear, study.linearized.get(task)
     late = linear.num_near
@@ -108,6 +172,15 @@ def _linear_suffices(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "momentum.aggregated",
+    section="C",
+    figure=8,
+    says="The linearized optimizer is momentum with several timescales, one per mode.",
+    tasks=("linear_regression", "rosenbrock", "two_moons", "mnist"),
+    rules=(Rule("largest relative difference of their updates", 1e-9, 1e-6),),
+    command="optoscope claims {task}",
+)
 def _aggregated(study: Study, task: str) -> Measured | None:
     anatomy = study.anatomies[task]
     linear = anatomy.linear
@@ -143,84 +216,11 @@ CLAIMS = (
         rules=(Rule("total variance at the end over the largest", 0.25, 0.05),),
         measure=_variance,
     ),
-    Claim(
-        id="momentum.single_fixed_point",
-        section="5.1, A.1",
-        figure=8,
-        says="Without a gradient there is a single fixed point, to which all states converge.",
-        tasks=_THREE,
-        rules=(
-            Rule("share of the starts that end at the most visited attractor", 0.99, 0.5),
-            Rule("number of attractors", 1.0, 1.0, at_most=True),
-        ),
-        measure=_single_point,
-    ),
-    Claim(
-        id="momentum.line_of_fixed_points",
-        section="A.1, A.4",
-        figure=13,
-        says="On MNIST runs end on a line of slow points instead of a single point.",
-        tasks=("mnist",),
-        rules=(
-            Rule("variance of states that is left after a run without a gradient", 0.05, 0.005),
-            Rule("share of it along one line", 0.9, 0.6),
-        ),
-        measure=_line,
-        beyond=("two_moons",),
-    ),
-    Claim(
-        id="momentum.few_modes",
-        section="5.1, A.1",
-        figure=8,
-        says="Near the fixed point one or two modes are responsible for the dynamics.",
-        tasks=_THREE,
-        rules=(Rule("share of the squared response that the best two modes explain", 0.9, 0.5),),
-        measure=_few_modes,
-    ),
-    Claim(
-        id="momentum.many_modes",
-        section="A.1",
-        figure=9,
-        says="On MNIST several modes have large learning rates: no single one dominates.",
-        tasks=("mnist",),
-        rules=(
-            Rule("modes with at least a fifth of the largest learning rate", 4, 3),
-            Rule("share of the squared response that the best two modes explain", 0.9, 0.98),
-        ),
-        measure=_many_modes,
-        beyond=("two_moons",),
-    ),
-    Claim(
-        id="momentum.vertical_shift",
-        section="5.1",
-        figure=8,
-        says="Moving the state along the leading mode shifts the update function up or down, as momentum does.",
-        tasks=_THREE,
-        rules=(Rule("share of the change that is an offset", 0.9, 0.5),),
-        measure=_vertical_shift,
-    ),
-    Claim(
-        id="momentum.linear_suffices",
-        section="5.1, A.1",
-        figure=8,
-        says="Near the fixed point linear dynamics describe the optimizer well.",
-        tasks=_THREE,
-        rules=(
-            Rule("R² of linear updates late in runs, median over problems", 0.9, 0.3),
-            Rule("R² of linear updates over whole runs", 0.9, 0.3),
-            Rule("meta-objective of the linearized optimizer over the learned one's", 1.1, 2.0),
-        ),
-        measure=_linear_suffices,
-        command="optoscope claims {task}",
-    ),
-    Claim(
-        id="momentum.aggregated",
-        section="C",
-        figure=8,
-        says="The linearized optimizer is momentum with several timescales, one per mode.",
-        tasks=("linear_regression", "rosenbrock", "two_moons", "mnist"),
-        rules=(Rule("largest relative difference of their updates", 1e-9, 1e-6),),
-        measure=_aggregated,
-        command="optoscope claims {task}",
-    ),
+    _single_point,
+    _line,
+    _few_modes,
+    _many_modes,
+    _vertical_shift,
+    _linear_suffices,
+    _aggregated,
 )

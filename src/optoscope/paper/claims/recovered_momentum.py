@@ -2,12 +2,20 @@
 
 import numpy as np
 
-from optoscope.paper.claims._claim import Claim, Measured, Rule, exact, over_problems
+from optoscope.paper.claims._claim import Measured, Rule, claim, exact, over_problems
 from optoscope.paper.study import OPTIMAL_MOMENTUM, Study
 
 _TASK = ("linear_regression",)
 
 
+@claim(
+    "recovered_momentum.one_component",
+    section="B.1",
+    figure=14,
+    says="A single principal component explains nearly all of the variance of the states.",
+    tasks=_TASK,
+    rules=(Rule("share of the variance along the first component", 0.9, 0.5),),
+)
 def _one_component(study: Study, task: str) -> Measured | None:
     if study.momentum_like_anatomy is None:
         return None
@@ -19,6 +27,18 @@ def _one_component(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "recovered_momentum.single_mode",
+    section="B.1",
+    figure=14,
+    says="A single mode has separated from the bulk of eigenvalues, and dominates.",
+    tasks=_TASK,
+    rules=(
+        Rule("share of the squared response that the leading mode explains", 0.9, 0.5),
+        Rule("next largest over largest learning rate", 0.2, 0.5),
+        Rule("distance of its timescale from the next largest", 0.02, 0.0),
+    ),
+)
 def _single_mode(study: Study, task: str) -> Measured | None:
     if study.momentum_like_anatomy is None:
         return None
@@ -48,15 +68,48 @@ def _match(study: Study, reference: tuple[float, float], name: str) -> Measured 
     )
 
 
+@claim(
+    "recovered_momentum.matches_tuned",
+    section="B.1",
+    figure=14,
+    says="That mode has the timescale and the learning rate of tuned momentum.",
+    tasks=_TASK,
+    rules=(
+        Rule("difference of timescales", 0.02, 0.05),
+        Rule("relative difference of learning rates", 0.1, 0.3),
+    ),
+)
 def _matches_tuned(study: Study, task: str) -> Measured | None:
     tuned = study.tuned[task]["momentum"].hyperparameters
     return _match(study, (tuned["learning_rate"], tuned["decay"]), "tuned momentum")
 
 
+@claim(
+    "recovered_momentum.matches_analytic",
+    section="B.1",
+    figure=14,
+    says="They are those of the optimal momentum that follows from the task's curvatures.",
+    tasks=_TASK,
+    rules=(
+        Rule("difference of timescales", 0.02, 0.05),
+        Rule("relative difference of learning rates", 0.1, 0.3),
+    ),
+)
 def _matches_analytic(study: Study, task: str) -> Measured | None:
     return _match(study, OPTIMAL_MOMENTUM, "worst-case optimal momentum")
 
 
+@claim(
+    "recovered_momentum.mode_alone",
+    section="B.1",
+    figure=14,
+    says="The dynamics along that mode alone behave as the whole optimizer almost exactly.",
+    tasks=_TASK,
+    rules=(
+        Rule("R² of the updates of the mode, run alone", 0.95, 0.5),
+        Rule("ratio of meta-objectives, as a factor", 1.05, 1.3),
+    ),
+)
 def _alone(study: Study, task: str) -> Measured | None:
     single = study.single_mode
     if single is None:
@@ -72,6 +125,14 @@ def _alone(study: Study, task: str) -> Measured | None:
     )
 
 
+@claim(
+    "recovered_momentum.performs_as_momentum",
+    section="5.1, B.1",
+    figure=14,
+    says="It performs as well as tuned momentum.",
+    tasks=_TASK,
+    rules=(Rule("ratio of meta-objectives, as a factor", 1.1, 1.5),),
+)
 def _performs_as_momentum(study: Study, task: str) -> Measured | None:
     if study.single_mode is None:
         return None
@@ -87,71 +148,10 @@ def _performs_as_momentum(study: Study, task: str) -> Measured | None:
 
 
 CLAIMS = (
-    Claim(
-        id="recovered_momentum.one_component",
-        section="B.1",
-        figure=14,
-        says="A single principal component explains nearly all of the variance of the states.",
-        tasks=_TASK,
-        rules=(Rule("share of the variance along the first component", 0.9, 0.5),),
-        measure=_one_component,
-    ),
-    Claim(
-        id="recovered_momentum.single_mode",
-        section="B.1",
-        figure=14,
-        says="A single mode has separated from the bulk of eigenvalues, and dominates.",
-        tasks=_TASK,
-        rules=(
-            Rule("share of the squared response that the leading mode explains", 0.9, 0.5),
-            Rule("next largest over largest learning rate", 0.2, 0.5),
-            Rule("distance of its timescale from the next largest", 0.02, 0.0),
-        ),
-        measure=_single_mode,
-    ),
-    Claim(
-        id="recovered_momentum.matches_tuned",
-        section="B.1",
-        figure=14,
-        says="That mode has the timescale and the learning rate of tuned momentum.",
-        tasks=_TASK,
-        rules=(
-            Rule("difference of timescales", 0.02, 0.05),
-            Rule("relative difference of learning rates", 0.1, 0.3),
-        ),
-        measure=_matches_tuned,
-    ),
-    Claim(
-        id="recovered_momentum.matches_analytic",
-        section="B.1",
-        figure=14,
-        says="They are those of the optimal momentum that follows from the task's curvatures.",
-        tasks=_TASK,
-        rules=(
-            Rule("difference of timescales", 0.02, 0.05),
-            Rule("relative difference of learning rates", 0.1, 0.3),
-        ),
-        measure=_matches_analytic,
-    ),
-    Claim(
-        id="recovered_momentum.mode_alone",
-        section="B.1",
-        figure=14,
-        says="The dynamics along that mode alone behave as the whole optimizer almost exactly.",
-        tasks=_TASK,
-        rules=(
-            Rule("R² of the updates of the mode, run alone", 0.95, 0.5),
-            Rule("ratio of meta-objectives, as a factor", 1.05, 1.3),
-        ),
-        measure=_alone,
-    ),
-    Claim(
-        id="recovered_momentum.performs_as_momentum",
-        section="5.1, B.1",
-        figure=14,
-        says="It performs as well as tuned momentum.",
-        tasks=_TASK,
-        rules=(Rule("ratio of meta-objectives, as a factor", 1.1, 1.5),),
-        measure=_performs_as_momentum,
-    ),
+    _one_component,
+    _single_mode,
+    _matches_tuned,
+    _matches_analytic,
+    _alone,
+    _performs_as_momentum,
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optoscope.paper.claims._claim import Claim, Measured, Rule, exact, over_problems
+from optoscope.paper.claims._claim import Measured, Rule, claim, exact, over_problems
 from optoscope.paper.study import PAPER_TASKS, Study
 
 
@@ -15,16 +15,44 @@ def _rates(study: Study, task: str) -> tuple[np.ndarray, str]:
     )
 
 
+@claim(
+    "schedule.present",
+    section="5.3, A.3",
+    figure=11,
+    says="The learning rate follows a schedule without any input: it warms up and then decays.",
+    tasks=("linear_regression", "mnist"),
+    rules=(
+        Rule("largest over first learning rate", 1.2, 1.05),
+        Rule("last over largest learning rate", 0.7, 0.9),
+    ),
+)
 def _schedule(study: Study, task: str) -> Measured:
     rates, sentence = _rates(study, task)
     return Measured((exact(rates.max() / rates[0]), exact(rates[-1] / rates.max())), sentence)
 
 
+@claim(
+    "schedule.absent",
+    section="5.3, A.3",
+    figure=11,
+    says="There is no clear learning-rate schedule.",
+    tasks=("rosenbrock", "two_moons"),
+    rules=(Rule("largest over smallest learning rate without input", 1.2, 2.0),),
+)
 def _no_schedule(study: Study, task: str) -> Measured:
     rates, sentence = _rates(study, task)
     return Measured((exact(rates.max() / max(rates.min(), np.finfo(float).tiny)),), sentence)
 
 
+@claim(
+    "schedule.no_drift",
+    section="5.3, A.3",
+    figure=11,
+    says="These dynamics are orthogonal to the readout: without a gradient the parameter does not move.",
+    tasks=PAPER_TASKS,
+    rules=(Rule("largest drift over the median distance that runs cover", 0.01, 0.1),),
+    command="optoscope claims {task}",
+)
 def _no_drift(study: Study, task: str) -> Measured:
     anatomy = study.anatomies[task]
     drift = float(np.abs(anatomy.autonomous.drift).max())
@@ -40,35 +68,7 @@ def _no_drift(study: Study, task: str) -> Measured:
 
 
 CLAIMS = (
-    Claim(
-        id="schedule.present",
-        section="5.3, A.3",
-        figure=11,
-        says="The learning rate follows a schedule without any input: it warms up and then decays.",
-        tasks=("linear_regression", "mnist"),
-        rules=(
-            Rule("largest over first learning rate", 1.2, 1.05),
-            Rule("last over largest learning rate", 0.7, 0.9),
-        ),
-        measure=_schedule,
-    ),
-    Claim(
-        id="schedule.absent",
-        section="5.3, A.3",
-        figure=11,
-        says="There is no clear learning-rate schedule.",
-        tasks=("rosenbrock", "two_moons"),
-        rules=(Rule("largest over smallest learning rate without input", 1.2, 2.0),),
-        measure=_no_schedule,
-    ),
-    Claim(
-        id="schedule.no_drift",
-        section="5.3, A.3",
-        figure=11,
-        says="These dynamics are orthogonal to the readout: without a gradient the parameter does not move.",
-        tasks=PAPER_TASKS,
-        rules=(Rule("largest drift over the median distance that runs cover", 0.01, 0.1),),
-        measure=_no_drift,
-        command="optoscope claims {task}",
-    ),
+    _schedule,
+    _no_schedule,
+    _no_drift,
 )
