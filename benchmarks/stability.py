@@ -6,7 +6,7 @@ from benchmarks._report import record
 from optoscope import artifacts, tasks
 from optoscope._core.json_data import to_json
 from optoscope.dynamics import continue_fixed_points, find_resting_point
-from optoscope.robustness.generalization import NUM_PROBLEMS
+from optoscope.robustness.generalization import affordable_problems
 from optoscope.robustness.stability import study_stability
 
 
@@ -20,7 +20,7 @@ def main() -> None:
                 name=name,
                 task=tasks.get(artifact.task),
                 key=jax.random.key(0),
-                num_problems=NUM_PROBLEMS[artifact.task],
+                num_problems=affordable_problems(tasks.get(artifact.task)),
             )
         except ValueError as error:
             refused[name] = str(error)

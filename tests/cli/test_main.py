@@ -217,13 +217,14 @@ def test_with_a_variable_every_error_is_raised(run, monkeypatch):
         run("figure", "99")
 
 
-@pytest.mark.parametrize("command", ["tune", "evaluate"])
+@pytest.mark.parametrize("command", ["tune", "evaluate", "generalize"])
 def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(command, run, tmp_path, monkeypatch):
     kind = COMMANDS[NAMES.index(command)]
     monkeypatch.setattr(kind, "compute", failing(KeyboardInterrupt()))
     monkeypatch.chdir(tmp_path)
     called = run(*CALLS[command])
     hint = "; the same command with --resume goes on" if command in having("resume") else ""
+    hint = "; the same command goes on with the cells that are left" if command == "generalize" else hint
     assert (called.code, called.err) == (130, f"optoscope: stopped{hint}.\n")
 
 

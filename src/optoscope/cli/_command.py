@@ -71,6 +71,11 @@ class Command(abc.ABC):
         """What progress is the progress of."""
         return type(self).__name__.lower()
 
+    @property
+    def goes_on(self) -> str:
+        """What is said after "stopped": how to go on."""
+        return "; the same command with --resume goes on" if hasattr(self, "resume") else ""
+
     def set_up(self) -> None:  # noqa: B027
         """Set up the process, before JAX starts."""
 

@@ -49,6 +49,11 @@ class Generalize(TakesOptimizers):
     """Draws the test problems."""
     force: Annotated[bool, tyro.conf.arg(help="Overwrite the figure in --out.")] = False
 
+    @property
+    def goes_on(self) -> str:
+        """How to go on: cells that are done are kept."""
+        return "; the same command goes on with the cells that are left"
+
     def prepare(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the optimizers, and for the trained ones the task that they were trained on."""
         from optoscope import tasks

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             check_call(sys.argv[1:] if arguments is None else arguments)
             command = _parsed(arguments)
-            say_how_to_go_on("; the same command with --resume goes on" if hasattr(command, "resume") else "")
+            say_how_to_go_on(command.goes_on)
             return command.run()
         finally:
             if sys.stdout is not None:

@@ -39,12 +39,12 @@ class Stability(TakesOptimizers):
     def prepare(self) -> dict[str, Any]:
         """Return the arguments of the study."""
         from optoscope import artifacts, tasks
-        from optoscope.robustness.generalization import NUM_PROBLEMS
+        from optoscope.robustness.generalization import affordable_problems
 
         check_file(self.out / "stability.json", self.force)
         task = None if self.task is None else tasks.get(self.task)
         kind = "" if task is None else task.kind
-        num_problems = self.num_problems or NUM_PROBLEMS.get(kind, 64)
+        num_problems = self.num_problems or (64 if task is None else affordable_problems(task))
         if task is not None:
             check_fits(task, num_problems=num_problems, num_steps=self.num_steps)
         other = f"{kind}/momentum"

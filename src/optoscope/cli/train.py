@@ -58,7 +58,7 @@ class Train(Computes):
 
         task, config = prepared
         if self.force and not self.resume:
-            discard_run(self.out, f"{self.task.partition('(')[0]}.*")
+            discard_run(self.out, f"{name_in(self.task)}.*")
         return meta_train(
             task,
             config=config,

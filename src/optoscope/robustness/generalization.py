@@ -33,8 +33,6 @@ from optoscope.tasks import AbstractTask, Problem
 SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
 #: Iterations at which a run is read.
 HORIZONS = (50, 100, 200, 500, 1000)
-#: Problems per cell: many where they are cheap.
-NUM_PROBLEMS = {"linear_regression": 64, "rosenbrock": 64, "two_moons": 2, "digits": 2, "mnist": 1}
 #: Components of each problem whose updates tell how a run ends.
 _NUM_COMPONENTS = 32
 #: The largest learned optimizers that are run if none is named.
@@ -310,6 +308,11 @@ def end_of_run(losses: Float[np.ndarray, " step"], updates: Float[np.ndarray, "u
     return int(Outcome.DIVERGES if above else Outcome.DIES_OUT)
 
 
+def affordable_problems(task: AbstractTask) -> int:
+    """Return how many problems of a task a study of many runs takes: many where they are cheap."""
+    return next(num for most, num in ((1000, 64), (10_000, 2), (np.inf, 1)) if task.cost <= most)
+
+
 def generalize(
     optimizers: Mapping[str, AnyOptimizer],
     task_names: Sequence[str],
@@ -337,7 +340,7 @@ def generalize(
             works there; the first whose home it is, else the first if None.
         scales: factors of the gradient.
         horizons: iterations at which each run is read.
-        num_problems: problems per cell by task; `NUM_PROBLEMS` if None.
+        num_problems: problems per cell by task; `affordable_problems` where there is none.
         report: called with what is being done, how much is done and how much there is.
         announce: called with sentences about kept cells that are damaged.
 
@@ -352,8 +355,7 @@ def generalize(
     optimizers = {name: as_rule(one) for name, one in optimizers.items()}
     homes = dict(homes or {})
     places = {name: tasks.get(name) for name in task_names}
-    counts = {**NUM_PROBLEMS, **dict(num_problems or {})}
-    sizes = {name: counts.get(name, counts.get(name.partition("(")[0], 2)) for name in task_names}
+    sizes = {name: (num_problems or {}).get(name) or affordable_problems(task) for name, task in places.items()}
     first = next(iter(optimizers))
     chosen = {t: (references or {}).get(t) or next((o for o in optimizers if homes.get(o) == t), first) for t in places}
     total, cells = len(optimizers) * len(places) * len(scales), {}
@@ -374,7 +376,7 @@ def generalize(
         )
         report("curvatures", i + 1, len(places))
     ranges = {
-        name: _range_of_training(optimizers[name], tasks.get(home), key, sizes.get(home, counts.get(home, 2)))
+        name: _range_of_training(optimizers[name], tasks.get(home), key, sizes.get(home))
         for name, home in homes.items()
         if name in optimizers
     }
@@ -426,7 +428,9 @@ def _map_or_none(optimizer: AbstractOptimizer) -> StabilityMap | None:
 
 def _range_of_training(optimizer, task, key, num_problems):
     """The largest gradient that components meet in 200 steps at home, on other problems than those of the cells."""
-    problems, keys = sample_problems(task, Purpose.TEST.key(jax.random.fold_in(key, 1)), num_problems)
+    problems, keys = sample_problems(
+        task, Purpose.TEST.key(jax.random.fold_in(key, 1)), num_problems or affordable_problems(task)
+    )
     chosen, *_ = choose_components(problems.initial_params, _NUM_COMPONENTS, key)
     save = Save(updates=True, gradients=True, components=jnp.asarray(chosen))
     gradients = np.abs(
