@@ -20,6 +20,7 @@ from optoscope._core.artifact_files import shipped_for as shipped_for
 from optoscope._core.files import DamagedFileError, digest, pack_arrays, sealed, write_json, write_whole
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.optimizers import get as get_optimizer
+from optoscope.optimizers.gru import WEIGHTS
 
 # What of each class goes into the JSON, and of a tuned optimizer into the arrays.
 _TRAINED_DATA = ("task", "preset", "seed", "config", "metrics", "provenance")
@@ -201,19 +202,8 @@ def _write(path: str | Path, kind: str, arrays: dict[str, np.ndarray], data: dic
     return target
 
 
-_WEIGHTS = (
-    "input_weights",
-    "gate_weights",
-    "candidate_weights",
-    "biases",
-    "readout_weights",
-    "readout_bias",
-    "initial",
-)
-
-
 def _leaves(optimizer: GRUOptimizer) -> dict[str, np.ndarray]:
-    return {name: np.asarray(getattr(optimizer, name)) for name in _WEIGHTS}
+    return {name: np.asarray(getattr(optimizer, name)) for name in WEIGHTS}
 
 
 def _trained(arrays, data) -> TrainedOptimizer:
@@ -221,7 +211,7 @@ def _trained(arrays, data) -> TrainedOptimizer:
     settings = {name: config[name] for name in ("input_scale", "output_scale", "input_kind")}
 
     def network(prefix, leading=()):
-        weights = {name: arrays[f"{prefix}.{name}"] for name in _WEIGHTS}
+        weights = {name: arrays[f"{prefix}.{name}"] for name in WEIGHTS}
         units, inputs = config["num_units"], 1 if config["input_kind"] == "gradient" else 2
         shapes = [
             (inputs, 3 * units),

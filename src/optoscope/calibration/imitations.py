@@ -24,6 +24,7 @@ from optoscope._core.files import pack_arrays, write_whole
 from optoscope._core.types import Array, PRNGKeyArray
 from optoscope.calibration.parts import Clip, Drift, Memory, OddGain, Pipeline
 from optoscope.optimizers import GRUOptimizer
+from optoscope.optimizers.gru import WEIGHTS
 
 #: Magnitudes of the gradients on which they are trained, and for which they are diagnosed.
 TRAINED_RANGE = (1e-2, 1.0)
@@ -151,7 +152,7 @@ def train_imitations(
 
 def keep(networks: dict[str, GRUOptimizer], path: Path) -> None:
     """Write the weights of networks to a file."""
-    arrays = {f: np.stack([np.asarray(getattr(net, f), np.float32) for net in networks.values()]) for f in _FIELDS}
+    arrays = {f: np.stack([np.asarray(getattr(net, f), np.float32) for net in networks.values()]) for f in WEIGHTS}
     write_whole(path, pack_arrays(arrays, {"names": json.dumps(list(networks))}))
 
 
@@ -215,19 +216,8 @@ def _squared_error(weights, unravel, rule, gradients):
     return residuals @ residuals
 
 
-_FIELDS = (
-    "input_weights",
-    "gate_weights",
-    "candidate_weights",
-    "biases",
-    "readout_weights",
-    "readout_bias",
-    "initial",
-)
-
-
 def _network(arrays) -> GRUOptimizer:
-    weights: dict[str, Any] = {field: jnp.asarray(arrays[field]) for field in _FIELDS}
+    weights: dict[str, Any] = {field: jnp.asarray(arrays[field]) for field in WEIGHTS}
     return GRUOptimizer(**weights, input_scale=_INPUT_SCALE, output_scale=_OUTPUT_SCALE)
 
 

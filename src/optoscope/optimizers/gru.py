@@ -1,5 +1,6 @@
 """The learned optimizer: a gated recurrent unit that reads one gradient and writes one update."""
 
+import dataclasses
 from typing import Literal, cast, final
 
 import equinox as eqx
@@ -181,3 +182,7 @@ class GRUOptimizer(AbstractOptimizer):
         s = self._cell_input(g)
         h = cast("Array", gru_cell_components(self.bfloat16, *self._cell_weights, h, s))
         return h, self.output_scale * (h @ self.readout_weights + self.readout_bias)
+
+
+#: Names of the weights of a `GRUOptimizer`: its fields that are no settings.
+WEIGHTS = tuple(field.name for field in dataclasses.fields(GRUOptimizer) if not field.metadata.get("static", False))
