@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import effective_learning_rate, flatten_states
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running.visits import Visits
@@ -38,6 +39,7 @@ class GroupPaths(Result):
         return [i for i, name in enumerate(self.groups) if name.split()[-1] == kind]
 
 
+@takes_rule
 def group_paths(optimizer: AbstractOptimizer, visits: Visits) -> GroupPaths:
     """Average states within groups of parameters, and measure the learning rate along each path.
 

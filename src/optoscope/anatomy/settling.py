@@ -11,6 +11,7 @@ from optoscope._core.checks import check_count
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import PRNGKeyArray
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import (
     SETTLING_STEPS,
     effective_learning_rate,
@@ -88,6 +89,7 @@ def reachable_box(optimizer: AbstractOptimizer, visits: Visits) -> tuple[np.ndar
     return low - (high - low) / 2, high + (high - low) / 2
 
 
+@takes_rule
 def let_rest(
     optimizer: AbstractOptimizer,
     visits: Visits,
@@ -156,6 +158,7 @@ class InputAttractors(Result):
     provenance: dict[str, Any]
 
 
+@takes_rule
 def find_input_attractors(
     optimizer: AbstractOptimizer, rest: Rest, center: np.ndarray, gradients: np.ndarray, *, num_starts: int = 64
 ) -> InputAttractors:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import Modes, effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
 
@@ -55,6 +56,7 @@ class ModeShift(Result):
         return float(1 - (bent**2).sum() / total)
 
 
+@takes_rule
 def mode_shift(
     optimizer: AbstractOptimizer, center: np.ndarray, found: Modes, states: np.ndarray, *, mode: int = 0
 ) -> ModeShift:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import PRNGKeyArray
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import effective_learning_rate, flatten_states, update_function
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running.visits import Visits, gradient_range
@@ -44,6 +45,7 @@ class Thresholds(Result):
         return at / self.slopes
 
 
+@takes_rule
 def find_thresholds(
     optimizer: AbstractOptimizer, visits: Visits, *, key: PRNGKeyArray, num_states: int = 128
 ) -> Thresholds:

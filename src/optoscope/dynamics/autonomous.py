@@ -12,6 +12,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state, slopes_or_nan
 from optoscope.optimizers import AbstractOptimizer
@@ -47,6 +48,7 @@ class AutonomousTrajectory(Result):
         return np.append(0.0, np.cumsum(self.updates))
 
 
+@takes_rule
 @in_float64
 def autonomous_trajectory(
     optimizer: AbstractOptimizer, *, num_steps: int = 200, h: ArrayLike | None = None, gradient: float = 0.0

@@ -14,6 +14,7 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.status import Status
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
@@ -64,6 +65,7 @@ class Branch(Result):
         return self.spectral_radii < 1
 
 
+@takes_rule
 @in_float64
 def continue_fixed_points(
     optimizer: AbstractOptimizer,

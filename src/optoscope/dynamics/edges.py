@@ -14,6 +14,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.linearize import Linearization
 from optoscope.dynamics.stability import StabilityMap, find_resting_point
@@ -121,6 +122,7 @@ class EdgeMeasurement(Result):
         return np.setdiff1d(prediction.edges[inside], self.predicted(prediction))
 
 
+@takes_rule
 @in_float64
 def measure_edge(
     optimizer: AbstractOptimizer,

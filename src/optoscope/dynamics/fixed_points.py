@@ -13,6 +13,7 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.status import Status
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_states
 from optoscope.optimizers import AbstractOptimizer
@@ -84,6 +85,7 @@ class FixedPoints(Result):
         return self.converged & (self.spectral_radii > 1 + NEUTRAL)
 
 
+@takes_rule
 @in_float64
 def find_fixed_points(
     optimizer: AbstractOptimizer,

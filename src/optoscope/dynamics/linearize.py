@@ -12,6 +12,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import as_state
@@ -65,6 +66,7 @@ class Linearization(Result):
         return response
 
 
+@takes_rule
 @in_float64
 def linearize(optimizer: AbstractOptimizer, h: ArrayLike, g: float = 0.0) -> Linearization:
     """Linearize an optimizer at a state and a gradient, in float64.

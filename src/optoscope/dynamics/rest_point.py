@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from optoscope._core.compiled import compiled
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
@@ -57,6 +58,7 @@ class RestPoint:
         return self.spectral_radius < 1
 
 
+@takes_rule
 @in_float64
 def find_rest(
     optimizer: AbstractOptimizer,
@@ -107,6 +109,7 @@ def _end(optimizer, states, gradient):
     return end, residual, is_still
 
 
+@takes_rule
 @in_float64
 def settle(
     optimizer: AbstractOptimizer,

@@ -13,6 +13,7 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.status import Status
 from optoscope._core.types import ArrayLike, Scalar
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
@@ -136,6 +137,7 @@ class _Coupled(AbstractOptimizer):
         return jnp.append(new_h, h[-1] + self.curvature * dx), dx
 
 
+@takes_rule
 @in_float64
 def find_resting_point(optimizer: AbstractOptimizer, *, tolerance: float = 1e-10) -> Linearization:
     """Find the state and gradient at which neither state nor parameter moves, and linearize there.
@@ -180,6 +182,7 @@ def find_resting_point(optimizer: AbstractOptimizer, *, tolerance: float = 1e-10
         ) from None
 
 
+@takes_rule
 @in_float64
 def stability_map(
     optimizer: AbstractOptimizer, curvatures: ArrayLike, *, point: Linearization | None = None

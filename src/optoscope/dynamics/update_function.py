@@ -12,6 +12,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
@@ -40,6 +41,7 @@ class UpdateFunction(Result):
         return slope_back(odd)
 
 
+@takes_rule
 @in_float64
 def update_function(optimizer: AbstractOptimizer, h: ArrayLike, gradients: ArrayLike) -> UpdateFunction:
     """Compute the update for each gradient at one or several frozen states.
@@ -84,6 +86,7 @@ def slope_back(odd: Float[np.ndarray, "point grid"]) -> Float[np.ndarray, " poin
     return fall / np.where(largest > 0, largest, 1.0)
 
 
+@takes_rule
 @in_float64
 def effective_learning_rate(
     optimizer: AbstractOptimizer, h: ArrayLike, *, gradient: ArrayLike | float | int = 0.0

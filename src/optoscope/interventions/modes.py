@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._core.types import Array, ArrayLike
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import Modes
 from optoscope.interventions._base import (
     AbstractIntervention,
@@ -89,6 +90,7 @@ def projection(found: Modes, which: ArrayLike) -> Float[np.ndarray, "state state
     return np.real(found.right[:, chosen] @ found.left[chosen])
 
 
+@takes_rule
 def remove_modes(optimizer: AbstractOptimizer, found: Modes, which: ArrayLike, *, path: ArrayLike) -> RemoveDirections:
     """Remove some modes of the linearization from an optimizer's full, nonlinear dynamics.
 
@@ -104,6 +106,7 @@ def remove_modes(optimizer: AbstractOptimizer, found: Modes, which: ArrayLike, *
     return RemoveDirections(optimizer, np.atleast_2d(np.asarray(path, float)), projection(found, which))
 
 
+@takes_rule
 def keep_modes(optimizer: AbstractOptimizer, found: Modes, which: ArrayLike, *, path: ArrayLike) -> RemoveDirections:
     """Remove all modes but some from an optimizer's full, nonlinear dynamics; arguments as of `remove_modes`."""
     others = np.eye(optimizer.num_states) - projection(found, which)

@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int
 
@@ -16,7 +15,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import PRNGKeyArray
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_optimizer
 from optoscope.running.problems import Purpose, sample_problems
 from optoscope.running.rollouts import Save, rollout_batch
 from optoscope.tasks import AbstractTask, name_of
@@ -57,7 +56,7 @@ class Curvatures(Result):
 
 def task_curvatures(
     task: AbstractTask,
-    optimizer: AbstractOptimizer | optax.GradientTransformation,
+    optimizer: AnyOptimizer,
     *,
     key: PRNGKeyArray,
     num_problems: int = 64,
@@ -90,7 +89,7 @@ def task_curvatures(
         raise ValueError(f"`num_steps` must be a multiple of `num_points` = {num_points}, got {num_steps}.")
     problems, keys = sample_problems(task, Purpose.TEST.key(key), num_problems)
     every = num_steps // num_points
-    run = _run(task, problems, keys, optimizer, Save(params=True, every=every), num_steps)
+    run = _run(task, problems, keys, as_optimizer(optimizer), Save(params=True, every=every), num_steps)
     points = jax.tree.map(lambda saved, end: jnp.concatenate([saved, end[:, None]], 1), run.params, run.final_params)
     flat = jax.vmap(jax.vmap(lambda params: ravel_pytree(params)[0]))(points)
     if flat.shape[-1] <= _LARGEST_DENSE:

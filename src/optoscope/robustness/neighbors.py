@@ -14,6 +14,7 @@ from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import PRNGKeyArray
+from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running.problems import Purpose, sample_problems
@@ -70,6 +71,7 @@ class Separation(Result):
         return found
 
 
+@takes_rule
 def separation(
     optimizer: AbstractOptimizer,
     task: AbstractTask,

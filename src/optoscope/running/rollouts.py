@@ -6,12 +6,11 @@ Meta-training, tuning, evaluation and analysis all go through `rollout`.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax.flatten_util import ravel_pytree
 
 from optoscope._core.checks import check_count
 from optoscope._core.types import Array, Float, Int, Keys, Params, PRNGKeyArray, PyTree
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_optimizer
 from optoscope.optimizers._gru_cell import SAVED
 from optoscope.optimizers.lift import lift_over_problems
 from optoscope.tasks import AbstractTask, Problem
@@ -97,7 +96,7 @@ class Rollout(eqx.Module):
 def rollout(
     task: AbstractTask,
     problem: Problem,
-    optimizer: AbstractOptimizer | optax.GradientTransformation,
+    optimizer: AnyOptimizer,
     *,
     num_steps: int,
     key: PRNGKeyArray,
@@ -139,7 +138,7 @@ def rollout(
 def rollout_batch(
     task: AbstractTask,
     problems: Problem,
-    optimizer: AbstractOptimizer | optax.GradientTransformation,
+    optimizer: AnyOptimizer,
     *,
     num_steps: int,
     keys: Keys,
@@ -171,7 +170,7 @@ def rollout_batch(
     """
     num_steps = check_count("num_steps", num_steps, hint="the paper uses 200")
     length = _segment_length(num_steps, save, segment_length)
-    transformation = lift_over_problems(optimizer)
+    transformation = lift_over_problems(as_optimizer(optimizer))
     step_keys, final_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     value_and_gradient = jax.vmap(task.value_and_gradient)
 
