@@ -12,7 +12,6 @@ from optoscope.calibration.calibrate import summarize
 from optoscope.calibration.judge import judge
 from optoscope.calibration.optax_rules import find_rules
 from optoscope.calibration.page import write_calibration
-from optoscope.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +98,3 @@ def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
     assert "| `lamb` |" in page and gallery.optax in page
     with pytest.raises(ValueError, match="unknown rule of optax 'admm'"):
         optax_gallery(names=("admm",))
-
-
-def test_the_commands_write_pages(tmp_path, capsys):
-    assert main(["calibrate", "--family", "gradient descent", "--out", str(tmp_path / "c"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["Mistakes"] == []
-    assert (tmp_path / "c" / "calibration_results.md").exists()
-    assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g"), "--json"]) == 0
-    assert (tmp_path / "g" / "optax_gallery.md").exists()
-    assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g")]) == 2  # it is not empty
