@@ -9,7 +9,7 @@ import pytest
 
 from optoscope.calibration import Calibration, calibrate, catalogue, optax_gallery
 from optoscope.calibration.calibrate import summarize
-from optoscope.calibration.judge import judge
+from optoscope.calibration.cases import check_diagnosis
 from optoscope.calibration.optax_rules import find_rules
 from optoscope.calibration.page import write_calibration
 
@@ -53,7 +53,7 @@ def test_a_result_is_saved_loaded_and_written(calibration, tmp_path):
 
 def test_wrong_answers_are_counted():
     [planted] = catalogue(key=jax.random.key(0), families=("clipping",))[:1]
-    right = judge(planted, "second")
+    right = check_diagnosis(planted, "second")
     wrong = dataclasses.replace(
         right,
         found={**right.found, "momentum": "present", "clipping": "absent", "schedule": "undecided"},

@@ -11,7 +11,7 @@ from optoscope import tasks
 from optoscope.figures.ablation import ablation_figure, draw_ablation, rows_of
 from optoscope.interventions import Ablation, ClipGradient, ablate, ablation
 from optoscope.interventions.variants import Variant
-from optoscope.interventions.verdicts import Effect, judge
+from optoscope.interventions.verdicts import Effect, decide
 from optoscope.optimizers import GradientDescent, Momentum
 from optoscope.running import evaluate
 from optoscope.tasks import AbstractTask, Problem
@@ -190,7 +190,7 @@ def _effect(name, low, high, *, mechanism="momentum", kind="removed", control_of
     ],
 )
 def test_a_mechanism_is_needed_if_every_telling_removal_hurts(effects, needed):
-    (judged,) = judge(effects, {}, mechanisms=["momentum"], margin=0.05)
+    (judged,) = decide(effects, {}, mechanisms=["momentum"], margin=0.05)
     assert judged["needed"] == needed and judged["sufficient"] == ""
 
 
@@ -203,11 +203,11 @@ def test_a_mechanism_is_needed_if_every_telling_removal_hurts(effects, needed):
     ],
 )
 def test_a_mechanism_is_sufficient_if_one_way_of_having_it_alone_is_as_good(alone, sufficient):
-    judged = judge(alone, {"clipping": "absent: linear"}, mechanisms=["momentum", "clipping"], margin=0.05)
+    judged = decide(alone, {"clipping": "absent: linear"}, mechanisms=["momentum", "clipping"], margin=0.05)
     assert [entry["sufficient"] for entry in judged] == [sufficient, ""]
     assert judged[1]["needed"] == "absent" and judged[1]["why_needed"] == "linear"
     together = [dataclasses.replace(one, kind="together", mechanism="momentum + clipping") for one in alone]
-    assert judge(together, {}, mechanisms=[], margin=0.05)[0]["sufficient"] == sufficient
+    assert decide(together, {}, mechanisms=[], margin=0.05)[0]["sufficient"] == sufficient
 
 
 def test_an_ablation_is_saved_and_loaded(heavy_ball, tmp_path):
