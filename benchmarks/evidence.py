@@ -22,7 +22,7 @@ def main() -> None:
     numbers = {}
     for name, command in COMMANDS.items():
         start = time.perf_counter()
-        whole = [sys.executable, "-m", "optoscope.cli.main", *command, "--out", str(arguments.out / command[0])]
+        whole = [sys.executable, "-m", "optoscope", *command, "--out", str(arguments.out / command[0])]
         subprocess.run([*whole, "--force"], check=True)
         numbers[f"{name}, s"] = round(time.perf_counter() - start, 1)
         # The largest of the children so far, in kilobytes on Linux.

@@ -16,7 +16,7 @@ import jax
 from benchmarks._report import RESULTS, record
 from optoscope.figures.generalization import save_generalization_figure
 from optoscope.robustness.generalization import generalize, shipped_optimizers
-from optoscope.robustness.matrices import join_matrices, matrix_of, numbers_of
+from optoscope.robustness.matrices import join_matrices, matrix_numbers, matrix_of
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "generalization.png"
 TASK_NAMES = ["linear_regression", "rosenbrock", "two_moons", "mnist"]
@@ -40,7 +40,7 @@ def main() -> None:
     path = RESULTS / "generalization.json"
     if path.exists() and not set(TASK_NAMES) <= set(matrix.tasks):
         matrix = join_matrices(matrix_of(json.loads(path.read_text())["numbers"]), matrix)
-    record("generalization", numbers_of(matrix))
+    record("generalization", matrix_numbers(matrix))
     shutil.copy(save_generalization_figure(matrix, arguments.out)[0], PICTURE)
 
 

@@ -54,7 +54,7 @@ def main() -> None:
     for seed in arguments.seeds:
         path = arguments.out / str(seed) / "claims.json"
         if not path.exists():
-            command = [sys.executable, "-m", "optoscope.cli.main", "claims", "--seed", str(seed)]
+            command = [sys.executable, "-m", "optoscope", "claims", "--seed", str(seed)]
             subprocess.run([*command, "--out", str(path.parent)], check=True)
         ledgers[seed] = json.loads(path.read_text())
     record("ledger", compare_ledgers(ledgers))

@@ -96,7 +96,7 @@ def main() -> None:
         for seed in range(SEEDS.get(task, 0)):
             folder = arguments.out / task / str(seed)
             if not (folder / f"{task}.json").exists():
-                command = [sys.executable, "-m", "optoscope.cli.main", "train", task, "--seed", str(seed)]
+                command = [sys.executable, "-m", "optoscope", "train", task, "--seed", str(seed)]
                 subprocess.run([*command, "--out", str(folder), "--resume", "--set", *SETTINGS[task]], check=True)
         folders = sorted((p.parent for p in (arguments.out / task).glob(f"*/{task}.json")), key=lambda p: int(p.name))
         rows = diagnoses(task, folders)

@@ -61,7 +61,7 @@ def main() -> None:
     choosing, sizes = (NETWORK_CHOOSING, NETWORK_SIZES) if heavy else (CHOOSING, SIZES)
     for seed in arguments.seeds:
         if not (out / str(seed) / f"{task_name}.json").exists():
-            command = [sys.executable, "-m", "optoscope.cli.main", "train", task_name, "--preset", "fast"]
+            command = [sys.executable, "-m", "optoscope", "train", task_name, "--preset", "fast"]
             command += ["--seed", str(seed), "--out", str(out / str(seed)), "--resume"]
             subprocess.run(command, check=True)
     trained = {f"seed {seed}": artifacts.load_trained(out / str(seed) / task_name) for seed in arguments.seeds}

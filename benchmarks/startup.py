@@ -16,7 +16,7 @@ def main() -> None:
     everything = "import optoscope; [getattr(optoscope, name) for name in optoscope.__all__]"
     median = in_turn(
         {
-            "help": _run(sys.executable, "-m", "optoscope.cli.main", "--help"),
+            "help": _run(sys.executable, "-m", "optoscope", "--help"),
             "import jax": _run(sys.executable, "-c", "import jax"),
             "import optoscope": _run(sys.executable, "-c", "import jax, optoscope"),
             "import optoscope and touch every public name": _run(sys.executable, "-c", "import jax; " + everything),

@@ -94,3 +94,13 @@ def test_no_public_name_is_missing_in_the_reference(reference):
     documented = re.findall(r":: optoscope\.(?:\w+\.)*(\w+)$", "".join(pages.values()), re.MULTILINE)
     assert set(optoscope.__all__) - subpackages <= set(documented)
     assert len(documented) > 200
+
+
+def test_no_two_public_classes_share_a_name(reference):
+    where = {}
+    for room in reference.rooms():
+        for name, module in reference.public_names(room).items():
+            value = getattr(importlib.import_module(module), name)
+            if inspect.isclass(value):
+                where.setdefault(name, set()).add(value)
+    assert not {name for name, values in where.items() if len(values) > 1}

@@ -153,3 +153,9 @@ def test_everything_that_ships_loads_and_is_whole(name):
 
 def test_the_package_ships_what_the_readme_promises():
     assert {"linear_regression", "rosenbrock", "momentum_like"} <= set(artifacts.shipped())
+
+
+def test_what_ships_fits_into_a_wheel_of_8_megabytes():
+    sizes = [path.with_suffix(ending).stat().st_size for path in artifacts.shipped().values()
+             for ending in (".json", ".safetensors")]  # fmt: skip
+    assert sum(sizes) < 8e6  # weights hardly shrink in a wheel, and the code takes 0.4 MB there

@@ -9,10 +9,9 @@ import pytest
 
 from optoscope.calibration import Calibration, calibrate, catalogue, optax_gallery
 from optoscope.calibration.calibrate import summarize
-from optoscope.calibration.judge import judge
+from optoscope.calibration.cases import check_diagnosis
 from optoscope.calibration.optax_rules import find_rules
 from optoscope.calibration.page import write_calibration
-from optoscope.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def test_a_result_is_saved_loaded_and_written(calibration, tmp_path):
 
 def test_wrong_answers_are_counted():
     [planted] = catalogue(key=jax.random.key(0), families=("clipping",))[:1]
-    right = judge(planted, "second")
+    right = check_diagnosis(planted, "second")
     wrong = dataclasses.replace(
         right,
         found={**right.found, "momentum": "present", "clipping": "absent", "schedule": "undecided"},
@@ -99,12 +98,3 @@ def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
     assert "| `lamb` |" in page and gallery.optax in page
     with pytest.raises(ValueError, match="unknown rule of optax 'admm'"):
         optax_gallery(names=("admm",))
-
-
-def test_the_commands_write_pages(tmp_path, capsys):
-    assert main(["calibrate", "--family", "gradient descent", "--out", str(tmp_path / "c"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["Mistakes"] == []
-    assert (tmp_path / "c" / "calibration_results.md").exists()
-    assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g"), "--json"]) == 0
-    assert (tmp_path / "g" / "optax_gallery.md").exists()
-    assert main(["gallery", "--rule", "lamb", "--out", str(tmp_path / "g")]) == 2  # it is not empty

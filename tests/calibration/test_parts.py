@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from optoscope.calibration.parts import Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import Beside, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline, RecurrentCell
 from optoscope.optimizers import (
     Adam,
     AggregatedMomentum,
@@ -83,7 +83,7 @@ def test_a_drift_moves_without_gradients_and_comes_to_rest():
     np.testing.assert_allclose(updates, -(1 + 0.9**k - 0.5 * 0.5**k), rtol=1e-12)
 
 
-@pytest.mark.parametrize("part", [OddGain(0.8, 0.5, 0.9), Cell(0.8, 0.5)])
+@pytest.mark.parametrize("part", [OddGain(0.8, 0.5, 0.9), RecurrentCell(0.8, 0.5)])
 def test_the_s_curves_are_odd_and_their_slopes_fall(part):
     optimizer = Pipeline((part,), 1.0)
     with jax.enable_x64(True):

@@ -7,7 +7,7 @@ import pytest
 
 from optoscope.calibration import FAMILIES, InCoordinates, catalogue
 from optoscope.calibration.calibrate import split
-from optoscope.calibration.disguise import Rescaled, in_random_coordinates
+from optoscope.calibration.disguise import InUnits, in_random_coordinates
 from optoscope.calibration.imitations import RULES, imitations
 from optoscope.calibration.networks import plant_networks
 from optoscope.dynamics.onset import DEPARTURE
@@ -119,7 +119,7 @@ def test_wrappers_leave_what_an_optimizer_does_unchanged(optimizer):
     gradients = rng.standard_normal(NUM_STEPS)
     mixed = in_random_coordinates(optimizer, rng)
     np.testing.assert_allclose(run(mixed, gradients), run(optimizer, gradients), rtol=1e-9)
-    scaled = Rescaled(optimizer, input_scale=3.0, output_scale=0.5)
+    scaled = InUnits(optimizer, input_scale=3.0, output_scale=0.5)
     np.testing.assert_allclose(run(scaled, gradients), 0.5 * run(optimizer, 3 * gradients), rtol=1e-12)
 
 
@@ -127,7 +127,7 @@ def test_coordinates_must_fit():
     with pytest.raises(ValueError, match=r"must have shapes \(1, 1\) and \(1,\)"):
         InCoordinates(Momentum(0.1, 0.9), mixing=np.eye(2), offset=np.zeros(2))
     with pytest.raises(ValueError, match=r"`input_scale` must lie in \(0, inf\)"):
-        Rescaled(GradientDescent(0.1), input_scale=-1.0)
+        InUnits(GradientDescent(0.1), input_scale=-1.0)
 
 
 @pytest.fixture(scope="module")

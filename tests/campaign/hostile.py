@@ -274,7 +274,6 @@ _SET = [
         "num_meta_steps=" + _HUGE,
         "validate_every=0",
         "validate_every=-1",
-        "num_snapshots=1",
         "num_snapshots=0",
         "num_snapshots=1000000000000",
         "num_validation_problems=0",

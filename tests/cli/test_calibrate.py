@@ -1,4 +1,13 @@
-"""`optoscope calibrate`; its happy path is in tests/calibration."""
+"""`optoscope calibrate`."""
+
+import json
+
+
+def test_it_prints_error_rates_and_writes_a_page(run, tmp_path):
+    called = run("calibrate", "--family", "gradient descent", "--out", str(tmp_path / "c"), "--json")
+    assert called.code == 0, called.err
+    assert json.loads(called.out)["mistakes"] == {"first": [], "second": []}
+    assert (tmp_path / "c" / "calibration_results.md").exists()
 
 
 def test_bad_families(refused):

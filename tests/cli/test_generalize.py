@@ -1,6 +1,23 @@
-"""`optoscope generalize`; its happy path is in tests/prediction."""
+"""`optoscope generalize`."""
+
+import json
 
 import pytest
+
+
+def test_it_writes_the_matrix_and_goes_on(run, tmp_path):
+    call = ["generalize", "optoscope.optimizers:Momentum(0.1, 0.5)", "--tasks", "linear_regression",
+            "--out", str(tmp_path), "--scales", "1", "1000", "--horizons", "10", "40",
+            "--num-problems", "2", "--json"]  # fmt: skip
+    called = run(*call)
+    assert called.code == 0, called.err
+    cells = json.loads(called.out)["cells"]
+    assert [cell["scale"] for cell in cells] == [1.0, 1000.0] and cells[0]["after_40_steps"] < 1
+    assert len(list((tmp_path / "cells").glob("*.npz"))) == 2
+    assert {"generalization.png", "generalization.json", "generalization.npz"} <= {p.name for p in tmp_path.iterdir()}
+    called = run(*call)
+    assert called.code == 2 and "exists" in called.err
+    assert run(*call, "--force").code == 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_help_is_complete_and_loads_no_jax():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for word in (*NAMES, "optoscope evaluate linear_regression", "70 a bug in"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_every_command_has_a_file_with_its_happy_path_and_bad_calls(command):
+    text = (Path(__file__).parent / f"test_{command}.py").read_text()
+    assert "def test_it_" in text and f'"{command}"' in text
+    assert command == "list" or "refused(" in text
 
 
 @pytest.mark.parametrize("command", NAMES)

@@ -1,4 +1,26 @@
-"""`optoscope stability`; its happy path is in tests/prediction."""
+"""`optoscope stability`."""
+
+import json
+
+import numpy as np
+
+
+def test_it_writes_results_figure_and_numbers(run, tmp_path):
+    call = ["stability", "optoscope.optimizers:Momentum(3.0, 0.9)", "--out", str(tmp_path), "--json"]
+    called = run(*call)
+    assert called.code == 0, called.err
+    edge = json.loads(called.out)["edges"][0]
+    np.testing.assert_allclose([edge["predicted"], edge["measured"]], 2 * 1.9 / 3.0, rtol=1e-3)
+    assert {"stability.png", "stability.svg", "stability.json", "stability.npz", "measured.npz"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+    called = run(*call)
+    assert called.code == 2 and "exists" in called.err
+
+
+def test_an_optimizer_without_a_linearization(run, tmp_path):
+    called = run("stability", "linear_regression/adam", "--out", str(tmp_path / "adam"))
+    assert called.code == 2 and "Adam has no linearization" in called.err
 
 
 def test_bad_calls(refused):

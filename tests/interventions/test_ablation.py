@@ -1,7 +1,6 @@
 """Ablations of planted optimizers, whose needs are known; the rules of verdicts; what is saved and drawn."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +8,10 @@ import numpy as np
 import pytest
 
 from optoscope import tasks
-from optoscope.cli.main import main
 from optoscope.figures.ablation import ablation_figure, draw_ablation, rows_of
 from optoscope.interventions import Ablation, ClipGradient, ablate, ablation
 from optoscope.interventions.variants import Variant
-from optoscope.interventions.verdicts import Effect, judge
+from optoscope.interventions.verdicts import Effect, decide
 from optoscope.optimizers import GradientDescent, Momentum
 from optoscope.running import evaluate
 from optoscope.tasks import AbstractTask, Problem
@@ -192,7 +190,7 @@ def _effect(name, low, high, *, mechanism="momentum", kind="removed", control_of
     ],
 )
 def test_a_mechanism_is_needed_if_every_telling_removal_hurts(effects, needed):
-    (judged,) = judge(effects, {}, mechanisms=["momentum"], margin=0.05)
+    (judged,) = decide(effects, {}, mechanisms=["momentum"], margin=0.05)
     assert judged["needed"] == needed and judged["sufficient"] == ""
 
 
@@ -205,11 +203,11 @@ def test_a_mechanism_is_needed_if_every_telling_removal_hurts(effects, needed):
     ],
 )
 def test_a_mechanism_is_sufficient_if_one_way_of_having_it_alone_is_as_good(alone, sufficient):
-    judged = judge(alone, {"clipping": "absent: linear"}, mechanisms=["momentum", "clipping"], margin=0.05)
+    judged = decide(alone, {"clipping": "absent: linear"}, mechanisms=["momentum", "clipping"], margin=0.05)
     assert [entry["sufficient"] for entry in judged] == [sufficient, ""]
     assert judged[1]["needed"] == "absent" and judged[1]["why_needed"] == "linear"
     together = [dataclasses.replace(one, kind="together", mechanism="momentum + clipping") for one in alone]
-    assert judge(together, {}, mechanisms=[], margin=0.05)[0]["sufficient"] == sufficient
+    assert decide(together, {}, mechanisms=[], margin=0.05)[0]["sufficient"] == sufficient
 
 
 def test_an_ablation_is_saved_and_loaded(heavy_ball, tmp_path):
@@ -241,21 +239,6 @@ def test_the_figure_stars_what_is_compared_with_another_variant(heavy_ball):
     starred = [label.get_text().strip() for label in figure.axes[0].get_yticklabels() if "*" in label.get_text()]
     assert starred == [f"{heavy_ball.names[-1]} *"]
     assert figure.axes[0].get_xlabel().endswith(f"* to that of: {heavy_ball.names[2]}")
-
-
-def test_the_command_prints_and_writes(capsys, tmp_path):
-    call = ["ablate", "linear_regression/momentum", "--task", "linear_regression", "--mechanisms", "schedule",
-            "--num-problems", "4", "--num-steps", "10", "--json", "--out", str(tmp_path)]  # fmt: skip
-    assert main(call) == 0
-    printed = json.loads(capsys.readouterr().out)
-    (verdict,) = printed["Verdicts"]
-    assert (verdict["mechanism"], verdict["needed"]) == ("schedule", "absent")
-    assert Ablation.load(tmp_path / "ablation.npz").task == "linear_regression"
-    written = json.loads((tmp_path / "ablation.json").read_text())
-    assert written["verdicts"] == printed["Verdicts"] and len(written["rows"]) == len(printed[next(iter(printed))]) - 1
-    results = {f"ablation.{end}" for end in ("npz", "png", "svg", "json")}
-    assert {path.name for path in tmp_path.iterdir()} == {*results, "run.json", "log.jsonl"}
-    assert main(call) == 2 and "pass --force" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """Away from home: rescaled gradients, horizons, ends of runs, and predictions that can be checked exactly."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
 
 from optoscope import artifacts, tasks
-from optoscope.cli.main import main
 from optoscope.dynamics import Outcome
 from optoscope.figures.generalization import generalization_figure
 from optoscope.optimizers import Adam, GradientDescent, Momentum
@@ -166,20 +163,6 @@ def test_the_figure_shows_the_matrix(matrix):
     fails = {(int(y), int(x)) for x, y in zip(series["fails"]["x"], series["fails"]["y"])}
     assert fails == set(zip(*(index.tolist() for index in np.nonzero(matrix[0].fails[:, 0]))))
     assert numbers["horizon"] == 40 and numbers["agreement"][0]["accuracy"] == 1
-
-
-def test_the_command_writes_the_matrix_and_goes_on(capsys, tmp_path):
-    call = ["generalize", "optoscope.optimizers:Momentum(0.1, 0.5)", "--tasks", "linear_regression",
-            "--out", str(tmp_path), "--scales", "1", "1000", "--horizons", "10", "40",
-            "--num-problems", "2", "--json"]  # fmt: skip
-    assert main(call) == 0
-    printed = json.loads(capsys.readouterr().out)
-    rows = printed["Median meta-objective on linear_regression, after"]
-    assert [row["factor"] for row in rows] == [1.0, 1000.0] and rows[0]["40 steps"] < 1
-    assert len(list((tmp_path / "cells").glob("*.npz"))) == 2
-    assert {"generalization.png", "generalization.json", "generalization.npz"} <= {p.name for p in tmp_path.iterdir()}
-    assert main(call) == 2 and "exists" in capsys.readouterr().err
-    assert main([*call, "--force"]) == 0
 
 
 def test_large_optimizers_are_left_out_unless_asked_for():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from optoscope.robustness import GeneralizationMatrix
-from optoscope.robustness.matrices import agreement_by_kind, join_matrices, matrix_of, numbers_of, select_tasks
+from optoscope.robustness.matrices import agreement_by_kind, join_matrices, matrix_numbers, matrix_of, select_tasks
 
 OPTIMIZERS = ["rosenbrock", "rosenbrock/momentum", "rosenbrock/adam"]
 TASKS = ["linear_regression", "rosenbrock", "mnist"]
@@ -41,19 +41,19 @@ def matrix():
 
 
 def test_what_is_written_down_is_read_again(matrix):
-    numbers = json.loads(json.dumps(numbers_of(matrix), allow_nan=False))
+    numbers = json.loads(json.dumps(matrix_numbers(matrix), allow_nan=False))
     again = matrix_of(numbers)
     for field in dataclasses.fields(matrix):
         if isinstance(getattr(matrix, field.name), np.ndarray):
             np.testing.assert_array_equal(getattr(again, field.name), getattr(matrix, field.name))
-    assert numbers_of(again) == numbers
+    assert matrix_numbers(again) == numbers
 
 
 def test_a_matrix_gets_the_tasks_that_it_lacks(matrix):
     part = lambda names: dataclasses.replace(
         select_tasks(matrix, names), provenance={"settings": {"num_problems": dict.fromkeys(names, 2)}}
     )
-    assert numbers_of(join_matrices(part(TASKS[:2]), part(TASKS[1:]))) == numbers_of(matrix)
+    assert matrix_numbers(join_matrices(part(TASKS[:2]), part(TASKS[1:]))) == matrix_numbers(matrix)
     with pytest.raises(ValueError, match="other optimizers"):
         join_matrices(dataclasses.replace(matrix, optimizers=OPTIMIZERS[::-1]), matrix)
 

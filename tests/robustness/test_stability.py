@@ -1,12 +1,9 @@
 """Prediction, measurement and task beside each other: rows, files, figure and command."""
 
-import json
-
 import numpy as np
 import pytest
 
 from optoscope import artifacts, tasks
-from optoscope.cli.main import main
 from optoscope.dynamics import measure_edge, stability_map
 from optoscope.figures.stability import draw_damping, stability_figure
 from optoscope.optimizers import GradientDescent, Momentum
@@ -58,22 +55,6 @@ def test_the_figure_shows_the_maps_the_runs_and_the_task(study):
     np.testing.assert_array_equal(ends, np.sort(study.curvatures.eigenvalues[:, -1].ravel()))
     line = draw_damping(study.stability, figure.axes[1], color="k", label="")["damping ratio"]
     np.testing.assert_array_equal(line.get_ydata(), study.stability.damping_ratios)
-
-
-def test_the_command_writes_results_figure_and_numbers(capsys, tmp_path):
-    call = ["stability", "optoscope.optimizers:Momentum(3.0, 0.9)", "--out", str(tmp_path), "--json"]
-    assert main(call) == 0
-    printed = json.loads(capsys.readouterr().out)
-    edge = printed["Edges of stability"][0]
-    np.testing.assert_allclose([edge["predicted"], edge["measured"]], 2 * 1.9 / 3.0, rtol=1e-3)
-    assert {"stability.png", "stability.svg", "stability.json", "stability.npz", "measured.npz"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
-    assert json.loads((tmp_path / "stability.json").read_text())["edges"][0]["stable below"] is True
-    assert main(call) == 2
-    assert "exists" in capsys.readouterr().err
-    assert main(["stability", "linear_regression/adam", "--out", str(tmp_path / "adam")]) == 2
-    assert "Adam has no linearization" in capsys.readouterr().err
 
 
 @pytest.mark.slow

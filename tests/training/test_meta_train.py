@@ -29,6 +29,7 @@ from optoscope.training.meta_step import (
     make_meta_step,
     make_objective_and_gradient,
 )
+from optoscope.training.meta_train import _snapshot_steps
 from optoscope.training.validation import NOTHING, Validation, why_nothing_was_learned
 
 TINY = MetaTrainConfig(
@@ -67,6 +68,7 @@ def test_snapshots_run_from_the_start_to_the_end(key):
     assert not same(trained.snapshot(0), trained.snapshot(-1))
     fewest = meta_train(LinearRegression(), config=dataclasses.replace(TINY, num_snapshots=2), key=key)
     assert fewest.snapshot_steps.tolist() == [0, 12]
+    assert _snapshot_steps(dataclasses.replace(TINY, num_snapshots=1)).tolist() == [0]
     assert same(fewest.snapshot(-1), trained.snapshot(-1))
 
 
@@ -506,7 +508,7 @@ def test_resuming_with_other_settings_is_refused(key, tmp_path):
             {"weight_average": 1.0},
             "`weight_average` must be a finite number from 0 to below 1, got 1.0; 0 switches it off",
         ),
-        ({"num_snapshots": 1}, "`num_snapshots` must be a whole number from 2 to 10000, got 1"),
+        ({"num_snapshots": 0}, "`num_snapshots` must be a whole number from 1 to 10000, got 0"),
     ],
 )
 def test_bad_settings_are_refused_at_once(key, change, message):

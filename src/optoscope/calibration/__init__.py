@@ -3,7 +3,7 @@
 from optoscope.calibration.calibrate import Calibration as Calibration
 from optoscope.calibration.calibrate import calibrate as calibrate
 from optoscope.calibration.disguise import InCoordinates as InCoordinates
-from optoscope.calibration.disguise import Rescaled as Rescaled
+from optoscope.calibration.disguise import InUnits as InUnits
 from optoscope.calibration.families import FAMILIES as FAMILIES
 from optoscope.calibration.gallery import Gallery as Gallery
 from optoscope.calibration.gallery import optax_gallery as optax_gallery

@@ -13,9 +13,9 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
+from optoscope.calibration.cases import BARS, NEGLIGIBLE, PLANTED, Case, check_diagnosis
 from optoscope.calibration.families import FAMILIES
 from optoscope.calibration.imitations import ACCEPTED_ERROR, imitations
-from optoscope.calibration.judge import BARS, NEGLIGIBLE, PLANTED, Case, judge
 from optoscope.calibration.networks import plant_networks
 from optoscope.calibration.planted import Planted, catalogue
 from optoscope.mechanisms import adaptation, clipping, momentum, schedule
@@ -125,7 +125,7 @@ def calibrate(
     cases = []
     for i, (one, half) in enumerate(zip(planted, halves)):
         report("planted optimizers", i, len(planted))
-        cases.append(judge(one, half, num_steps=num_steps))
+        cases.append(check_diagnosis(one, half, num_steps=num_steps))
     report("planted optimizers", len(planted), len(planted))
     return summarize(cases, fits=fits, num_steps=num_steps)
 
@@ -145,7 +145,7 @@ def summarize(cases: Sequence[Case], *, fits: dict[str, float], num_steps: int =
     """Count verdicts and compare numbers.
 
     Args:
-        cases: from `judge`.
+        cases: from `check_diagnosis`.
         fits: of the imitations.
         num_steps: with which they were made.
     """

@@ -11,7 +11,7 @@ from optoscope.optimizers import AbstractOptimizer
 
 
 @final
-class Rescaled(AbstractOptimizer):
+class InUnits(AbstractOptimizer):
     """`dx = output_scale * step(input_scale * g)`: the optimizer for gradients and parameters in other units.
 
     Args:
@@ -23,7 +23,7 @@ class Rescaled(AbstractOptimizer):
         ValueError: if a scale is not positive.
 
     >>> from optoscope.optimizers import GradientDescent
-    >>> h, dx = Rescaled(GradientDescent(0.5), input_scale=10.0, output_scale=2.0).step(jnp.zeros(0), 1.0)
+    >>> h, dx = InUnits(GradientDescent(0.5), input_scale=10.0, output_scale=2.0).step(jnp.zeros(0), 1.0)
     >>> float(dx)
     -10.0
     """

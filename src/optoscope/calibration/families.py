@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from optoscope.calibration.parts import Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import Beside, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline, RecurrentCell
 from optoscope.optimizers import GRUOptimizer
 
 Builder = Callable[[np.random.Generator, int], Pipeline]
@@ -196,7 +196,7 @@ def _odd_gain(rng, i):
 
 
 def _cell(rng, i):
-    return Pipeline((Cell(_decay(rng, _pick([0.5, 0.8, 0.9], i)), 10 ** rng.uniform(-1, -0.5)),), _rate(rng))
+    return Pipeline((RecurrentCell(_decay(rng, _pick([0.5, 0.8, 0.9], i)), 10 ** rng.uniform(-1, -0.5)),), _rate(rng))
 
 
 # --- several at once ------------------------------------------------------------------------------------------------

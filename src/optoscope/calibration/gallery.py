@@ -14,7 +14,7 @@ from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
-from optoscope.calibration.optax_rules import Rule, find_rules
+from optoscope.calibration.optax_rules import OptaxRule, find_rules
 from optoscope.mechanisms import diagnose
 from optoscope.optimizers import from_optax
 
@@ -84,7 +84,7 @@ def check_rules(names: tuple[str, ...]) -> None:
         check_choice("rule of optax", name, known)
 
 
-def _examined(rule: Rule) -> dict[str, Any]:
+def _examined(rule: OptaxRule) -> dict[str, Any]:
     start = time.monotonic()
     verdicts = None
     try:

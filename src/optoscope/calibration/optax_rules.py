@@ -75,7 +75,7 @@ def _halved(updates, params=None):
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class OptaxRule:
     """A rule of optax with its arguments.
 
     Attributes:
@@ -94,7 +94,7 @@ class Rule:
         return f"{self.name.removeprefix('optax.')}({self.arguments})"
 
 
-def find_rules() -> list[Rule]:
+def find_rules() -> list[OptaxRule]:
     """Return every public function of optax and optax.contrib that makes a gradient transformation.
 
     A function counts if its annotation says so, or, where it has none, if calling it gives one. Rules that decay
@@ -111,7 +111,7 @@ def find_rules() -> list[Rule]:
     return rules
 
 
-def _rules_of(name: str, factory: Callable) -> list[Rule]:
+def _rules_of(name: str, factory: Callable) -> list[OptaxRule]:
     signature = inspect.signature(factory)
     promised = signature.return_annotation
     text = promised if isinstance(promised, str) else getattr(promised, "__name__", str(promised))
@@ -121,18 +121,18 @@ def _rules_of(name: str, factory: Callable) -> list[Rule]:
     given, words = _arguments(name, signature)
     if given is None:
         if says_so:
-            return [Rule(name, "...", functools.partial(_unknown_arguments, name))]
+            return [OptaxRule(name, "...", functools.partial(_unknown_arguments, name))]
         return []
     positional_text, positional = POSITIONAL.get(name, ("", tuple))
     make = lambda **extra: factory(*positional(), **{k: make_one() for k, make_one in given.items()}, **extra)
     if not says_so and not _gives_a_transformation(make):
         return []
     words = [positional_text, *words] if positional_text else words
-    rules = [Rule(name, ", ".join(words), make)]
+    rules = [OptaxRule(name, ", ".join(words), make)]
     decay = signature.parameters.get("weight_decay")
     if decay is not None and decay.default not in (0, 0.0, None, inspect.Parameter.empty):
         without = functools.partial(make, weight_decay=0.0)
-        rules.append(Rule(name, ", ".join([*words, "weight_decay=0.0"]), without))
+        rules.append(OptaxRule(name, ", ".join([*words, "weight_decay=0.0"]), without))
     return rules
 
 

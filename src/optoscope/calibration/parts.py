@@ -259,7 +259,7 @@ class OddGain(AbstractPart):
 
 
 @final
-class Cell(AbstractPart):
+class RecurrentCell(AbstractPart):
     """A saturating recurrent cell: `c' = tanh(decay c + s / scale)`, passed on is `scale c'` (Elman, 1990).
 
     Near 0 it is a memory with this decay; its fixed points over constant gradients make an odd S-curve along which

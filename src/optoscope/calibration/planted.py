@@ -7,7 +7,7 @@ import numpy as np
 
 from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.driven import WINDOW
-from optoscope.calibration.disguise import Rescaled, in_random_coordinates
+from optoscope.calibration.disguise import InUnits, in_random_coordinates
 from optoscope.calibration.families import ALWAYS_TOLD, FAMILIES
 from optoscope.calibration.parts import Pipeline
 from optoscope.calibration.truth import Truth
@@ -99,7 +99,7 @@ def disguise(
             raise TypeError(f"the truth about a {type(plain).__name__} has to be given; only a Pipeline's follows.")
         largest = RANGE[1] if told else WINDOW[1] * input_scale
         truth = truth_of(plain, largest=largest, num_steps=num_steps, departure=DEPARTURE)
-    scaled = Rescaled(plain, input_scale=input_scale, output_scale=output_scale)
+    scaled = InUnits(plain, input_scale=input_scale, output_scale=output_scale)
     return Planted(
         name=name,
         family=family,

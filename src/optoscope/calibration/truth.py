@@ -48,7 +48,7 @@ class Truth:
         return 0.0 if mechanism == "grouping" else float(getattr(self, mechanism))
 
     def rescaled(self, input_scale: float, output_scale: float) -> "Truth":
-        """Return the truth about `Rescaled(optimizer, ...)`."""
+        """Return the truth about `InUnits(optimizer, ...)`."""
         both = input_scale * output_scale
         rates = self.learning_rates
         return dataclasses.replace(

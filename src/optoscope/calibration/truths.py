@@ -7,7 +7,18 @@ from typing import cast
 import numpy as np
 import scipy
 
-from optoscope.calibration.parts import AbstractPart, Beside, Cell, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline
+from optoscope.calibration.parts import (
+    AbstractPart,
+    Beside,
+    Clip,
+    Clock,
+    Drift,
+    Gain,
+    Memory,
+    OddGain,
+    Pipeline,
+    RecurrentCell,
+)
 from optoscope.calibration.truth import AdaptationKind, Truth
 
 #: The forms of saturation at threshold 1, in the order of `Clip.kind`.
@@ -64,7 +75,7 @@ def _pass_through(part: AbstractPart, chain: _Chain, largest: float, num_steps: 
         case Memory():
             chain.decays, chain.weights = list(np.asarray(part.decays)), list(np.asarray(part.weights))
             chain.direct = float(part.direct)
-        case Cell():
+        case RecurrentCell():
             chain.decays, chain.weights, chain.direct = [complex(part.decay)], [1.0 + 0.0j], 0.0
             chain.shares.append(_saturation(_SOFT, float(part.scale)))
             chain.kind, chain.adaptation = "nonlinear odd", _cell_adaptation(part, largest)
@@ -134,7 +145,7 @@ def _with_leverage(decays, weights):
     return found[:, 0], found[:, 1]
 
 
-def _cell_adaptation(cell: Cell, largest: float) -> float:
+def _cell_adaptation(cell: RecurrentCell, largest: float) -> float:
     """Logarithm of the slope's fall at g = 0 from the cell's rest to its fixed point under the largest gradient."""
     decay, drive = float(cell.decay), largest / float(cell.scale)
     state = _root(lambda c: np.tanh(decay * c + drive) - c, 0, 1)

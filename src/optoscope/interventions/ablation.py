@@ -22,7 +22,7 @@ from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy import Dossier
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
 from optoscope.interventions.variants import MECHANISMS, Variant, make_variants
-from optoscope.interventions.verdicts import Effect, judge
+from optoscope.interventions.verdicts import Effect, decide
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running import Purpose, evaluate
 from optoscope.running.evaluate import Evaluation
@@ -63,7 +63,7 @@ class Ablation(Result):
         num_diverged: diverged runs of each rescaled variant.
         best_baseline: the tuned baseline that was best in its tuning; empty if none ships.
         verdicts: one entry per mechanism, then one per combination: `mechanism`, `needed`, `why_needed`, `sufficient`,
-            `why_sufficient`; see `optoscope.interventions.verdicts.judge` for the rules.
+            `why_sufficient`; see `optoscope.interventions.verdicts.decide` for the rules.
         notes: numbers about variants, by name: modes removed, how well controls match, factors.
         identical: whether the controls that change nothing reproduced every objective to the bit.
         margin: the log of the smallest ratio that counts.
@@ -311,7 +311,7 @@ def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin,
         kept_intervals=intervals,
         num_diverged=num_diverged,
         best_baseline=best_baseline,
-        verdicts=judge(effects, left_out, mechanisms=mechanisms, margin=float(np.log1p(margin))),
+        verdicts=decide(effects, left_out, mechanisms=mechanisms, margin=float(np.log1p(margin))),
         notes={one.name: one.notes for one in variants if one.notes},
         identical=all(np.array_equal(objectives[i, 0], objectives[0, 0]) for i in nothing),
         margin=float(np.log1p(margin)),

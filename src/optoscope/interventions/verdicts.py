@@ -26,7 +26,7 @@ class Effect:
     num_diverged: int
 
 
-def judge(
+def decide(
     effects: Sequence[Effect], left_out: Mapping[str, str], *, mechanisms: Sequence[str], margin: float
 ) -> list[dict[str, Any]]:
     """Judge each mechanism.
@@ -44,27 +44,27 @@ def judge(
     Args:
         effects: of all variants.
         left_out: mechanisms that were not tried, and why; a reason that begins with `absent` is a verdict.
-        mechanisms: which ones to judge; combinations that were tried are judged for sufficiency only.
+        mechanisms: which ones to decide on; combinations that were tried are looked at for sufficiency only.
         margin: the log of the smallest ratio that counts.
 
     Returns:
         One entry per mechanism or combination, with `needed`, `sufficient` and what decided.
     """
-    judged = []
+    decided = []
     for mechanism in mechanisms:
         if mechanism in left_out:
             verdict, _, why = left_out[mechanism].partition(": ")
-            judged.append(_entry(mechanism, verdict, why, "", ""))
+            decided.append(_entry(mechanism, verdict, why, "", ""))
             continue
         own = [one for one in effects if one.mechanism == mechanism]
         needed, why = _needed([one for one in own if one.kind == "removed"], effects, margin)
         sufficient, enough = _sufficient([one for one in own if one.kind == "alone"], margin)
-        judged.append(_entry(mechanism, needed, why, sufficient, enough))
+        decided.append(_entry(mechanism, needed, why, sufficient, enough))
     together = [one for one in effects if one.kind == "together"]
     for combination in dict.fromkeys(one.mechanism for one in together if one.mechanism not in mechanisms):
         found = _sufficient([one for one in together if one.mechanism == combination], margin)
-        judged.append(_entry(combination, "", "", *found))
-    return judged
+        decided.append(_entry(combination, "", "", *found))
+    return decided
 
 
 def _entry(mechanism, needed, why_needed, sufficient, why_sufficient):

@@ -9,9 +9,9 @@ from optoscope.optimizers.context import Context as Context
 from optoscope.optimizers.gradient_descent import GradientDescent as GradientDescent
 from optoscope.optimizers.gru import GRUOptimizer as GRUOptimizer
 from optoscope.optimizers.lift import lift as lift
-from optoscope.optimizers.momentum import AggregatedMomentum as AggregatedMomentum
-from optoscope.optimizers.momentum import Momentum as Momentum
-from optoscope.optimizers.momentum import NesterovMomentum as NesterovMomentum
+from optoscope.optimizers.momenta import AggregatedMomentum as AggregatedMomentum
+from optoscope.optimizers.momenta import Momentum as Momentum
+from optoscope.optimizers.momenta import NesterovMomentum as NesterovMomentum
 from optoscope.optimizers.optax_adapter import OptaxOptimizer as OptaxOptimizer
 from optoscope.optimizers.optax_adapter import from_optax as from_optax
 from optoscope.optimizers.optax_context import OptaxContextOptimizer as OptaxContextOptimizer

@@ -5,7 +5,7 @@ from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers.adaptive import Adam, RMSProp
 from optoscope.optimizers.gradient_descent import GradientDescent
 from optoscope.optimizers.gru import GRUOptimizer
-from optoscope.optimizers.momentum import AggregatedMomentum, Momentum, NesterovMomentum
+from optoscope.optimizers.momenta import AggregatedMomentum, Momentum, NesterovMomentum
 
 #: Every optimizer by its name. One line here gives a new one its contract tests and its place in `tune`.
 OPTIMIZERS: dict[str, type[AbstractOptimizer]] = {

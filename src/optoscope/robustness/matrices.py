@@ -27,7 +27,7 @@ _INFINITE = ("means", "medians", "final_medians")
 _TASKS = 1
 
 
-def numbers_of(matrix: GeneralizationMatrix) -> dict[str, Any]:
+def matrix_numbers(matrix: GeneralizationMatrix) -> dict[str, Any]:
     """Return a matrix as JSON data of few digits; what is not finite is null."""
     return {
         "axes": ["optimizer", "task", "scale", "horizon"],
@@ -42,7 +42,7 @@ def numbers_of(matrix: GeneralizationMatrix) -> dict[str, Any]:
 
 
 def matrix_of(numbers: dict[str, Any]) -> GeneralizationMatrix:
-    """Return the matrix that `numbers_of` wrote down."""
+    """Return the matrix that `matrix_numbers` wrote down."""
     arrays = {name: np.array(numbers[name], float) for name in _DIGITS}  # null becomes NaN
     for name in _INFINITE:
         arrays[name] = np.where(np.isnan(arrays[name]), np.inf, arrays[name])

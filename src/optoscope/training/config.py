@@ -72,8 +72,9 @@ class MetaTrainConfig:
     """Problems on which the best weights are chosen; never trained on."""
     validate_every: _MetaSteps = 100
     """Meta-steps between validations."""
-    num_snapshots: Annotated[int, Allowed(2, 10_000, advice="the first and the last are always kept")] = 32
-    """How many weights along meta-training are kept, spaced evenly in the logarithm of the meta-step."""
+    num_snapshots: Annotated[int, Allowed(1, 10_000, advice="the first is always kept")] = 32
+    """How many weights along meta-training are kept: the first, the last, and others spaced evenly in the logarithm of
+    the meta-step; 1 keeps those before meta-training only."""
     curriculum: tuple[tuple[NumSteps, _MetaSteps], ...] = ()
     """Shorter unrolls to begin with: pairs (num_steps, meta-steps), in order; the rest has the whole length, and so has
     validation."""
@@ -119,10 +120,10 @@ def preset(name: str, task: str) -> MetaTrainConfig:
     return settings[task]
 
 
-# Weights of 256 units are 0.8 MB at every step that is kept.
+# Weights of 256 units are 0.8 MB at every step that is kept: only those before meta-training are.
 _PAPER = MetaTrainConfig(
     num_units=256,
-    num_snapshots=3,
+    num_snapshots=1,
     batch_size=32,
     num_meta_steps=5000,
     learning_rate=1e-3,
@@ -252,7 +253,7 @@ PRESETS: dict[str, dict[str, MetaTrainConfig]] = {
     "authors": {
         "linear_regression": dataclasses.replace(
             _PAPER,
-            num_snapshots=4,
+            num_snapshots=1,
             batch_size=64,
             learning_rate=7.84e-4,
             decay_rate=0.5547,

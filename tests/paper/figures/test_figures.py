@@ -20,8 +20,8 @@ from optoscope.paper.figures.adaptation import draw_adaptation, draw_branch_upda
 from optoscope.paper.figures.drawn import save_figure
 from optoscope.paper.figures.further_modes import draw_held, held_figure, modes_figure
 from optoscope.paper.figures.grouping import draw_group_rates, group_colors, groups_figure
+from optoscope.paper.figures.leading_modes import draw_shift
 from optoscope.paper.figures.meta_training import draw_followed, draw_mode_paths, followed_figure
-from optoscope.paper.figures.momentum import draw_shift
 from optoscope.paper.figures.recovered_momentum import draw_parameters
 from optoscope.paper.figures.schedules import draw_learning_rates
 from optoscope.paper.figures.tuning import draw_samples, tuning_figure

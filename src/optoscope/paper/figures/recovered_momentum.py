@@ -34,7 +34,7 @@ from optoscope.paper.figures._state_space import (
     project,
 )
 from optoscope.paper.figures.drawn import Drawn
-from optoscope.paper.figures.momentum import draw_shift
+from optoscope.paper.figures.leading_modes import draw_shift
 from optoscope.paper.study import OPTIMAL_MOMENTUM, Study
 
 _OPTIMUM = "#d6201f"

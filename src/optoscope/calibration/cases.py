@@ -72,7 +72,7 @@ class Case:
         return wrong
 
 
-def judge(planted: Planted, half: str, *, num_steps: int = 200) -> Case:
+def check_diagnosis(planted: Planted, half: str, *, num_steps: int = 200) -> Case:
     """Diagnose a planted optimizer and compare.
 
     Args:

@@ -1,0 +1,18 @@
+"""`optoscope structures`."""
+
+import json
+
+
+def test_it_writes_a_page(run, tmp_path):
+    call = ["structures", "optax", "--name", "sgd", "--out", str(tmp_path / "s"), "--json"]
+    called = run(*call)
+    assert called.code == 0, called.err
+    (row,) = json.loads(called.out)["rows"]
+    assert row["name"] == "sgd" and row["structure"]["unit"] == "component"
+    assert "Optimizers of optax" in (tmp_path / "s" / "optax_structures.html").read_text()
+    assert run(*call).code == 2  # it is not empty
+
+
+def test_bad_calls(refused):
+    assert "unknown collection 'nothing'" in refused("structures", "nothing", "--out", "x")
+    assert "unknown optimizer of optax 'nothing'" in refused("structures", "optax", "--name", "nothing", "--out", "x")
