@@ -14,15 +14,12 @@ from optoscope import tasks
 from optoscope.anatomy import (
     Dossier,
     GroupPaths,
-    Visits,
     find_input_attractors,
     find_thresholds,
-    gradient_range,
     group_paths,
     let_rest,
     linear_updates,
     modes_through_meta_training,
-    visit,
 )
 from optoscope.anatomy.meta_training import match_modes, reordered
 from optoscope.anatomy.settling import reachable_box
@@ -35,6 +32,7 @@ from optoscope.optimizers import (
     Momentum,
     from_optax,
 )
+from optoscope.running import Visits, gradient_range, visit
 from optoscope.running.evaluate import evaluate
 
 

@@ -133,7 +133,7 @@ def generalize(folder: Path, seed: int = 0) -> tuple[Any, str]:
 
 _RUNS = {"train": train, "tune": tune, "search": search, "ablate": ablate, "generalize": generalize}
 _RESULTS = {
-    "evaluation": ("training", "Evaluation"),
+    "evaluation": ("running", "Evaluation"),
     "ablation": ("interventions", "Ablation"),
     "matrix": ("robustness", "GeneralizationMatrix"),
 }

@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from optoscope import tasks
+from optoscope._core.json_data import to_json
 from optoscope.figures import style
 from optoscope.figures.loss_curves import draw_loss_curves
 from optoscope.paper.figures import FIGURES, available, draw, figures_for, performance
@@ -70,7 +71,7 @@ def test_boxes_are_as_large_as_the_layers_they_stand_for(axes, key):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_numbers_are_plain_json_and_the_ones_drawn(drawn, number):
-    read = json.loads(json.dumps(style.plain(drawn[number].numbers), allow_nan=False))
+    read = json.loads(json.dumps(to_json(drawn[number].numbers), allow_nan=False))
     lines = [line for axes in _all_axes(drawn[number].figure) for line in axes.lines]
     series = [s for panel in read["panels"].values() for s in panel["series"].values()]
     assert series
@@ -114,7 +115,7 @@ def test_files_are_written_and_the_same_each_time(drawn, tmp_path):
 
 def test_what_is_not_finite_becomes_null():
     value = {"a": np.array([1.0, np.inf, np.nan]), "b": 1 + 2j, "c": (True, None, "x", np.int64(3))}
-    assert style.plain(value) == {"a": [1.0, None, None], "b": {"re": 1.0, "im": 2.0}, "c": [True, None, "x", 3]}
+    assert to_json(value) == {"a": [1.0, None, None], "b": [1.0, 2.0], "c": [True, None, "x", 3]}
 
 
 def test_loss_curves_are_means_medians_and_errors(study, axes):
@@ -235,7 +236,7 @@ def test_network_figures_show_their_groups_modes_and_held_states(network, axes):
     for figure in (modes_figure, held_figure):
         one = figure({"two_moons": network})
         one.figure.draw_without_rendering()
-        assert "nan" not in one.caption and json.dumps(style.plain(one.numbers), allow_nan=False)
+        assert "nan" not in one.caption and json.dumps(to_json(one.numbers), allow_nan=False)
     panels = modes_figure({"two_moons": network}).numbers["panels"]
     for i, shift in enumerate(network.shifts):
         lines = list(panels[f"two_moons, b{i + 1}"]["series"].values())
