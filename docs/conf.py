@@ -1,6 +1,7 @@
 """How the documentation is built: `make docs`."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -42,7 +43,18 @@ def as_rst(app, what, name, obj, options, lines):
             lines[i] = line if line.lstrip().startswith((">>>", "...")) else "``".join(parts)
 
 
+def with_types_as_code(app, what, name, obj, options, lines):
+    """Show the types of attributes, which are their shapes, as they stand in the source; keep names together."""
+    for i, line in enumerate(lines):
+        if names := re.match(r":(?:ivar|param) [\w, ]+:", line):
+            lines[i] = names[0].replace(", ", ",") + line[names.end() :]
+        if match := re.match(r"(:vartype [^:]+): (.*)", line):
+            short = re.sub(r"\b(jaxtyping|jaxlib\._jax|numpy|typing|optoscope\.[\w.]+)\.(?=\w)", "", match[2])
+            lines[i] = f"{match[1]}: ``{short}``"
+
+
 def setup(app):
     """Make the pages of the API reference before Sphinx looks for pages."""
     app.connect("builder-inited", lambda app: public_names.write_pages(Path(app.srcdir) / "api"))
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-docstring", with_types_as_code, priority=600)  # and after
