@@ -1,14 +1,25 @@
 """How the documentation is built: `make docs`."""
 
-import importlib.util
+import importlib
 import re
 import sys
 from pathlib import Path
+
+from sphinx.ext.autodoc.mock import mock
 
 import optoscope
 
 sys.path.insert(0, str(Path(__file__).parent))
 import public_names
+
+
+def _is_there(package):
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
 
 project = "optoscope"
 author = copyright = "The optoscope authors"
@@ -30,7 +41,7 @@ html_title = "optoscope"
 html_static_path = []
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
+autodoc_mock_imports = [] if _is_there("torch") else ["torch"]
 napoleon_use_ivar = True
 
 
@@ -53,8 +64,14 @@ def with_types_as_code(app, what, name, obj, options, lines):
             lines[i] = f"{match[1]}: ``{short}``"
 
 
-def setup(app):
+def write_reference(app):
     """Make the pages of the API reference before Sphinx looks for pages."""
-    app.connect("builder-inited", lambda app: public_names.write_pages(Path(app.srcdir) / "api"))
+    with mock(autodoc_mock_imports):
+        public_names.write_pages(Path(app.srcdir) / "api")
+
+
+def setup(app):
+    """Say what is done when."""
+    app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-docstring", with_types_as_code, priority=600)  # and after
