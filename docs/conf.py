@@ -1,13 +1,25 @@
 """How the documentation is built: `make docs`."""
 
-import importlib.util
+import importlib
+import re
 import sys
 from pathlib import Path
+
+from sphinx.ext.autodoc.mock import mock
 
 import optoscope
 
 sys.path.insert(0, str(Path(__file__).parent))
 import public_names
+
+
+def _is_there(package):
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
 
 project = "optoscope"
 author = copyright = "The optoscope authors"
@@ -29,7 +41,7 @@ html_title = "optoscope"
 html_static_path = []
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
+autodoc_mock_imports = [] if _is_there("torch") else ["torch"]
 napoleon_use_ivar = True
 
 
@@ -42,7 +54,24 @@ def as_rst(app, what, name, obj, options, lines):
             lines[i] = line if line.lstrip().startswith((">>>", "...")) else "``".join(parts)
 
 
-def setup(app):
+def with_types_as_code(app, what, name, obj, options, lines):
+    """Show the types of attributes, which are their shapes, as they stand in the source; keep names together."""
+    for i, line in enumerate(lines):
+        if names := re.match(r":(?:ivar|param) [\w, ]+:", line):
+            lines[i] = names[0].replace(", ", ",") + line[names.end() :]
+        if match := re.match(r"(:vartype [^:]+): (.*)", line):
+            short = re.sub(r"\b(jaxtyping|jaxlib\._jax|numpy|typing|optoscope\.[\w.]+)\.(?=\w)", "", match[2])
+            lines[i] = f"{match[1]}: ``{short}``"
+
+
+def write_reference(app):
     """Make the pages of the API reference before Sphinx looks for pages."""
-    app.connect("builder-inited", lambda app: public_names.write_pages(Path(app.srcdir) / "api"))
+    with mock(autodoc_mock_imports):
+        public_names.write_pages(Path(app.srcdir) / "api")
+
+
+def setup(app):
+    """Say what is done when."""
+    app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-docstring", with_types_as_code, priority=600)  # and after

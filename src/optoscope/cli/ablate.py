@@ -23,7 +23,8 @@ class Ablate(TakesOptimizers):
     optimizer: Optimizer
     task: TaskOption
     out: Path | None = None
-    """Directory for the whole result (.npz), the figure (PNG, SVG), its numbers (JSON), and what is known meanwhile."""
+    """Directory for the whole result (.npz), the figure (PNG, SVG), its numbers (JSON), and a log of
+    finished parts."""
     mechanisms: Names = ()
     """Mechanisms: momentum, clipping, schedule, adaptation, non-monotonicity, grouping; all if none is named."""
     num_problems: SeveralProblems = 64

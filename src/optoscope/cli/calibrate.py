@@ -21,7 +21,7 @@ class Calibrate(Computes):
     out: Path
     """Directory for calibration.json, calibration_results.md and calibration.npz."""
     family: Names = ()
-    """Families of constructions; all of them, and networks, if none is named."""
+    """Families of planted optimizers; all of them, and imitating networks, if none is named."""
     num_steps: Annotated[int, Allowed(10, 100_000, advice="the paper uses 200")] = 200
     """Length of the runs by which optimizers are diagnosed."""
     seed: Seed = 0

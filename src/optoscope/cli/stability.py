@@ -24,6 +24,7 @@ class Stability(TakesOptimizers):
     out: Path
     """Directory for the results (.npz), the figure (PNG, SVG) and its numbers (JSON)."""
     task: TaskOption | None = None
+    """Name of a task, whose curvatures stand beside the edges."""
     num_problems: NumProblems | None = None
     """Test problems for the task's curvatures: 64 of small tasks, 2 of networks."""
     num_steps: NumSteps = 200

@@ -16,7 +16,7 @@ from optoscope.cli.output import Reporter
 class Structures(Computes):
     """Measure what every optimizer of a collection depends on, or say what it needs.
 
-    COLLECTION is optax, torch, or pytorch_optimizer (installed apart).
+    COLLECTION is optax, torch, or pytorch_optimizer (a package to install first).
 
     Example: optoscope structures torch --out structures
     """
