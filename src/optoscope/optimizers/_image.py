@@ -34,7 +34,7 @@ class Image:
     """
 
     def __init__(self, roots: list[Any], random_of: Any = None):
-        self._contents = [(entry, _contents(entry)) for entry in _reachable(roots)]
+        self._contents = [(entry, _contents(entry)) for entry in reachable(roots)]
         self._random_of, self._random = random_of, getattr(random_of, "random", None)
 
     def put_back(self) -> None:
@@ -131,8 +131,8 @@ def _get(value, kind, key):
     return value[key]
 
 
-def _reachable(roots: list[Any]) -> Iterator[Any]:
-    """Everything that can change and can be reached, each object once."""
+def reachable(roots: list[Any]) -> Iterator[Any]:
+    """Yield everything that can change and can be reached, each object once."""
     seen: set[int] = set()
     stack = list(reversed(roots))
     while stack:

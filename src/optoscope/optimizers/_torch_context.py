@@ -1,21 +1,26 @@
 """One component of a whole torch optimizer among others: its numbers are those that its gradient changes."""
 
+import contextlib
 import threading
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from optoscope.optimizers._image import Path, name_of
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, PROBE_SCALES, worst_leak
 from optoscope.optimizers._torch_rule import ClockKind, Skeleton, differences
+from optoscope.optimizers._torch_together import step_together
 from optoscope.optimizers.context import TRIED_FACTORS, Context, gradients_to_visit, unless_chaotic
 from optoscope.optimizers.torch_host import CannotRun, Live, find_door
 
 #: Own numbers at most: what one component moves must be something that can be looked at.
 _MOST = 160
 _NUM_STEPS = 40
+#: Rows from which on stepping them at once is worth it; so many are compared with steps one after another.
+_WORTH_IT = 4
 _CHECKED_STEPS = 64
 _TOLERANCE = {"float64": LEAK_TOLERANCE, "float32": 1e-3}
+AtOnce = Literal["first", "all", "nothing"]
 _MOMENTS = (*range(1, 41), 64, 100, 199, 200, 201)
 
 
@@ -46,6 +51,9 @@ class TorchContextRule:
         own: the component's numbers.
         carries_parameter: whether the parameter is part of the state.
         clock: what the number of steps does.
+        moved: where tensors lie that the component's gradient changes, its own numbers or not.
+        at_once: what is made one for each state where many are stepped at once: the "first" tensor alone, "all" of
+            them; "nothing" where that does not give the same. None if it was not tried yet.
     """
 
     forward_mode = None
@@ -54,6 +62,9 @@ class TorchContextRule:
         self.factory, self.door, self.context, self.own = factory, door, context, own
         self.carries_parameter = carries_parameter
         self.clock: ClockKind = "step"
+        self.moved = frozenset(number.path for number in own if number.place is not None)
+        can = door.mode == "plain" and all(number.place is not None for number in own)
+        self.at_once: AtOnce | None = None if can else "nothing"
         self._lock = threading.Lock()
         self._skeleton = Skeleton(factory, door, door.dtype, context.start(), context.gradient)
 
@@ -84,17 +95,17 @@ class TorchContextRule:
     def advance(self, rows: np.ndarray, frozen: tuple[float, ...] | None = None) -> np.ndarray:
         """Advance rows [row, state + 1], whose last column is the gradient; the last column returned is `dx`."""
         out = np.empty_like(rows)
+        if frozen is not None or not self.num_clocks:
+            moments = np.full(len(rows), int(frozen[0]) if frozen else 1)
+        else:
+            moments = np.maximum(np.round(rows[:, self.num_own]), 0).astype(int)
         with self._lock:
-            for i, row in enumerate(rows):
-                if frozen is not None or not self.num_clocks:
-                    steps = int(frozen[0]) if frozen else 1
-                else:
-                    steps = int(max(round(float(row[self.num_own])), 0))
-                own, dx = self._step(row[: self.num_own], steps, float(row[-1]))
-                out[i, : self.num_own] = own
-                if frozen is None and self.num_clocks:
-                    out[i, self.num_own] = 1.0 if self.clock == "started" else steps + 1.0
-                out[i, -1] = dx
+            for moment in np.unique(moments):
+                chosen = np.flatnonzero(moments == moment)
+                found = self._steps(rows[chosen, : self.num_own], int(moment), rows[chosen, -1])
+                out[chosen, : self.num_own], out[chosen, -1] = found[:, :-1], found[:, -1]
+        if frozen is None and self.num_clocks:
+            out[:, self.num_own] = 1.0 if self.clock == "started" else moments + 1.0
         return out
 
     def linearize(self, rows: np.ndarray, frozen: tuple[float, ...] | None = None) -> np.ndarray:
@@ -133,20 +144,70 @@ class TorchContextRule:
             kept |= more
         self.own = [number for number, keep in zip(self.own, kept) if keep]
 
-    def _step(self, values, steps, g):
+    def _steps(self, values, steps, g) -> np.ndarray:
+        """Own numbers [row, number] one step later, and the update."""
+        if len(g) < _WORTH_IT:
+            return self._one_by_one(values, steps, g)
+        if self.at_once is None:
+            self.at_once = self._what_works_at_once(values[:_WORTH_IT], steps, g[:_WORTH_IT])
+        if self.at_once != "nothing":
+            with contextlib.suppress(Exception):  # vmap does not get through at this moment
+                return self._step_together(values, steps, g, self.at_once)
+        return self._one_by_one(values, steps, g)
+
+    def _one_by_one(self, values, steps, g):
+        return np.array([self._step(*row, steps) for row in zip(values, g)])
+
+    def _what_works_at_once(self, values, steps, g) -> AtOnce:
+        expected = self._one_by_one(values, steps, g)
+        tried: tuple[AtOnce, ...] = ("first", "all")
+        for what in tried:
+            with contextlib.suppress(Exception):
+                found = self._step_together(values, steps, g, what)
+                if worst_leak(found, expected, range(len(g)))[0] <= _TOLERANCE[self.door.dtype]:
+                    return what
+        return "nothing"
+
+    def _step_together(self, values, steps, g, at_once):
+        import torch
+
+        live, steps = self._set_to(steps)
+        replaced, paths = {}, self.moved
+        if at_once == "all":
+            paths = paths | {path for path, x in live.numbers().items() if _is_array_of_floats(x)}
+        for path in paths:
+            if (old := live.read(path)) is None:
+                continue
+            if not isinstance(old, torch.Tensor):
+                raise TypeError("a number that is no tensor")
+            new = old.detach().expand(len(g), *old.shape).clone()
+            for column, number in enumerate(self.own):
+                if number.path == path and number.place is not None and number.place < old.numel():
+                    new.reshape(len(g), -1)[:, number.place] = torch.tensor(values[:, column]).to(old.dtype)
+            replaced[path] = new
+        before = values[:, -1] if self.carries_parameter else np.zeros(len(g))
+        read = lambda: [_scalar(live, number) for number in self.own]
+        gradients = self.context.gradient(steps)
+        own, dx = step_together(live, replaced, before, g, gradients, read, everything=at_once == "all")
+        return np.column_stack([own, *[before + dx] * self.carries_parameter, dx])
+
+    def _set_to(self, steps):
         if steps not in self._skeleton.images and steps > self._skeleton.taken + 4000:
             self._skeleton.jump(steps, {number.path for number in self.own}, most=2000)
         steps = min(steps, 1) if self.clock == "started" else steps
-        live = self._skeleton.set_to(steps)
+        return self._skeleton.set_to(steps), steps
+
+    def _step(self, values, g, steps):
+        live, steps = self._set_to(steps)
         for number, value in zip(self.own, values):
             _set_number(live, number, value)
         x = live.tensors[0].data
         before = float(values[-1]) if self.carries_parameter else 0.0
         x[0, 0] = before
         before = float(x[0, 0])
-        dx = live.step(self.context.gradient(steps, g), hold=True)[0][0, 0]
+        dx = live.step(self.context.gradient(steps, float(g)), hold=True)[0][0, 0]
         own = [_number(live, number) for number in self.own]
-        return [*own, *[before + dx] * self.carries_parameter], dx
+        return [*own, *[before + dx] * self.carries_parameter, dx]
 
 
 def find_context_rule(factory: Any, context: Context) -> TorchContextRule:
@@ -301,6 +362,18 @@ def _number(live, number) -> float:
         return float(value)
     flat = value.reshape(-1)
     return float(flat[number.place]) if number.place < len(flat) else 0.0
+
+
+def _is_array_of_floats(value) -> bool:
+    return hasattr(value, "detach") and value.ndim > 0 and value.is_floating_point()
+
+
+def _scalar(live, number):
+    import torch
+
+    value = live.read(number.path)
+    flat = torch.zeros(1) if value is None else value.reshape(-1)
+    return flat[number.place] if number.place < len(flat) else torch.zeros(())
 
 
 def _set_number(live, number, value) -> None:

@@ -114,7 +114,7 @@ class Live:
         import torch
 
         try:
-            with _quiet(), _own_random(self):
+            with self.surroundings():
                 if self.door.mode == "plain":
                     for x, g in zip(self.tensors, gradients):
                         x.grad = g
@@ -127,6 +127,12 @@ class Live:
         finally:
             for x in self.tensors:
                 x.grad = None
+
+    @contextlib.contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """Let it be quiet, and draw from random numbers of its own, inside."""
+        with _quiet(), _own_random(self):
+            yield
 
     def reseed(self, seed: int) -> None:
         """Let its random numbers start elsewhere."""
