@@ -207,6 +207,11 @@ class Dossier:
         run = self._calm
         return with_learning_rates(self.optimizer, run.states[: self.num_steps + 1], run.updates[: self.num_steps])
 
+    @property
+    def long_run(self) -> Float[np.ndarray, "step state"]:
+        """States of that run, and of some thousand steps more."""
+        return self._calm.states
+
     @cached_property
     def rest_point(self) -> RestPoint:
         """Where that run comes to rest; if it stays at a point that repels, where small gradients lead from there."""

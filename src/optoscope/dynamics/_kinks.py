@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from optoscope._core.compiled import compiled
+from optoscope.dynamics._chunks import RUNS, in_chunks
 from optoscope.optimizers import AbstractOptimizer
 
 #: Impulses by which both sides are tried: a bend is one at every size, a curvature only at the large ones.
@@ -30,7 +31,7 @@ def has_kink(
     rounding hides is neither.
     """
     sizes = np.array(_SIZES) * np.maximum(1.0, np.abs(gradients))[:, None]
-    base, ahead, behind = (np.asarray(part) for part in _responses(optimizer, states, gradients, sizes))
+    base, ahead, behind = in_chunks(lambda *rows: _responses(optimizer, *rows), RUNS, states, gradients, sizes)
     with np.errstate(all="ignore"):
         slopes = (ahead - base[:, None]) / sizes[..., None], (base[:, None] - behind) / sizes[..., None]
         differences = np.abs(slopes[0] - slopes[1]).max(-1)

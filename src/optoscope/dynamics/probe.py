@@ -5,11 +5,10 @@ import jax
 import numpy as np
 
 from optoscope._core.compiled import compiled
+from optoscope.dynamics._chunks import PAIRS, RUNS, in_chunks
 from optoscope.dynamics._precision import in_float64, to_float64
+from optoscope.dynamics.update_function import one_sided_slopes
 from optoscope.optimizers import AbstractOptimizer
-
-#: Pairs of a state and a gradient in one compiled call: one shape for any number.
-_CHUNK = 1024
 
 
 class Probe:
@@ -23,12 +22,20 @@ class Probe:
         self.optimizer = to_float64(optimizer)
         self.start = np.asarray(self.optimizer.initial_state(), np.float64)
 
-    @in_float64
     def drive(self, gradients: np.ndarray, start: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Run under several sequences of gradients [run, step]; returns states [run, step + 1, state] and updates."""
         rows = np.broadcast_to(self.start if start is None else start, (len(gradients), len(self.start)))
-        states, updates = _drive(self.optimizer, np.array(rows), np.asarray(gradients, np.float64))
-        return np.concatenate([rows[:, None], np.asarray(states)], axis=1), np.asarray(updates)
+        states, updates = self._runs(rows, gradients)
+        return np.concatenate([rows[:, None], states], axis=1), updates
+
+    def updates(self, gradients: np.ndarray) -> np.ndarray:
+        """Return the updates [run, step] under several sequences of gradients, from the initial state."""
+        return self._runs(np.broadcast_to(self.start, (len(gradients), len(self.start))), gradients)[1]
+
+    @in_float64
+    def _runs(self, rows, gradients):
+        drive = lambda start, sequences: _drive(self.optimizer, start, sequences)
+        return in_chunks(drive, RUNS, np.asarray(rows, np.float64), np.asarray(gradients, np.float64))
 
     @in_float64
     def update(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -38,7 +45,7 @@ class Probe:
     @in_float64
     def slope(self, states: np.ndarray, gradients: np.ndarray) -> np.ndarray:
         """Compute `-d(dx)/dg`, the effective learning rate, of pairs of a state and a gradient."""
-        return self._pairs(_slope, states, gradients)
+        return self._pairs(one_sided_slopes, states, gradients)
 
     def gain(self, states: np.ndarray, gradients: np.ndarray, center: np.ndarray | float = 0.0) -> np.ndarray:
         """Compute `-(dx(c + g) - dx(c - g)) / (2 g)`: the learning rate for a gradient of finite size around c."""
@@ -72,16 +79,9 @@ class Probe:
     def _pairs(self, function, states, gradients):
         states, gradients = np.asarray(states, np.float64), np.asarray(gradients, np.float64)
         shape = np.broadcast_shapes(states.shape[:-1], gradients.shape)
-        flat_states = np.broadcast_to(states, (*shape, states.shape[-1])).reshape(int(np.prod(shape)), states.shape[-1])
-        flat_gradients = np.broadcast_to(gradients, shape).ravel()
-        padding = -len(flat_gradients) % _CHUNK
-        flat_states = np.concatenate([flat_states, np.broadcast_to(self.start, (padding, len(self.start)))])
-        flat_gradients = np.concatenate([flat_gradients, np.ones(padding)])
-        parts = [
-            np.asarray(function(self.optimizer, flat_states[i : i + _CHUNK], flat_gradients[i : i + _CHUNK]))
-            for i in range(0, len(flat_gradients), _CHUNK)
-        ]
-        return np.concatenate(parts)[: len(flat_gradients) - padding].reshape(shape)
+        flat = np.broadcast_to(states, (*shape, states.shape[-1])).reshape(int(np.prod(shape)), states.shape[-1])
+        call = lambda some, ones: function(self.optimizer, some, ones)
+        return in_chunks(call, PAIRS, flat, np.broadcast_to(gradients, shape).ravel()).reshape(shape)
 
 
 @compiled(eqx.filter_jit)
@@ -99,8 +99,3 @@ def _drive(optimizer, start, gradients):
 @compiled(eqx.filter_jit)
 def _update(optimizer, states, gradients):
     return jax.vmap(lambda h, g: optimizer.step(h, g)[1])(states, gradients)
-
-
-@compiled(eqx.filter_jit)
-def _slope(optimizer, states, gradients):
-    return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)

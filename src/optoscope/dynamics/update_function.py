@@ -13,6 +13,7 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
 from optoscope.artifacts.takes import takes_rule
+from optoscope.dynamics._chunks import PAIRS, in_chunks
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer
@@ -155,7 +156,7 @@ def slopes_or_nan(
     gradients: Float[np.ndarray, " point"],
 ) -> Float[np.ndarray, " point"]:
     """Compute `-d(dx)/dg` of a float64 optimizer, inside `in_float64`; NaN where it does not exist."""
-    slopes = np.array(_slopes(optimizer, states, gradients))
+    slopes = np.array(in_chunks(lambda *pairs: one_sided_slopes(optimizer, *pairs), PAIRS, states, gradients))
     slopes[~np.isfinite(slopes) | has_kink(optimizer, states, gradients)] = np.nan
     return slopes
 
@@ -166,5 +167,6 @@ def _updates(optimizer, states, gradients):
 
 
 @compiled()
-def _slopes(optimizer, states, gradients):
+def one_sided_slopes(optimizer, states, gradients):
+    """Compute `-d(dx)/dg` of pairs; at a kink it is the slope of one side, or something between."""
     return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)

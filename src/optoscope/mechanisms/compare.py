@@ -14,7 +14,6 @@ from optoscope._core.results import Result
 from optoscope._core.tables import Table
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
 from optoscope.dynamics import Probe
-from optoscope.mechanisms.explanation._runs import updates
 from optoscope.mechanisms.explanation.explain import Explanation, explain
 from optoscope.mechanisms.explanation.probes import Probes, make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
@@ -134,7 +133,7 @@ def compare(
     probes = make_probes(low, high, num_steps)
     called = names or (name_of_optimizer(a) or "the first", name_of_optimizer(b) or "the second")
     first, second = (Probe(as_rule(given, trust=trust)) for given in (a, b))
-    one, two = (updates(probe, probes.gradients) for probe in (first, second))
+    one, two = (probe.updates(probes.gradients) for probe in (first, second))
     apart = _relative(one, two)
     differs = apart > tolerance
     same = not differs.any()
@@ -217,7 +216,7 @@ def _translate(one, probes, second: Adjustable, wanted, tolerance) -> tuple[dict
             rule = second.make(**changed)
         except (TypeError, ValueError):
             continue
-        left = float(_relative(one, updates(Probe(rule), probes.gradients)).max())
+        left = float(_relative(one, Probe(rule).updates(probes.gradients)).max())
         if left < least:
             best, least = changed, left
         if least <= tolerance:

@@ -135,7 +135,13 @@ def assess(dossier: Dossier) -> MechanismReport:
         "adaptation": adaptation,
         "grouping": assess_grouping(dossier),
     }
-    explanation = explain(dossier.probe, low=dossier.range.low, high=dossier.range.high, num_steps=dossier.num_steps)
+    explanation = explain(
+        dossier.probe,
+        low=dossier.range.low,
+        high=dossier.range.high,
+        num_steps=dossier.num_steps,
+        adapts=adaptation.kind == "squared gradient",
+    )
     rates = np.asarray(schedule.learning_rates)
     found = reconcile(verdicts, explanation, rates)
     return MechanismReport(
@@ -183,7 +189,8 @@ def with_readout(untrained: AbstractOptimizer) -> AbstractOptimizer:
 
 def _summary(verdicts, explanation, warnings, remarks):
     if not explanation.responds:
-        return IDLE
+        later = verdicts["schedule"].later_step
+        return IDLE if later is None else f"{IDLE} in the first {explanation.num_steps} steps; by step {later} it moves"
     clauses = list(warnings)
     for name, verdict in verdicts.items():
         if verdict.verdict == "present":

@@ -12,13 +12,10 @@ from optoscope.mechanisms.explanation.memory import LinearMemory
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
 from optoscope.mechanisms.explanation.words import curve_in_words, decay_in_words, map_in_words
+from optoscope.mechanisms.unexplained import changed, keep_confirmed, only_sign
 
-#: Share of the updates from which on an explanation decides, and below which the report begins with what is missing.
-EXPLAINED = 0.95
 #: Shares of the response later than the present step between which momentum is undecided.
 _ABSENT, _PRESENT = 0.05, 0.1
-#: Share of the effect of alternating gradients that constant ones must have for squares of gradients to be its cause.
-_SIGNED = 0.5
 #: Length of responses, in runs.
 _HORIZON = 10
 #: Magnitudes that are no longer on the side of 1 on which rounding leaves them.
@@ -55,70 +52,21 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
     warnings, remarks = [], []
     share = explanation.explained
     percent = f"{share:.1%}" if share < 0.9995 else "more than 99.9%"
-    if share < EXPLAINED:
+    if explanation.behavior is not None:
         warnings.append(
             f"no rule of known parts explains it: the best one gives {percent} of its updates, and "
             f"{explanation.worst_share:.0%} under {explanation.worst}"
         )
-        if explanation.only_sign:
-            verdicts["clipping"] = _sign(verdicts["clipping"])
-        elif getattr(verdicts["clipping"], "kind", "") == "sign-like":
-            verdicts["clipping"] = _without_sign(verdicts["clipping"])
-        momentum, adaptation = verdicts["momentum"], verdicts["adaptation"]
-        if momentum.verdict == "absent" and explanation.remembers_signs:
-            verdicts["momentum"] = _changed(
-                momentum,
-                "present",
-                "momentum: earlier gradients count with their sign",
-                "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
-            )
-        masked = verdicts["momentum"] is not momentum and getattr(adaptation, "kind", "none") != "none"
-        if getattr(adaptation, "kind", "") == "squared gradient" and (masked or _goes_by_signs(adaptation)):
-            verdicts["adaptation"] = _changed(
-                adaptation,
-                "present",
-                "a gain that depends on whether gradients agree in sign",
-                "the gain changes with the signs of earlier gradients, not with their squares alone",
-                kind="nonlinear odd",
-            )
-        return Reconciled(verdicts, warnings, remarks)
+        verdicts, remarks = keep_confirmed(verdicts, explanation.behavior)
+        return Reconciled(verdicts, warnings + _direction(rates), remarks + _times(verdicts["schedule"], explanation))
     verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
     verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
     verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
-    remarks += map_remarks + _drift(rule)
-    if not explanation.starts_at_once:
-        remarks.append("the first update is 0")
+    remarks += map_remarks + _drift(rule) + _times(verdicts["schedule"], explanation)
     remarks.append(f"explains {percent} of its updates")
     return Reconciled(verdicts, warnings, remarks)
-
-
-def _changed(verdict: Any, word: str, summary: str, reason: str, **fields: Any) -> Any:
-    return dataclasses.replace(verdict, verdict=word, summary=summary, reason=reason, **fields)
-
-
-def _without_sign(verdict: Any) -> Any:
-    """What there is to say where the update has no tangent at 0, and is not the sign either."""
-    sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
-    top = grid > grid[-1] / 10
-    if sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE):
-        reason = "the largest gradients count in proportion to their size"
-        return _changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)
-    return _changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
-
-
-def _goes_by_signs(adaptation: Any) -> bool:
-    """Whether alternating gradients change a gain that constant ones of the same size leave about as it is."""
-    even, constant = np.asarray(adaptation.even_effects), np.asarray(adaptation.constant_effects)
-    at = int(np.argmax(np.abs(even)))
-    return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
-
-
-def _sign(verdict: Any) -> Any:
-    summary = "only the sign of the gradient counts"
-    reason = "a tenfold gradient makes an update of the same size"
-    return _changed(verdict, "present", summary, reason, threshold=0.0, kind="sign-like", corner=None)
 
 
 def _direction(rates: np.ndarray) -> list[str]:
@@ -127,6 +75,17 @@ def _direction(rates: np.ndarray) -> list[str]:
     if np.any(rates < 0):
         return [f"the learning rate changes its sign, first at step {int(np.argmax(rates < 0))}"]
     return []
+
+
+def _times(schedule: Any, explanation: Explanation) -> list[str]:
+    """What there is to say of the first step, and of what comes after the last one looked at."""
+    found = [] if explanation.starts_at_once else ["the first update is 0"]
+    if schedule.later_step is not None and schedule.verdict != "present":
+        found.append(
+            f"after the {len(schedule.learning_rates) - 1} steps looked at the learning rate changes: it is "
+            f"{schedule.later_rate:.3g} at step {schedule.later_step}"
+        )
+    return found
 
 
 def _drift(rule: ExplainedOptimizer) -> list[str]:
@@ -144,7 +103,7 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
     if not shapes:
         if verdict.verdict == "absent":
             return verdict, []
-        return _changed(verdict, "absent", "", "every gradient counts in proportion to its size", **nothing), []
+        return changed(verdict, "absent", "", "every gradient counts in proportion to its size", **nothing), []
     found, place = shapes[0]
     remarks = []
     if rule.memory.order:
@@ -155,21 +114,21 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
     if found.name == "table":
         if getattr(verdict, "kind", "") == "sign-like":
             reason = "the update is neither proportional to the gradient nor its sign"
-            return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
+            return changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
         return verdict, [map_in_words(found), *remarks]
     shape = SHAPES.get(found.name)
     if shape is None or not shape.clips:
         reason = "large gradients do not count for less than their tangent"
-        return _changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
+        return changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
     if found.name == "sign":
-        return _sign(verdict), remarks
+        return only_sign(verdict), remarks
     threshold = _departure(found) * found.scale
     is_hard = found.name in ("hard clip", "skip")
     corner = found.scale if is_hard else None
     summary = f"{shape.words} from |g| = {short(corner if corner is not None else threshold)}"
     reason = f"the update departs from its tangent by {DEPARTURE:.0%} at |g| = {short(threshold)}"
     kind = "hard" if is_hard else "soft"
-    return _changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
+    return changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
 
 
 def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
@@ -195,13 +154,13 @@ def _adaptation(verdict: Any, rule: ExplainedOptimizer) -> Any:
         if verdict.verdict == "absent":
             return verdict
         reason = "static maps and a linear memory explain the updates"
-        return _changed(verdict, "absent", "", reason, kind="none", steps_to_adapt=None)
+        return changed(verdict, "absent", "", reason, kind="none", steps_to_adapt=None)
     summary = verdict.summary if verdict.kind == "squared gradient" else "a gain driven by squared gradients"
     law = rule.law.words
     summary = f"a gain driven by squared gradients ({law})"
     if rule.law.power == 1:
         summary = f"a gain driven by {law}"
-    return _changed(verdict, "present", summary, verdict.reason, kind="squared gradient")
+    return changed(verdict, "present", summary, verdict.reason, kind="squared gradient")
 
 
 def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[Any, list[str]]:
@@ -219,7 +178,7 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
     reason = f"{effect:.1%} of the response to a gradient comes later than the present step"
     none = np.zeros(0, complex)
     if word != "present":
-        return _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect]), []
+        return changed(verdict, word, "", reason, effect=effect, interval=[effect, effect]), []
     significant = np.flatnonzero(size > 1e-6 * size.max())
     last = int(significant[-1])
     every = _period(rule)
@@ -235,7 +194,7 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
             )
         elif np.any(response[1:] * response[0] < 0) and last == 1:
             words = "momentum: differences of gradients (the step before counts with the other sign)"
-        return _changed(
+        return changed(
             verdict,
             word,
             words,
@@ -263,8 +222,8 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         powers = decays[None, :] ** np.arange(1, 60)[:, None] * np.arange(1, 60)[:, None] ** _degrees(clusters)[None, :]
         alpha = np.linalg.lstsq(powers, -rule.after[-1] * -response[1:60].astype(complex), rcond=None)[0]
         fields = {"decays": decays, "learning_rates": alpha, "num_dominant": len(decays), "effective_decays": decays}
-    changed = _changed(verdict, word, "", reason, effect=effect, interval=[effect, effect], **fields)
-    return dataclasses.replace(changed, summary=_mode_words(clusters, response)), warnings
+    words = _mode_words(clusters, response)
+    return changed(verdict, word, words, reason, effect=effect, interval=[effect, effect], **fields), warnings
 
 
 def _period(rule: ExplainedOptimizer) -> int:
@@ -350,13 +309,13 @@ def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
     word = "present" if effect > _PRESENT else "absent" if effect < _ABSENT else "undecided"
     reason = f"up to {effect:.1%} of the response to a gradient comes later than the present step"
     if word != "present":
-        return _changed(verdict, word, "", reason, effect=effect, interval=[0.0, effect]), []
+        return changed(verdict, word, "", reason, effect=effect, interval=[0.0, effect]), []
     below = np.where(np.tri(T, k=-1, dtype=bool), size, 0.0)
     readers = np.flatnonzero(below.max(1) > 1e-6 * size.max())
     period = int(np.diff(readers).min()) if len(readers) > 1 else 0
     if period > 1 and np.all(np.diff(readers) == period):
         words = f"momentum: every {period} steps the gradients since then count together"
-        return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect]), []
+        return changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect]), []
     course = _decay_course(kernel)
     kept, gone = course[np.abs(course) > 1e-9], np.flatnonzero(np.abs(course) <= 1e-9) + 1
     fields: dict[str, Any] = {}
@@ -371,7 +330,7 @@ def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
             words = f"{head} that restarts every {apart[0]} steps"
         elif np.all(apart == 1) and gone[-1] == T - 1:
             words = f"{head} that changes with time: from step {gone[0]} on there is none"
-    return _changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect], **fields), []
+    return changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect], **fields), []
 
 
 def _decay_course(kernel: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ meanwhile.
 no such slope (a root of a mean square at 0, a sign), the odd part of the update at one magnitude in the middle of the
 range.
 
+Beyond the run, the same run goes on for some thousand steps: that the learning rate leaves its range there is told
+(`later_step`), and makes no schedule of what does not change in the run itself.
+
 **When it misleads.** A bias correction of averages is a clock too, whose effect passes with the memory of the
 averages. A state that comes to rest after a start elsewhere makes a schedule, planned or not.
 """
@@ -25,6 +28,8 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 
 #: Logarithm of a ratio of learning rates from which on there is a schedule, and below which there is none.
 PRESENT, ABSENT = 0.1, 0.03
+#: States after the run at which the learning rate is measured.
+_LATER = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,8 @@ class ScheduleVerdict(Verdict):
         probe: magnitude of the gradient at which they were measured; 0 if they are slopes at g = 0.
         warm_up: largest over first learning rate.
         decay: last over largest.
+        later_step: the first step found after the run at which the learning rate has left its range; None without one.
+        later_rate: the learning rate there.
         drift: how far the parameter moves meanwhile, in units of the largest learning rate times the middle gradient.
         provenance: who made it.
     """
@@ -44,6 +51,8 @@ class ScheduleVerdict(Verdict):
     probe: float
     warm_up: float | None
     decay: float | None
+    later_step: int | None
+    later_rate: float | None
     drift: float
     provenance: dict[str, Any]
 
@@ -81,6 +90,23 @@ def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> Schedule
         probe=magnitude,
         warm_up=None if warm_up is None else float(warm_up),
         decay=decay,
+        **_later(dossier, sizes, magnitude),
         drift=drift,
         provenance=provenance(),
     )
+
+
+def _later(dossier: Dossier, sizes: np.ndarray, magnitude: float) -> dict[str, Any]:
+    """Where the learning rate leaves its range, after the run."""
+    states = dossier.long_run
+    at = np.arange(len(sizes), len(states), max(1, -(-(len(states) - len(sizes)) // _LATER)))
+    tried = np.full(len(at), magnitude)
+    rates = dossier.probe.gain(states[at], tried) if magnitude else dossier.probe.slope(states[at], tried)
+    later, floor = np.abs(rates), 1e-6 * sizes.max(initial=0.0)
+    above = later > np.exp(PRESENT) * sizes.max(initial=0.0)
+    below = later < np.exp(-PRESENT) * sizes.min(initial=np.inf) - floor
+    left = (above | below) & np.isfinite(later)
+    first = int(np.argmax(left)) if left.any() else None
+    if first is None:
+        return {"later_step": None, "later_rate": None}
+    return {"later_step": int(at[first]), "later_rate": float(rates[first])}

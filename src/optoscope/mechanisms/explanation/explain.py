@@ -8,9 +8,9 @@ from jaxtyping import Float
 
 from optoscope._core.provenance import provenance
 from optoscope.dynamics import Probe
-from optoscope.mechanisms.explanation._runs import updates
+from optoscope.mechanisms.explanation.behavior import Behavior, observe
 from optoscope.mechanisms.explanation.identify import Experiments, candidates
-from optoscope.mechanisms.explanation.probes import Probes, make_probes
+from optoscope.mechanisms.explanation.probes import make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 
 #: Steps that an explanation covers at most.
@@ -19,10 +19,8 @@ LONGEST = 200
 _ENOUGH, _BETTER = 0.9995, 0.002
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
-#: Kinds of sequences that leave something to remember, and the relative difference of updates that shows it.
-_BUSY, _TURNS, _COUNTS, _SAME = ("a constant gradient", "an alternating gradient", "normal gradients"), 0.8, 0.05, 1e-6
-#: Lengths of the sequences after which it is looked for.
-_LENGTHS = 3
+#: Share of the updates below which an optimizer is not explained.
+EXPLAINED = 0.95
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -40,8 +38,7 @@ class Explanation:
         worst_share: its share there.
         responds: whether any gradient changed any update.
         starts_at_once: whether any gradient changed the first update.
-        remembers_signs: whether earlier gradients count with their signs and their sizes, however that may be.
-        only_sign: whether a tenfold gradient never makes another size of update.
+        behavior: what holds whatever the rule is, where the rule gives less than `EXPLAINED`; else None.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
     """
@@ -53,8 +50,7 @@ class Explanation:
     worst_share: float
     responds: bool
     starts_at_once: bool
-    remembers_signs: bool
-    only_sign: bool
+    behavior: Behavior | None
     num_steps: int
     provenance: dict[str, Any]
 
@@ -85,73 +81,47 @@ class Explanation:
         }
 
 
-def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200) -> Explanation:
+def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adapts: bool = False) -> Explanation:
     """Put an explanation together and check it.
 
     Args:
         probe: of the optimizer.
         low, high: smallest and largest magnitude of gradients.
         num_steps: length of sequences, `LONGEST` at most.
+        adapts: whether to try gains that follow squared gradients first.
     """
     num_steps = min(num_steps, LONGEST)
     do = Experiments(probe, low, high, num_steps)
     probes = make_probes(low, high, num_steps, seed=_CHOOSING)
-    true = updates(probe, probes.gradients)
-    best, best_share = None, -1.0
-    for rule in candidates(do):
-        share = float(shares(true, rule.run(probes.gradients), probes.scales).mean())
-        if share > best_share + (_BETTER if best is not None else 0):
+    true = probe.updates(probes.gradients)
+
+    def score(rule: ExplainedOptimizer) -> float:
+        return float(shares(true, rule.run(probes.gradients), probes.scales).mean())
+
+    rules = candidates(do, adapts=adapts)
+    best = next(rules)
+    best_share = score(best)
+    while best_share <= _ENOUGH and (rule := next(rules, None)) is not None:
+        if (share := score(rule)) > best_share + _BETTER:
             best, best_share = rule, share
-        if share > _ENOUGH:
-            break
-    if best is None:
-        best = next(candidates(do))
     held_out = make_probes(low, high, num_steps, seed=_JUDGING)
-    truth = updates(probe, held_out.gradients)
+    truth = probe.updates(held_out.gradients)
     found = shares(truth, best.run(held_out.gradients), held_out.scales)
     worst = int(np.argmin(found))
-    remembers, only_sign = _after_busy_runs(probe, held_out)
+    share = float(found.mean())
     kinds = np.array(held_out.names)
     return Explanation(
         rule=best,
-        explained=float(found.mean()),
+        explained=share,
         by_probe={str(kind): float(found[kinds == kind].mean()) for kind in dict.fromkeys(held_out.names)},
         worst=f"{held_out.names[worst]} of size {held_out.scales[worst]:.2g}",
         worst_share=float(found[worst]),
         responds=bool(np.any(truth != do.calm)),
         starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
-        remembers_signs=remembers,
-        only_sign=only_sign,
+        behavior=None if share >= EXPLAINED else observe(probe, low=low, high=high, num_steps=num_steps),
         num_steps=num_steps,
         provenance=provenance(num_steps=num_steps),
     )
-
-
-def _after_busy_runs(probe: Probe, probes: Probes) -> tuple[bool, bool]:
-    """Whether earlier gradients count with their signs and sizes, and whether of the present one only the sign counts.
-
-    At some scale, what one gradient and its opposite add up to turns with the signs of all earlier ones, and an update
-    changes when all earlier ones are halved; and at no scale does a tenfold gradient make another size of update.
-    """
-    busy = np.array([name in _BUSY for name in probes.names])
-    rows = probes.gradients[busy]
-    # Some memories show at every second step or so: sequences of several lengths, the shorter ones after silence.
-    rows = np.concatenate([np.pad(rows, ((0, 0), (late, 0)))[:, : rows.shape[1]] for late in range(_LENGTHS)])
-    calm = updates(probe, np.zeros((1, rows.shape[1])))[0, -1]
-
-    def last(earlier: float, present: float) -> np.ndarray:
-        turned = np.concatenate([earlier * rows[:, :-1], present * rows[:, -1:]], axis=1)
-        return updates(probe, turned)[:, -1] - calm
-
-    ahead, back, turned_ahead, turned_back = last(1, 1), last(1, -1), last(-1, 1), last(-1, -1)
-    halved, tenfold = last(0.5, 1), last(1, 10)
-    with np.errstate(all="ignore"):
-        size = np.max(np.abs([ahead, back, turned_ahead, turned_back]), axis=0)
-        turns = np.abs(ahead + back - turned_ahead - turned_back) > _TURNS * size
-        counts = np.abs(np.abs(halved) - np.abs(ahead)) > _COUNTS * size
-        only_sign = np.abs(np.abs(tenfold) - np.abs(ahead)) <= _SAME * size
-    remembers = bool((turns & counts).any())
-    return remembers, bool(only_sign.all() and size.any())
 
 
 def shares(

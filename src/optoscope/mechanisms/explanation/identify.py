@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from optoscope.dynamics import Probe
-from optoscope.mechanisms.explanation._runs import updates
-from optoscope.mechanisms.explanation.law import GainLaw, Gains, fit_law, predict
+from optoscope.mechanisms.explanation.law import GainLaw, Gains, fit_law
 from optoscope.mechanisms.explanation.memory import (
     MATCHES,
     LinearMemory,
@@ -26,7 +26,10 @@ _LINEAR = 1e-3
 #: Relative change of a gain at the two smallest magnitudes up to which they see a tangent.
 _TANGENT = 0.01
 #: Steps after which gains are measured.
-_LATE, _EARLY = 96, 6
+_LATE, _EARLY = 48, 6
+#: Relative changes of a gain: over the range, up to which gradients count in proportion; with signs, up to which it is
+#: even.
+_PROPORTIONAL, _SIGNS = 1e-6, 0.02
 
 
 class Experiments:
@@ -47,7 +50,7 @@ class Experiments:
 
     def _kernel(self, size: float) -> np.ndarray:
         """Responses [read at, given at] to an impulse of one size at each step, per gradient."""
-        return -(updates(self.probe, size * np.eye(self.num_steps)) - self.calm).T / size
+        return -(self.probe.updates(size * np.eye(self.num_steps)) - self.calm).T / size
 
     def kernel_at(self, size: float) -> np.ndarray:
         """The same for another size."""
@@ -56,7 +59,7 @@ class Experiments:
     def _impulses(self, at: int) -> np.ndarray:
         rows = np.zeros((2, len(self.sizes), self.num_steps))
         rows[:, :, at] = np.stack([self.sizes, -self.sizes])
-        found = updates(self.probe, rows.reshape(-1, self.num_steps)) - self.calm
+        found = self.probe.updates(rows.reshape(-1, self.num_steps)) - self.calm
         return -found.reshape(2, len(self.sizes), self.num_steps)[..., at:]
 
     def _is_linear(self) -> bool:
@@ -69,14 +72,14 @@ class Experiments:
         """Whether the response to a busy sequence is the sum of those to its gradients."""
         rng = np.random.default_rng(5)
         rows = self.middle * np.stack([np.ones(self.num_steps), rng.standard_normal(self.num_steps)])
-        found, expected = self.calm - updates(self.probe, rows), rows @ self.kernel.T
+        found, expected = self.calm - self.probe.updates(rows), rows @ self.kernel.T
         return bool(
             np.all(np.linalg.norm(found - expected, axis=1) <= 1e-2 * np.linalg.norm(expected, axis=1) + 1e-300)
         )
 
 
-def candidates(do: Experiments) -> Iterator[ExplainedOptimizer]:
-    """Yield rules that may explain an optimizer, plain ones first."""
+def candidates(do: Experiments, *, adapts: bool = False) -> Iterator[ExplainedOptimizer]:
+    """Yield rules that may explain an optimizer, plain ones first, but adaptive ones where it adapts."""
     linear = ExplainedOptimizer(
         inner=_identity(do),
         law=None,
@@ -89,12 +92,12 @@ def candidates(do: Experiments) -> Iterator[ExplainedOptimizer]:
         thresholds=np.ones(do.num_steps),
     )
     if do.is_linear:
-        yield _with_kernel(linear, do.kernel)
+        yield from _with_kernel(linear, do.kernel)
         return
-    shape, lag = _map(do)
-    if shape is not None:
-        yield from _static(do, linear, shape, lag)
-    yield from _adaptive(do, linear)
+    kinds = (_adaptive, _static) if adapts else (_static, _adaptive)
+    for kind in kinds:
+        yield from kind(do, linear)
+    yield from _with_kernel(linear, do.kernel)
 
 
 def _identity(do):
@@ -102,19 +105,22 @@ def _identity(do):
     return StaticMap("linear", 1.0, 0.0, do.sizes, ones, ones)
 
 
-def _with_kernel(rule: ExplainedOptimizer, kernel: np.ndarray) -> ExplainedOptimizer:
-    """A rule with the memory and the schedules that make these responses."""
+def _with_kernel(rule: ExplainedOptimizer, kernel: np.ndarray) -> Iterator[ExplainedOptimizer]:
+    """The rule with a memory and schedules that make these responses, then with a memory that changes."""
     before, response, after, error = separate(kernel)
     memory = realize(response)
-    if error > MATCHES or not _reproduces(memory, response):
-        changing = realize_changing(kernel)
-        if changing is not None:
-            ones = np.ones(len(kernel))
-            return dataclasses.replace(rule, memory=changing, before=ones, after=ones)
     # The first response is 1: the learning rate stands in the schedule.
     unit = response[np.flatnonzero(response)[0]] if response.any() else 1.0
-    memory = LinearMemory(memory.A, memory.B, memory.C / unit, memory.D / unit)
-    return dataclasses.replace(rule, memory=memory, before=before, after=after * unit)
+    scaled = LinearMemory(memory.A, memory.B, memory.C / unit, memory.D / unit)
+    constant = dataclasses.replace(rule, memory=scaled, before=before, after=after * unit)
+    if error <= MATCHES and _reproduces(memory, response):
+        yield constant
+        return
+    changing = realize_changing(kernel)
+    if changing is not None:
+        ones = np.ones(len(kernel))
+        yield dataclasses.replace(rule, memory=changing, before=ones, after=ones)
+    yield constant
 
 
 def _reproduces(memory, response):
@@ -151,17 +157,17 @@ def _sharpened(do: Experiments, found: StaticMap) -> StaticMap:
     return dataclasses.replace(found, scale=place, slope=slope)
 
 
-def _static(do: Experiments, linear: ExplainedOptimizer, shape: StaticMap, lag: int) -> Iterator[ExplainedOptimizer]:
+def _static(do: Experiments, linear: ExplainedOptimizer) -> Iterator[ExplainedOptimizer]:
     """A static map before a memory, and one behind it."""
+    shape, lag = _map(do)
+    if shape is None:
+        return
     scaled = dataclasses.replace(shape, slope=1.0) if shape.name != "table" else shape
-    strongest = int(
-        np.argmax(np.abs(do.responses[0, :, lag]) / np.maximum(np.abs(do.responses[..., lag]).max(), 1e-300))
-    )
-    size = float(do.sizes[strongest])
+    sizes = np.abs(do.responses[0, :, lag])
+    size = float(do.sizes[int(np.argmax(sizes))])
     passed = float(np.asarray(scaled(size)))
     if passed:
-        kernel = do.kernel_at(size) * (size / passed)
-        yield _with_kernel(dataclasses.replace(linear, inner=scaled), kernel)
+        yield from _with_kernel(dataclasses.replace(linear, inner=scaled), do.kernel_at(size) * (size / passed))
     moving = _moving(do, linear)
     if moving is not None:
         yield moving
@@ -169,8 +175,7 @@ def _static(do: Experiments, linear: ExplainedOptimizer, shape: StaticMap, lag: 
     if response is not None:
         rates = do.probe.gain(do.calm_states, np.full(do.num_steps, size))
         after = rates * size / passed if passed else rates
-        memory = realize(response)
-        yield dataclasses.replace(linear, outer=scaled, memory=memory, after=after)
+        yield dataclasses.replace(linear, outer=scaled, memory=realize(response), after=after)
 
 
 def _moving(do: Experiments, linear: ExplainedOptimizer) -> ExplainedOptimizer | None:
@@ -206,16 +211,14 @@ def _memory_behind(do: Experiments) -> np.ndarray | None:
 
 def _adaptive(do: Experiments, linear: ExplainedOptimizer) -> Iterator[ExplainedOptimizer]:
     """A gain that follows past gradients, behind a memory and before it, with gradients clipped first or not."""
+    begins = _begins(do)
+    measured = _measure_gains(do, begins)
     corner = _corner(do)
-    inners = [linear.inner] if corner is None else [_clip(do, corner), linear.inner]
-    for inner in inners:
-        measured = _gains(do, inner)
-        if measured is None:
-            continue
-        found = fit_law(measured)
-        if found is None:
-            continue
-        yield from _around(do, dataclasses.replace(linear, inner=inner), found[0])
+    for inner in [linear.inner] if corner is None else [_clip(do, corner), linear.inner]:
+        gains = measured.through(inner)
+        found = None if gains is None else fit_law(gains, begins=begins, is_even=measured.is_even)
+        if found is not None:
+            yield from _around(do, dataclasses.replace(linear, inner=inner), found)
 
 
 def _clip(do, corner):
@@ -223,74 +226,110 @@ def _clip(do, corner):
     return StaticMap("hard clip", 1.0, corner, do.sizes, clipped, clipped)
 
 
-def _gains(do: Experiments, inner: StaticMap) -> Gains | None:
-    """Gains after histories of several kinds and scales, measured late and early in a run."""
-    late, early = min(_LATE, do.num_steps - 1), min(_EARLY, do.num_steps - 1)
+def _begins(do: Experiments) -> int:
+    """The step from which on a first gradient does not count in proportion to its size; 0 if none or all."""
+    gains = do.probe.gain(do.calm_states[:, None], do.sizes[[0, len(do.sizes) // 2, -1]])
+    with np.errstate(all="ignore"):
+        is_linear = np.abs(gains / gains[:, :1] - 1).max(1) < _PROPORTIONAL
+    first = int(np.argmin(is_linear))
+    return first if not is_linear[first:].any() else 0
+
+
+class _Measured(NamedTuple):
+    """Gains after histories of several kinds and scales, early and late in a run.
+
+    Attributes:
+        histories: [measurement, step], NaN after the end of a shorter one.
+        last: the gradients with which they were measured.
+        gains: themselves.
+        groups: 0 late, 1 early.
+        is_even: whether they are the same after gradients of other signs.
+    """
+
+    histories: np.ndarray
+    last: np.ndarray
+    gains: np.ndarray
+    groups: np.ndarray
+    is_even: bool
+
+    def through(self, inner: StaticMap) -> Gains | None:
+        """What a law has to make of gradients that pass a static map first; None if too few have such a gain."""
+        fed = np.abs(np.asarray(inner(self.last)))
+        with np.errstate(all="ignore"):
+            inverse = fed / np.abs(self.last * self.gains)
+        usable = np.isfinite(inverse) & (inverse > 0) & (inverse < 1e290)
+        if usable.mean() < 0.9:
+            return None
+        return Gains(np.asarray(inner(self.histories))[usable], fed[usable], inverse[usable], self.groups[usable])
+
+
+def _measure_gains(do: Experiments, begins: int) -> _Measured:
+    late, early = min(_LATE, do.num_steps - 1), min(max(_EARLY, begins + 1), do.num_steps - 1)
     rng = np.random.default_rng(3)
-    rows, last, groups = [], [], []
+    rows, last, groups, signed = [], [], [], []
     for group, length in ((0, late), (1, early)):
         for scale in np.geomspace(do.low * 10**0.5, do.high / 10**0.5, 5):
-            patterns = [np.zeros(length)]
-            for ago in (1, 2, 5, 15, 40, 90):
-                if ago <= length:
-                    patterns.append(np.eye(length)[length - ago])
-            for count in (2, 6, 30, 90):
-                if count <= length:
-                    patterns.append(np.where(np.arange(length) >= length - count, 1.0, 0.0))
-            turns = (-1.0) ** np.arange(length)
-            patterns += [turns, rng.standard_normal(length), np.where(np.arange(length) < length // 2, 1.0, 0.03)]
-            for pattern in patterns:
+            for pattern, is_signed in _patterns(length, rng):
                 for share in (1.0, 1e-2):
-                    rows.append(np.concatenate([np.full(late - length, np.nan), scale * pattern]))
+                    rows.append(np.append(scale * pattern, np.full(do.num_steps - length, np.nan)))
                     last.append(scale * share)
                     groups.append(group)
-    histories, last, groups = np.array(rows), np.array(last), np.array(groups)
-    gains = np.zeros(len(last))
-    for group, length in ((0, late), (1, early)):
-        states = do.probe.drive(histories[groups == group, late - length :])[0][:, -1]
-        gains[groups == group] = do.probe.gain(states, last[groups == group])
-    fed = np.asarray(inner(last)) / last
+                    signed.append(is_signed)
+    histories, last, groups, signed = np.array(rows), np.array(last), np.array(groups), np.array(signed)
+    states = do.probe.drive(np.nan_to_num(histories))[0]
+    reached = states[np.arange(len(rows)), np.where(groups == 0, late, early)]
+    gains = do.probe.gain(reached, last)
     with np.errstate(all="ignore"):
-        inverse = fed / np.abs(gains)
-    usable = np.isfinite(inverse) & (inverse > 0) & (inverse < 1e290)
-    if usable.mean() < 0.9:
-        return None
-    held = np.asarray(inner(histories))
-    return Gains(held[usable], np.abs(np.asarray(inner(last)))[usable], inverse[usable], groups[usable])
+        apart = np.abs(gains[signed == 1] / gains[signed == -1] - 1)
+    is_even = bool(np.all(apart < _SIGNS))
+    return _Measured(histories[:, :late], last, gains, groups, is_even)
+
+
+def _patterns(length: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, int]]:
+    """Histories of scale 1; two of them, 1 and -1, differ in their signs alone."""
+    yield np.zeros(length), 0
+    for ago in (1, 2, 5, 15, 40):
+        if ago <= length:
+            yield np.eye(length)[length - ago], 0
+    for count in (2, 6, 20, 45):
+        if count <= length:
+            yield np.where(np.arange(length) >= length - count, 1.0, 0.0), 0
+    yield (-1.0) ** np.arange(length), 0
+    drawn = rng.standard_normal(length)
+    yield drawn, 1
+    yield np.abs(drawn), -1
+    yield np.where(np.arange(length) < length // 2, 1.0, 0.03), 0
 
 
 def _around(do: Experiments, rule: ExplainedOptimizer, law: GainLaw) -> Iterator[ExplainedOptimizer]:
-    """The same law behind the memory and before it."""
-    T = do.num_steps
+    """The law behind a memory and before it: with N multiplied out, responses to impulses are those of the memory."""
     size = float(do.high / 10**0.5)
     if rule.inner.scale:
         size = min(size, float(rule.inner.scale))  # beyond it, gradients are all alike
-    silent = np.full((T, T), np.nan)
-    for n in range(T):
-        silent[n, T - n :] = 0.0
     fed = float(np.asarray(rule.inner(size)))
-    log_sizes = predict(law, Gains(silent, np.full(T, abs(fed)), np.ones(T), np.zeros(T, int)))
-    after = do.probe.gain(do.calm_states, np.full(T, size)) * size / fed * np.exp(log_sizes)
-    row = np.zeros((1, T))
-    row[0, do.at] = size
-    states, dx = do.probe.drive(row)
-    states, dx = states[0, do.at : T], dx[0, do.at :] - do.calm[do.at :]
-    tiny = np.full(len(states), size * 1e-5)
+    sizes = _sizes_after_impulses(law, fed, do.num_steps)
+    kernel = do.kernel_at(size) * (size / fed)
     with np.errstate(all="ignore"):
-        behind = -dx / do.probe.gain(states, tiny) / fed * (np.asarray(rule.inner(tiny[0])) / tiny[0])
-        behind[0] = 1.0  # with the gradient itself in N
-        ahead = dx / dx[0] * after[do.at] / after[do.at :]
-    for response, gain_first in ((behind, False), (ahead, True)):
-        if not np.isfinite(response).all():
-            continue
-        padded = np.append(response, np.zeros(T - len(response)))
-        yield dataclasses.replace(rule, law=law, gain_first=gain_first, memory=realize(padded), after=after)
+        kernels = {False: kernel * sizes, True: kernel * np.diag(sizes)}
+    usable = [first for first, one in kernels.items() if np.isfinite(one).all()]
+    for gain_first in sorted(usable, key=lambda first: separate(kernels[first])[3]):
+        placed = dataclasses.replace(rule, law=law, gain_first=gain_first)
+        yield from _with_kernel(placed, kernels[gain_first])
+
+
+def _sizes_after_impulses(law: GainLaw, fed: float, num_steps: int) -> np.ndarray:
+    """N [read at, given at] after one impulse."""
+    impulses = fed * np.eye(num_steps)
+    state: tuple = tuple(np.full(num_steps, number) for number in law.begin())
+    sizes = np.zeros((num_steps, num_steps))
+    for n in range(num_steps):
+        state, sizes[n] = law.advance(state, impulses[n], n)
+    return sizes
 
 
 def _corner(do: Experiments) -> float | None:
     """Where larger gradients no longer count for more in the gains of later ones: they are clipped before."""
-    length = 2
-    rows = np.zeros((len(do.sizes), length))
+    rows = np.zeros((len(do.sizes), do.num_steps))
     rows[:, 0] = do.sizes
     states = do.probe.drive(rows)[0][:, 1]
     gains = do.probe.gain(states, np.full(len(do.sizes), do.low * 1e-2))

@@ -1,6 +1,5 @@
 """The law of an adaptive gain: what past gradients divide a gradient by."""
 
-import types
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,13 +16,23 @@ _TINY = 1e-300
 _FORGETS = 1e-6
 #: Exponents nearer to 1 than this are tried as 1.
 _NEARLY = 0.05
+#: One number, or those of several laws that are tried at once.
+Number = float | Float[np.ndarray, "law 1"]
+#: Steps by which numbers are changed for derivatives.
+_STEP = 1e-5
+#: Structures that are tried from other starts too, where none fits at once.
+_AGAIN = 3
+#: Error of gains from which on the words say that a law is a rough one.
+_ROUGH = 0.01
 
 
 class GainLaw(eqx.Module):
     """`v' = decay v + weight |u|^power` (or the larger of `decay v` and `|u|^power`), divided by `N(v')`.
 
     `N = v'^(exponent/power) + eps`, or `(v' + eps)^(exponent/power)` with eps inside. Centered, the square of the mean
-    `c' = decay c + (1 - decay) u` is taken away from v'. With `peak`, N goes by the largest v' so far.
+    `c' = decay c + (1 - decay) u` is taken away from v'. About the mean, `u - c'` is fed in place of u, with
+    `c' = mean_decay c + (1 - mean_decay) u` (AdaBelief). With `peak`, N goes by the largest v' so far. With `echoes`,
+    N is divided by `(e + eps)^(exponent/power)` of a mean `e` of its own updates `(u/N)^power` so far (Adadelta).
 
     Attributes:
         kind: "mean" (weight 1 - decay), "sum" (decay 1, weight 1) or "maximum".
@@ -33,54 +42,80 @@ class GainLaw(eqx.Module):
         eps: what keeps N away from 0.
         is_inside: whether eps stands inside the root.
         start: v before the first gradient.
-        is_centered: whether the mean is taken away.
+        is_centered: whether the square of the mean is taken away.
+        about_mean: whether deviations from the mean are fed, and the mean is what is divided.
+        mean_decay: of that mean.
         peak: whether the largest v so far counts.
         corrected: whether v' counts divided by `1 - decay^(n + 1)`, n from 0.
         delay: whether the present gradient does not enter its own N.
+        echoes: whether its own updates count too.
+        begins: step from which on it divides; before, N is 1.
+        error: what it leaves of the gains that it was fitted to, relative to them.
     """
 
     kind: str = eqx.field(static=True)
-    decay: float
-    power: float
-    exponent: float
-    eps: float
+    decay: Number
+    power: float = eqx.field(static=True)
+    exponent: Number
+    eps: Number
     is_inside: bool = eqx.field(static=True)
-    start: float
+    start: Number
     is_centered: bool = eqx.field(static=True, default=False)
+    about_mean: bool = eqx.field(static=True, default=False)
+    mean_decay: Number = 0.0
     peak: bool = eqx.field(static=True, default=False)
     corrected: bool = eqx.field(static=True, default=False)
     delay: bool = eqx.field(static=True, default=False)
+    echoes: bool = eqx.field(static=True, default=False)
+    begins: int = eqx.field(static=True, default=0)
+    error: float = eqx.field(static=True, default=0.0)
 
     @property
-    def weight(self) -> float:
+    def weight(self) -> Number:
         """What a gradient adds."""
         return 1 - self.decay if self.kind == "mean" else 1.0
 
-    def begin(self) -> list[float]:
-        """State before the first gradient: v, mean, largest v."""
-        return [self.start, 0.0, self.start]
+    def begin(self) -> tuple[Any, ...]:
+        """State before the first gradient: v, mean, largest v, mean of its own updates."""
+        return self.start, 0.0, self.start, 0.0
 
-    def advance(self, v: Any, c: Any, top: Any, u: Any, n: Any, xp: Any = np) -> tuple[Any, Any, Any, Any]:
-        """Return the new v, mean, largest v, and N, at step n."""
-        fed = xp.abs(u) ** self.power
+    def advance(self, state: tuple[Any, ...], u: Any, n: Any, xp: Any = np, *, sized: bool = True) -> tuple[Any, Any]:
+        """Return the new state, and N at step n; without N where it is not asked for and nothing needs it."""
+        v, c, top, e = state
+        if self.is_centered or self.about_mean:
+            forgets = 1 - (self.mean_decay if self.about_mean else self.decay)
+            c = c + forgets * (u - c)
+        fed = xp.abs(u - c if self.about_mean else u)
+        fed = fed if self.power == 1 else fed * fed if self.power == 2 else fed**self.power
         new = xp.maximum(self.decay * v, fed) if self.kind == "maximum" else self.decay * v + self.weight * fed
-        c = self.decay * c + (1 - self.decay) * u
-        counted = v if self.delay else new
-        if self.is_centered:
-            counted = xp.maximum(counted - c * c, 0.0)
-        if self.corrected:
-            counted = counted / (1 - self.decay ** (n + 1))
-        top = xp.maximum(top, counted)
-        if self.peak:
-            counted = top
+        size = None
+        if sized or self.peak or self.echoes:
+            counted = v if self.delay else new
+            if self.is_centered:
+                counted = xp.maximum(counted - c * c, 0.0)
+            if self.corrected:
+                counted = counted / (1 - self.decay ** (n + 1))
+            if self.peak:
+                top = counted = xp.maximum(top, counted)
+            if sized or self.echoes:
+                size = self._size(counted, xp)
+        if self.echoes:
+            size = size / (e + self.eps) ** (self.exponent / self.power)
+            e = self.decay * e + (1 - self.decay) * xp.abs(u / size) ** self.power
+        if size is not None and self.begins:
+            size = xp.where(n < self.begins, 1.0, size)
+        return (new, c, top, e), size
+
+    def _size(self, counted: Any, xp: Any) -> Any:
         root = self.exponent / self.power
-        size = (counted + self.eps) ** root if self.is_inside else counted**root + self.eps
-        return new, c, top, size
+        return (counted + self.eps) ** root if self.is_inside else counted**root + self.eps
 
     @property
     def words(self) -> str:
         """What drives it, in a few words."""
-        return self._driver + self._guard
+        late = f", from step {self.begins} on" if self.begins else ""
+        echo = ", over that of its own updates" if self.echoes else ""
+        return ("roughly " if self.error > _ROUGH else "") + self._driver + echo + self._guard + late
 
     @property
     def _guard(self) -> str:
@@ -91,6 +126,8 @@ class GainLaw(eqx.Module):
     @property
     def _driver(self) -> str:
         what = {2.0: "squared gradients", 1.0: "magnitudes of gradients"}.get(self.power, f"|g|^{self.power:.3g}")
+        if self.about_mean:
+            what = f"squared deviations of gradients from their mean (decay {self.mean_decay:.6g})"
         if self.kind == "maximum":
             return f"the largest gradient so far, which fades by {self.decay:.4g} a step"
         if self.kind == "sum":
@@ -100,7 +137,7 @@ class GainLaw(eqx.Module):
     @property
     def formula(self) -> str:
         """It in symbols."""
-        fed = f"|u|^{self.power:.4g}"
+        fed = f"|{'u - c' + chr(39) if self.about_mean else 'u'}|^{self.power:.4g}"
         head = (
             f"v' = max({self.decay:.6g} v, {fed})"
             if self.kind == "maximum"
@@ -109,6 +146,8 @@ class GainLaw(eqx.Module):
         counted = "v" if self.delay else "v'"
         if self.corrected:
             counted = f"{counted}/(1 - {self.decay:.6g}^(n + 1))"
+        if self.about_mean:
+            head = f"c' = {self.mean_decay:.6g} c + {1 - self.mean_decay:.4g} u; {head}"
         if self.is_centered:
             head += f"; c' = {self.decay:.6g} c + {1 - self.decay:.4g} u"
             counted = f"({counted} - c'^2)"
@@ -119,7 +158,11 @@ class GainLaw(eqx.Module):
         size = (
             f"({counted} + {self.eps:.4g})^{root:.4g}" if self.is_inside else f"({counted}^{root:.4g} + {self.eps:.4g})"
         )
-        return f"{head}; N = {size}"
+        if self.echoes:
+            size += f"/(e + {self.eps:.4g})^{root:.4g}"
+            size += f"; e' = {self.decay:.6g} e + {1 - self.decay:.4g} |u/N|^{self.power:.4g}"
+        late = f" (1 before step {self.begins})" if self.begins else ""
+        return f"{head}; N = {size}{late}"
 
 
 #: Structures that are tried, the usual ones first.
@@ -133,19 +176,30 @@ STRUCTURES: tuple[dict[str, Any], ...] = (
     {"kind": "mean", "power": 1.0},
     {"kind": "mean", "power": 2.0, "is_centered": True},
     {"kind": "mean", "power": 2.0, "is_centered": True, "is_inside": True},
+    {"kind": "mean", "power": 2.0, "corrected": True, "about_mean": True, "is_inside": True},
+    {"kind": "mean", "power": 2.0, "corrected": True, "about_mean": True},
     {"kind": "mean", "power": 2.0, "peak": True},
     {"kind": "mean", "power": 2.0, "peak": True, "corrected": True},
     {"kind": "mean", "power": 2.0, "delay": True},
+    {"kind": "mean", "power": 2.0, "is_inside": True, "echoes": True},
 )
 #: What a structure leaves out.
-_PLAIN = {"is_inside": False, "is_centered": False, "peak": False, "corrected": False, "delay": False}
+_PLAIN = {
+    "is_inside": False,
+    "is_centered": False,
+    "about_mean": False,
+    "peak": False,
+    "corrected": False,
+    "delay": False,
+    "echoes": False,
+}
 
 
 class Gains(NamedTuple):
     """Gains that were measured: the odd part of the update for a gradient, after a history, over this gradient.
 
     Attributes:
-        histories: [measurement, step] of what had come in, from the first step on.
+        histories: [measurement, step] of what had come in, from the first step on; NaN after the end of a shorter one.
         last: the gradient with which each was measured.
         inverse: of the gain.
         groups: measurements of one group were made at one step, hence at one learning rate.
@@ -157,58 +211,57 @@ class Gains(NamedTuple):
     groups: Int[np.ndarray, " measurement"]
 
 
-def predict(law: Any, gains: Gains) -> Float[np.ndarray, " measurement"]:
-    """Return `log N` of each measurement, from all of its history at once; a history that is shorter begins with NaN.
+def predict(law: Any, gains: Gains) -> Float[np.ndarray, "*law measurement"]:
+    """Return `log N` of each measurement, of one law or, where its numbers are columns, of several at once.
 
-    `GainLaw.advance` says the same one gradient at a time. `law` is a `GainLaw`, or has the same attributes.
+    Args:
+        law: a `GainLaw` whose numbers are floats, or arrays [law, 1].
+        gains: only their histories and last gradients are read.
     """
-    u, last = gains.histories, np.abs(gains.last)
-    num_steps = u.shape[1]
-    is_there = ~np.isnan(u)
-    fed = np.where(is_there, np.abs(u), 0.0) ** law.power
-    ages = np.arange(num_steps)[::-1]
-    fade = law.decay**ages
-    length = is_there.sum(1)
-    left = law.start * law.decay**length
-    if law.kind == "maximum":
-        before = np.maximum((fed * fade).max(1, initial=0.0), left)
-        now = np.maximum(law.decay * before, last**law.power)
-    else:
-        before = law.weight * (fed @ fade) + left
-        now = law.decay * before + law.weight * last**law.power
-    counted = before if law.delay else now
-    if law.corrected:
-        counted = counted / np.maximum(1 - law.decay ** (length + 1.0), _TINY)
-    if law.peak:
-        course = scipy.signal.lfilter([law.weight], [1.0, -law.decay], fed, axis=1)
-        seen = length[:, None] - ages
-        course = np.where(seen > 0, course + law.start * law.decay ** np.maximum(seen, 0), 0.0)
-        if law.corrected:
-            course = course / np.maximum(1 - law.decay ** np.maximum(length[:, None] - ages, 1.0), _TINY)
-        counted = np.maximum(np.maximum(course.max(1, initial=0.0), counted), law.start)
-    root = law.exponent / law.power
-    sizes = []
-    for sign in (1, -1):
-        c = 0.0
-        if law.is_centered:  # which sees the sign
-            c = law.decay * (1 - law.decay) * (np.where(is_there, u, 0.0) @ fade) + sign * (1 - law.decay) * gains.last
-        rest = np.maximum(counted - c**2, 0.0)
-        sizes.append((rest + law.eps) ** root if law.is_inside else rest**root + law.eps)
-    return -np.log(np.maximum(0.5 / np.maximum(sizes[0], _TINY) + 0.5 / np.maximum(sizes[1], _TINY), _TINY))
+    many = np.shape(np.asarray(law.decay))[:1]
+    found = np.zeros((*many, len(gains.last)))
+    lengths = (~np.isnan(gains.histories)).sum(1)
+    for length in np.unique(lengths):
+        rows = lengths == length
+        u, last = gains.histories[rows].T, np.abs(gains.last[rows])
+        state = law.begin()
+        for n in range(length):
+            state, _ = law.advance(state, u[n], n, sized=False)
+        size, back = (law.advance(state, sign * last, length)[1] for sign in (1, -1))
+        gain = 0.5 / np.maximum(size, _TINY) + 0.5 / np.maximum(back, _TINY)
+        if law.about_mean:  # the mean itself is divided, by another number for either sign
+            held = law.mean_decay * state[1] / (1 - law.mean_decay) / last
+            gain = gain + held * (0.5 / np.maximum(size, _TINY) - 0.5 / np.maximum(back, _TINY))
+        found[..., rows] = -np.log(np.maximum(np.abs(gain), _TINY))
+    return found
 
 
-def fit_law(gains: Gains) -> tuple[GainLaw, float] | None:
-    """Find the law of gains; returns it with the relative error that is left, or None if none comes near."""
-    target = np.log(gains.inverse)
-    scale = float(np.exp(np.log(gains.last).mean()))
-    best = None
+def fit_law(gains: Gains, *, begins: int = 0, is_even: bool = True) -> GainLaw | None:
+    """Find the law of gains; None if none comes near.
+
+    Args:
+        gains: measured ones.
+        begins: step from which on it divides.
+        is_even: whether the signs of earlier gradients do not matter: then no mean is taken away.
+    """
+    fits: list[_Fit] = []
     for structure in STRUCTURES:
-        found = _fit(structure, scale, gains, target)
-        if best is None or found[1] < 0.5 * best[1] or (_is_sum(best[0]) and found[1] < 2 * best[1] + _EXACT):
-            best = found
-        if best[1] < _EXACT and not _is_sum(best[0]):
+        if is_even and (structure.get("is_centered") or structure.get("about_mean")):
+            continue
+        fits.append(_Fit(structure, gains, begins))
+        fits[-1].descend(_STARTS[0])
+        if fits[-1].error < _EXACT and not _is_sum(fits[-1].law):
             break
-    return best if best is not None and best[1] < FITS else None
+    for start in _STARTS[1:]:
+        if min(fit.error for fit in fits) > _EXACT:
+            for fit in sorted(fits, key=lambda fit: fit.error)[:_AGAIN]:
+                fit.descend(start)
+    best = fits[0]
+    for fit in fits[1:]:
+        if fit.error < 0.5 * best.error or (_is_sum(best.law) and fit.error < 2 * best.error + _EXACT):
+            best = fit
+    best.round()
+    return best.law if best.error < FITS else None
 
 
 def _is_sum(law: GainLaw) -> bool:
@@ -216,59 +269,93 @@ def _is_sum(law: GainLaw) -> bool:
     return law.kind == "mean" and 1 - law.decay < _FORGETS
 
 
-def _fit(structure, scale, gains, target):
-    is_sum = structure["kind"] == "sum"
-    power = structure["power"]
+class _Fit:
+    """The numbers of one structure, fitted to gains by least squares of logarithms."""
 
-    def law_of(numbers):
-        logit, log_eps, log_start, exponent = numbers
+    def __init__(self, structure: dict[str, Any], gains: Gains, begins: int):
+        self.structure, self.gains, self.begins = structure, gains, begins
+        self.target = np.log(gains.inverse)
+        self.scale = float(np.exp(np.log(gains.last).mean()))
+        self.members = [gains.groups == group for group in np.unique(gains.groups)]
+        self.error, self.numbers = np.inf, np.zeros(5)
+
+    @property
+    def law(self) -> GainLaw:
+        """The best one so far."""
+        return self._law_of(self.numbers)
+
+    def _law_of(self, numbers: np.ndarray) -> GainLaw:
+        """The law with some numbers [5], or laws with several [law, 5]: whatever they are, these are allowed."""
+        logit, log_eps, log_start, exponent, mean_logit = np.moveaxis(numbers, -1, 0)
+        decay = lambda value: 1 / (1 + np.exp(-np.clip(value, -40, 40)))
         exponent = np.clip(exponent, -4, 4)
-        unit = power if structure.get("is_inside") else exponent
-        return {
-            **_PLAIN,
-            **structure,
-            "decay": 1.0 if is_sum else float(1 / (1 + np.exp(-np.clip(logit, -40, 40)))),
-            "exponent": float(exponent),
-            "eps": float(np.exp(np.clip(log_eps, -90, 90)) * scale**unit),
-            "start": float(np.exp(np.clip(log_start, -90, 90)) * scale**power),
+        power = self.structure["power"]
+        settings = {
+            "decay": np.ones_like(logit) if self.structure["kind"] == "sum" else decay(logit),
+            "exponent": exponent,
+            "eps": np.exp(np.clip(log_eps, -90, 90))
+            * self.scale ** (power if self.structure.get("is_inside") else exponent),
+            "start": np.exp(np.clip(log_start, -90, 90)) * self.scale**power,
+            "mean_decay": decay(mean_logit),
         }
+        shaped = {name: value[:, None] if numbers.ndim > 1 else float(value) for name, value in settings.items()}
+        error = 0.0 if numbers.ndim > 1 else self.error
+        return GainLaw(**shaped, **{**_PLAIN, **self.structure, "begins": self.begins, "error": error})
 
-    def residuals(numbers):
+    def _residuals(self, numbers: np.ndarray) -> np.ndarray:
+        """Logarithms of ratios [..., measurement] of predicted to measured ones, up to a factor for each group."""
         with np.errstate(all="ignore"):
-            numbers = law_of(numbers)
-            weight = 1 - numbers["decay"] if structure["kind"] == "mean" else 1.0
-            wrong = predict(types.SimpleNamespace(**numbers, weight=weight), gains) - target
+            wrong = predict(self._law_of(numbers), self.gains) - self.target
         wrong = np.where(np.isfinite(wrong), wrong, 1e3)
-        for members in groups:
-            wrong[members] -= wrong[members].mean()
+        for members in self.members:
+            wrong[..., members] -= wrong[..., members].mean(-1, keepdims=True)
         return wrong
 
-    groups = [gains.groups == group for group in np.unique(gains.groups)]
-    best = None
-    for logit, log_eps, log_start in ((3.0, -20.0, -60.0), (3.0, -60.0, -60.0), (5.0, -20.0, -8.0)):
+    def _solve(self, start: np.ndarray, free: list[int], **options: Any) -> np.ndarray:
+        """Least squares over some of the numbers, with derivatives of all of them from one call."""
+
+        def whole(some):
+            full = np.broadcast_to(start, (*some.shape[:-1], 5)).copy()
+            full[..., free] = some
+            return full
+
+        def slopes(some):
+            shifts = _STEP * np.eye(len(free))
+            found = self._residuals(whole(np.concatenate([some + shifts, some - shifts])))
+            return (found[: len(free)] - found[len(free) :]).T / (2 * _STEP)
+
         found = scipy.optimize.least_squares(
-            residuals,
-            [logit, log_eps, log_start, 1.0],
-            loss="soft_l1",
-            f_scale=0.05,
-            max_nfev=30,
-            x_scale=[1, 3, 5, 0.2],
+            lambda some: self._residuals(whole(some)), start[free], jac=slopes, x_scale=_SCALES[free], **options
         )
-        if found.cost < 0.5 * len(target) * FITS**2:
-            found = scipy.optimize.least_squares(residuals, found.x, x_scale="jac", xtol=1e-12, ftol=1e-12, max_nfev=60)
-        numbers, error = found.x, _size(residuals(found.x))
-        if error > _EXACT and abs(numbers[3] - 1) < _NEARLY:  # a full normalization, most likely
-            fixed = scipy.optimize.least_squares(
-                lambda some: residuals([*some, 1.0]), numbers[:3], loss="soft_l1", f_scale=1e-3, max_nfev=80
-            )
-            again = _size(residuals([*fixed.x, 1.0]))
-            if again < 1.2 * error:
-                numbers, error = np.array([*fixed.x, 1.0]), again
-        if best is None or error < best[1]:
-            best = (GainLaw(**law_of(numbers)), error)
-        if error < _EXACT:
-            break
-    return best
+        return whole(found.x)
+
+    def _free(self) -> list[int]:
+        left_out = {0} if self.structure["kind"] == "sum" else set()
+        return [i for i in range(5) if i not in left_out and (i < 4 or self.structure.get("about_mean"))]
+
+    def descend(self, start: tuple[float, float, float]) -> None:
+        """Fit from a start: decay's logit, logarithms of eps and of v before the first gradient."""
+        numbers = self._solve(np.array([*start, 1.0, 2.0]), self._free(), loss="soft_l1", f_scale=0.05, max_nfev=15)
+        if _size(self._residuals(numbers)) < 2 * FITS:
+            numbers = self._solve(numbers, self._free(), xtol=1e-12, ftol=1e-12, max_nfev=40)
+        self._keep(numbers, 1.0)
+
+    def round(self) -> None:
+        """Take an exponent near 1 for 1, a full normalization, where that fits about as well."""
+        if self.error > _EXACT and abs(self.numbers[3] - 1) < _NEARLY:
+            fixed, free = np.where(np.arange(5) == 3, 1.0, self.numbers), [i for i in self._free() if i != 3]
+            self._keep(self._solve(fixed, free, loss="soft_l1", f_scale=1e-3, max_nfev=60), 1.2)
+
+    def _keep(self, numbers: np.ndarray, times: float) -> None:
+        error = _size(self._residuals(numbers))
+        if error < times * self.error:
+            self.numbers, self.error = numbers, error
+
+
+#: Starts of a fit: decay's logit, logarithms of eps and of v before the first gradient.
+_STARTS = ((3.0, -20.0, -60.0), (3.0, -60.0, -60.0), (5.0, -20.0, -8.0))
+#: Usual size of a change of each number.
+_SCALES = np.array([1.0, 3.0, 5.0, 0.2, 1.0])
 
 
 def _size(residuals):

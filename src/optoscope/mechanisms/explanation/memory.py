@@ -7,6 +7,8 @@ from jaxtyping import Complex, Float
 
 #: Singular values below this share of the largest are noise; orders above the limit are no memory but a table.
 _NOISE, _LARGEST_ORDER = 1e-7, 24
+#: Largest order of a memory that changes with the step.
+_LARGEST_CHANGING = 4
 #: Length of the response from which a system is made.
 _HANKEL = 160
 #: Relative error that a structure may leave of all responses.
@@ -64,11 +66,14 @@ def realize_changing(kernel: np.ndarray) -> LinearMemory | None:
     T = len(kernel)
     size = np.linalg.norm(kernel)
     spaces, order = [], 0
+    counts = lambda s: int((s > 1e-5 * size / np.sqrt(T)).sum())
+    if counts(np.linalg.svd(kernel[T // 2 :, : T // 2], compute_uv=False)) > _LARGEST_CHANGING:
+        return None
     for k in range(1, T):
         U, s, V = np.linalg.svd(kernel[k:, :k], full_matrices=False)
-        rank = int((s > 1e-5 * size / np.sqrt(T)).sum())
+        rank = counts(s)
         order = max(order, rank)
-        if rank > 4:
+        if rank > _LARGEST_CHANGING:
             return None
         root = np.sqrt(s[:rank])
         spaces.append((U[:, :rank] * root, root[:, None] * V[:rank]))

@@ -41,25 +41,26 @@ class ExplainedOptimizer(AbstractOptimizer):
     thresholds: Float[np.ndarray, " step"]
 
     def initial_state(self) -> Float[Array, " state"]:
-        start = self.law.begin() if self.law is not None else [0.0] * 3
-        return jnp.concatenate(
-            [jnp.stack([jnp.asarray(x, float) for x in (0.0, *start)]), jnp.zeros(self.memory.order)]
-        )
+        start = [jnp.asarray(number, float) for number in (0.0, *self._means())]
+        return jnp.concatenate([jnp.stack(start), jnp.zeros(self.memory.order)])
+
+    def _means(self) -> tuple[Any, ...]:
+        return () if self.law is None else self.law.begin()
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         index = jnp.clip(jnp.round(h[0]), 0, len(self.after) - 1).astype(int)
-        (v, c, top), z, dx = self.advance(index, (h[1], h[2], h[3]), h[4:], jnp.asarray(g, h.dtype), jnp)
-        new = jnp.concatenate([jnp.stack([h[0] + 1, v, c, top]).astype(h.dtype), z.astype(h.dtype)])
+        first = 1 + len(self._means())
+        means, z, dx = self.advance(index, tuple(h[1:first]), h[first:], jnp.asarray(g, h.dtype), jnp)
+        new = jnp.concatenate([jnp.stack([h[0] + 1, *means]).astype(h.dtype), z.astype(h.dtype)])
         return new, dx.astype(h.dtype)
 
-    def advance(self, index: Any, means: tuple[Any, Any, Any], z: Any, g: Any, xp: Any) -> tuple[Any, Any, Any]:
+    def advance(self, index: Any, means: tuple[Any, ...], z: Any, g: Any, xp: Any) -> tuple[Any, Any, Any]:
         """One step at a place in the curves: the one definition, with NumPy (many runs) or jax.numpy."""
         t = _at(self.thresholds, index, xp)
         u = _at(self.before, index, xp) * t * self.inner(g / t, xp)
         size = 1.0
         if self.law is not None:
-            first, second, third, size = self.law.advance(*means, u, index, xp)
-            means = (first, second, third)
+            means, size = self.law.advance(means, u, index, xp)
             size = xp.maximum(size, 1e-300)
         if self.law is not None and self.gain_first:
             u = u / size
@@ -74,9 +75,7 @@ class ExplainedOptimizer(AbstractOptimizer):
     def run(self, gradients: Float[np.ndarray, "run step"]) -> Float[np.ndarray, "run step"]:
         """Return the updates of many runs, with NumPy."""
         runs, steps = gradients.shape
-        start = self.law.begin() if self.law is not None else [0.0] * 3
-        first, second, third = (np.full(runs, x) for x in start)
-        means = (first, second, third)
+        means = tuple(np.full(runs, number) for number in self._means())
         z = np.zeros((runs, self.memory.order))
         found = np.zeros((runs, steps))
         with np.errstate(all="ignore"):

@@ -13,8 +13,8 @@ from jaxtyping import Float
 _FITS, _SHARE = 3e-3, 0.97
 #: Ratios below this share of the largest are nothing.
 _NOTHING = 1e-18
-#: Scales of shapes that are tried, per decade.
-_PER_DECADE = 24
+#: Scales of shapes with steps that are tried, per decade; of smooth ones a quarter, at every so many magnitudes.
+_PER_DECADE, _EVERY = 24, 3
 
 
 class StaticMap(eqx.Module):
@@ -85,6 +85,7 @@ class Shape:
         words: in a sentence.
         clips: whether it is a kind of clipping: large gradients count for less.
         jumps: scale over the place of its first jump; 0 without one.
+        has_steps: whether it goes by many steps, so that only a scale close to its own fits at all.
     """
 
     apply: Callable[[Any, Any], Any]
@@ -92,6 +93,7 @@ class Shape:
     words: str
     clips: bool = False
     jumps: float = 0.0
+    has_steps: bool = False
 
 
 SHAPES: dict[str, Shape] = {
@@ -125,7 +127,7 @@ SHAPES: dict[str, Shape] = {
         "all gradients count the same, but for a dead zone",
         jumps=1.0,
     ),
-    "quantized": Shape(lambda x, xp: xp.round(x), "round(x)", "quantization into equal steps"),
+    "quantized": Shape(lambda x, xp: xp.round(x), "round(x)", "quantization into equal steps", has_steps=True),
     "powers of two": Shape(
         lambda x, xp: xp.sign(x) * 2.0 ** xp.floor(xp.log2(xp.abs(x) + 1e-300)),
         "sign(x) 2^floor(log2 |x|)",
@@ -158,14 +160,12 @@ def fit_map(sizes: np.ndarray, above: np.ndarray, below: np.ndarray) -> StaticMa
     x = np.stack([sizes, -sizes])
     best, least = None, np.inf
     for name, shape in SHAPES.items():
-        if name == "sign" or name in _SCALELESS:
-            scales = np.ones(1)
-        else:
-            scales = np.geomspace(sizes[0], sizes[-1], round(_PER_DECADE * np.log10(sizes[-1] / sizes[0])) + 1)
-        for scale in _finest(name, shape, x, ratios, scales):
-            slope, misfit = _compare(shape, scale, x, ratios)
-            if misfit < least - 1e-6:
-                best, least = StaticMap(name, slope, float(scale), sizes, above, below), misfit
+        scales = np.ones(1) if name == "sign" or name in _SCALELESS else _likely_scales(shape, x, ratios)
+        slopes, misfits = _compare(shape, scales, x, ratios)
+        i = int(np.argmin(misfits))
+        if misfits[i] < least - 1e-6:
+            best = StaticMap(name, float(slopes[i]), float(scales[i]), sizes, above, below)
+            least = float(misfits[i])
     return best if best is not None and least < _FITS else StaticMap("table", 1.0, 0.0, sizes, above, below)
 
 
@@ -181,35 +181,45 @@ def _plain_ones(sizes, above, below):
         yield "two slopes", first, other / first, np.stack([np.full_like(sizes, first), np.full_like(sizes, other)])
 
 
-def _finest(name, shape, x, ratios, scales):
-    """The best scale of a shape among some, refined."""
-    if len(scales) == 1:
-        return scales
-    errors = np.array([_compare(shape, scale, x, ratios, smooth=True)[1] for scale in scales])
+def _likely_scales(shape: Shape, x: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """The best scale of a shape, refined, and the best one before."""
+    sizes = x[0]
+    every, per_decade = (1, _PER_DECADE) if shape.has_steps else (_EVERY, _PER_DECADE // 4)
+    scales = np.geomspace(sizes[0], sizes[-1], round(per_decade * np.log10(sizes[-1] / sizes[0])) + 1)
+    errors = _compare(shape, scales, x[:, ::every], ratios[:, ::every], smooth=True)[1]
     i = int(np.argmin(errors))
     if errors[i] > 0.5:
         return scales[i : i + 1]
     ends = np.log(scales[[max(i - 1, 0), min(i + 1, len(scales) - 1)]])
     fine = scipy.optimize.minimize_scalar(
-        lambda s: _compare(shape, np.exp(s), x, ratios, smooth=True)[1],
+        lambda log: float(_compare(shape, np.exp([log]), x, ratios, smooth=True)[1][0]),
         bounds=tuple(ends),
         method="bounded",
         options={"xatol": 1e-10},
     )
-    return [float(np.exp(fine.x)), float(scales[i])]
+    return np.array([np.exp(fine.x), scales[i]])
 
 
-def _compare(shape, scale, x, ratios, smooth=False):
+def _compare(
+    shape: Shape, scales: np.ndarray, x: np.ndarray, ratios: np.ndarray, smooth: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and misfit of a shape at each of several scales."""
     with np.errstate(all="ignore"):
-        shaped = scale * shape.apply(x / scale, np) / x
+        at = scales[:, None, None]
+        shaped = at * shape.apply(x / at, np) / x
         shaped = np.where(np.isfinite(shaped), shaped, 0.0)
         both = (shaped != 0) & (ratios != 0)
-        slope = float(np.median(ratios[both] / shaped[both])) if both.any() else 0.0
-        return slope, _misfit(ratios, slope * shaped, smooth)
+        factors = np.sort(np.where(both, ratios / shaped, np.inf).reshape(len(scales), -1), axis=1)
+        count = both.sum((1, 2))
+        rows = np.arange(len(scales))
+        last = np.maximum(count - 1, 0)
+        medians = (factors[rows, last // 2] + factors[rows, last - last // 2]) / 2
+        slopes = np.where(count > 0, medians, 0.0)
+        return slopes, _misfit(ratios, slopes[:, None, None] * shaped, smooth)
 
 
 def _misfit(ratios, found, smooth=False):
     """Relative error at most points; its mean where it is to be minimized."""
     size = np.maximum(np.maximum(np.abs(ratios), np.abs(found)), _NOTHING * np.abs(ratios).max(initial=0.0) + 1e-300)
     errors = np.abs(ratios - found) / size
-    return float(errors.mean() if smooth else np.quantile(errors, _SHARE))
+    return errors.mean((-2, -1)) if smooth else np.quantile(errors, _SHARE, axis=(-2, -1))

@@ -1,0 +1,112 @@
+"""What may be said of an optimizer that no rule of known parts explains: what was observed without a rule."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from optoscope.dynamics.onset import DEPARTURE
+from optoscope.mechanisms._verdict import Verdict
+from optoscope.mechanisms.explanation.behavior import Behavior
+
+#: Share of the effect of alternating gradients that constant ones must have for squares of gradients to be its cause.
+_SIGNED = 0.5
+
+
+def keep_confirmed(verdicts: dict[str, Verdict], behavior: Behavior) -> tuple[dict[str, Verdict], list[str]]:
+    """Keep the verdicts that observations confirm; the others become undecided.
+
+    Args:
+        verdicts: each by itself.
+        behavior: what was observed.
+
+    Returns:
+        The verdicts, and what else was observed, in words.
+    """
+    momentum, clipping, schedule, adaptation = (
+        verdicts[name] for name in ("momentum", "clipping", "schedule", "adaptation")
+    )
+    judged = {
+        **verdicts,
+        "momentum": _confirmed(_momentum(momentum, behavior), present=behavior.remembers, absent=behavior.forgets),
+        "schedule": _confirmed(schedule, present=behavior.varies, absent=behavior.timeless),
+        "adaptation": _confirmed(
+            _adaptation(adaptation, momentum, behavior), present=behavior.adapts, absent=behavior.steady
+        ),
+        "clipping": _clipping(clipping, behavior),
+    }
+    remarks = []
+    if behavior.loses_nothing:
+        remarks.append("error feedback: gradients too small for an update add up until they make one")
+    return judged, remarks
+
+
+def changed(verdict: Any, word: str, summary: str, reason: str, **fields: Any) -> Any:
+    """Return a verdict with another word, and the reason for it."""
+    return dataclasses.replace(verdict, verdict=word, summary=summary, reason=reason, **fields)
+
+
+def only_sign(verdict: Any) -> Any:
+    """Return a verdict on clipping that says that only signs count."""
+    summary = "only the sign of the gradient counts"
+    reason = "a tenfold gradient makes an update of the same size"
+    return changed(verdict, "present", summary, reason, threshold=0.0, kind="sign-like", corner=None)
+
+
+def _confirmed(verdict: Any, *, present: bool, absent: bool) -> Any:
+    if verdict.verdict == "undecided" or {"present": present, "absent": absent}[verdict.verdict]:
+        return verdict
+    found = "shows the opposite" if {"present": absent, "absent": present}[verdict.verdict] else "confirms neither"
+    return changed(verdict, "undecided", "", f"what no rule explains {found}")
+
+
+def _momentum(verdict: Any, behavior: Behavior) -> Any:
+    if verdict.verdict == "present" or not behavior.remembers:
+        return verdict
+    return changed(
+        verdict,
+        "present",
+        "momentum: earlier gradients count with their sign",
+        "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
+    )
+
+
+def _adaptation(verdict: Any, momentum: Any, behavior: Behavior) -> Any:
+    """A gain that goes by signs is not driven by squares."""
+    masked = momentum.verdict == "absent" and behavior.remembers
+    if verdict.kind != "squared gradient" or not (masked or _goes_by_signs(verdict)):
+        return verdict
+    return changed(
+        verdict,
+        "present",
+        "a gain that depends on whether gradients agree in sign",
+        "the gain changes with the signs of earlier gradients, not with their squares alone",
+        kind="nonlinear odd",
+    )
+
+
+def _goes_by_signs(adaptation: Any) -> bool:
+    """Whether alternating gradients change a gain that constant ones of the same size leave about as it is."""
+    even, constant = np.asarray(adaptation.even_effects), np.asarray(adaptation.constant_effects)
+    at = int(np.argmax(np.abs(even)))
+    return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
+
+
+def _clipping(verdict: Any, behavior: Behavior) -> Any:
+    if behavior.only_sign:
+        return only_sign(verdict)
+    if verdict.kind == "sign-like":
+        verdict = _without_sign(verdict)
+    absent = behavior.in_proportion or (behavior.adapts and behavior.falls)
+    present = behavior.saturates and (behavior.steady or not behavior.falls)
+    return _confirmed(verdict, present=present, absent=absent)
+
+
+def _without_sign(verdict: Any) -> Any:
+    """What there is to say where the update has no tangent at 0, and is not the sign either."""
+    sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
+    top = grid > grid[-1] / 10
+    if sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE):
+        reason = "the largest gradients count in proportion to their size"
+        return changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)
+    return changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
