@@ -119,6 +119,7 @@ def _one_by_one() -> Any:
 def _for_each(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
     import torch
 
+    first, *_ = args
     bound = {"maximum": "clamp_min", "minimum": "clamp_max"}  # of a number they have another name
     if len(args) > 1 and isinstance(args[1], int | float):
         name = next((other + name.removeprefix(key) for key, other in bound.items() if name.startswith(key)), name)
@@ -126,6 +127,6 @@ def _for_each(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[
     pick = lambda value, i: value[i] if isinstance(value, list | tuple) else value
     found = [
         method(*(pick(value, i) for value in args), **{key: pick(value, i) for key, value in kwargs.items()})
-        for i in range(len(args[0]))
+        for i in range(len(first))
     ]
     return None if name.endswith("_") else found

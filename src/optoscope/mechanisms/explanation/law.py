@@ -266,7 +266,7 @@ def fit_law(gains: Gains, *, begins: int = 0, is_even: bool = True) -> GainLaw |
 
 def _is_sum(law: GainLaw) -> bool:
     """Whether a mean forgets nothing: a sum says it better."""
-    return law.kind == "mean" and 1 - law.decay < _FORGETS
+    return law.kind == "mean" and bool(1 - law.decay < _FORGETS)
 
 
 class _Fit:
