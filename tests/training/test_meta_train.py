@@ -44,6 +44,12 @@ TINY = MetaTrainConfig(
 )
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """What the settings above train with key 0."""
+    return meta_train(LinearRegression(), config=TINY, key=jax.random.key(0))
+
+
 def same(a, b):
     return jax.tree.all(jax.tree.map(np.array_equal, a, b))
 
@@ -55,15 +61,15 @@ def test_training_improves_on_validation_problems(key):
     assert trained.curve["validations"][0] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_same_key_gives_the_same_bits_and_another_key_does_not(key):
-    first, again = (meta_train(LinearRegression(), config=TINY, key=key) for _ in range(2))
+def test_the_same_key_gives_the_same_bits_and_another_key_does_not(tiny, key):
+    again = meta_train(LinearRegression(), config=TINY, key=key)
     other = meta_train(LinearRegression(), config=TINY, key=jax.random.key(1))
-    assert same(first.snapshots, again.snapshots)
-    assert not same(first.optimizer, other.optimizer)
+    assert same(tiny.snapshots, again.snapshots)
+    assert not same(tiny.optimizer, other.optimizer)
 
 
-def test_snapshots_run_from_the_start_to_the_end(key):
-    trained = meta_train(LinearRegression(), config=TINY, key=key)
+def test_snapshots_run_from_the_start_to_the_end(tiny, key):
+    trained = tiny
     assert trained.snapshot_steps.tolist() == [0, 1, 2, 5, 12]
     assert not same(trained.snapshot(0), trained.snapshot(-1))
     fewest = meta_train(LinearRegression(), config=dataclasses.replace(TINY, num_snapshots=2), key=key)
@@ -265,19 +271,17 @@ def test_a_curriculum_trains_on_short_unrolls_first_and_resumes_to_the_same_bits
     assert same(whole.optimizer, cut.optimizer)
 
 
-def test_what_is_trained_in_half_precision_is_run_in_float32(key):
+def test_what_is_trained_in_half_precision_is_run_in_float32(tiny, key):
     half = meta_train(LinearRegression(), config=dataclasses.replace(TINY, bfloat16=True), key=key)
-    whole = meta_train(LinearRegression(), config=TINY, key=key)
     assert not half.optimizer.bfloat16 and not half.snapshot(-1).bfloat16
-    assert 0 < abs(half.metrics["best_validation"] / whole.metrics["best_validation"] - 1) < 0.05
+    assert 0 < abs(half.metrics["best_validation"] / tiny.metrics["best_validation"] - 1) < 0.05
 
 
-def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path):
-    trained = meta_train(LinearRegression(), config=TINY, key=key)
-    path = trained.save(tmp_path / "start")
+def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(tiny, key, tmp_path):
+    path = tiny.save(tmp_path / "start")
     config = dataclasses.replace(TINY, num_units=7, warm_start=str(path), num_meta_steps=1, learning_rate=1e-9)
     wider = meta_train(LinearRegression(), config=config, key=jax.random.key(5))
-    results = evaluate(LinearRegression(), {"a": trained.optimizer, "b": wider.snapshot(0)}, num_problems=4, key=key)
+    results = evaluate(LinearRegression(), {"a": tiny.optimizer, "b": wider.snapshot(0)}, num_problems=4, key=key)
     np.testing.assert_allclose(results.losses[0], results.losses[1], rtol=1e-3)
     with pytest.raises(ValueError, match="does not fit"):
         meta_train(LinearRegression(), config=dataclasses.replace(config, num_units=2), key=key)
@@ -286,12 +290,11 @@ def test_a_warm_start_does_what_the_optimizer_it_starts_from_does(key, tmp_path)
         meta_train(LinearRegression(), config=tuned, key=key)
 
 
-def test_a_preset_to_start_from_is_trained_first_with_the_same_seed(key, tmp_path, monkeypatch):
+def test_a_preset_to_start_from_is_trained_first_with_the_same_seed(tiny, key, tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "tiny", {"linear_regression": TINY})
     config = dataclasses.replace(TINY, warm_start="tiny:linear_regression", num_meta_steps=2, output_scale=0.5)
-    start = meta_train(LinearRegression(), config=TINY, key=key)
     whole = meta_train(LinearRegression(), config=config, key=key)
-    assert same(jax.tree.leaves(whole.snapshot(0)), jax.tree.leaves(start.optimizer))
+    assert same(jax.tree.leaves(whole.snapshot(0)), jax.tree.leaves(tiny.optimizer))
     assert whole.optimizer.output_scale == 0.5
     assert whole.metrics["seconds_of_start"] > 0
     meta_train(LinearRegression(), config=config, key=key, directory=tmp_path, stop_at=1)
