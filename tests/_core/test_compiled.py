@@ -63,6 +63,7 @@ def test_what_was_compiled_serves_the_same_optimizer_again_and_all_that_differ_i
     np.testing.assert_array_equal(first.losses[0], first.losses[1])
 
 
+@pytest.mark.slow
 def test_torch_rules_are_dropped_too():
     torch = pytest.importorskip("torch")
     counts = []

@@ -124,8 +124,10 @@ def test_public_functions_take_whatever_there_is(key):
 
 
 def test_the_network_before_meta_training_comes_with_a_name():
-    by_name = optoscope.diagnose("linear_regression", gradients=(0.1, 1.0), num_steps=20)
-    assert by_name.verdicts["momentum"].untrained_effect is not None
+    dossier = optoscope.Dossier("linear_regression", gradients=(0.1, 1.0), num_steps=20)
+    before = optoscope.load("linear_regression").untrained
+    for found, kept in zip(jax.tree.leaves(dossier.untrained), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(found, kept)
     assert jax.tree.leaves(as_optimizer("linear_regression"))
 
 
