@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
     from optoscope.optimizers import whole_torch as whole_torch
+    from optoscope.recordings import Recording as Recording
+    from optoscope.recordings import read_recording as read_recording
+    from optoscope.recordings import record as record
     from optoscope.robustness import generalize as generalize
     from optoscope.robustness import study_stability as study_stability
     from optoscope.running import Purpose as Purpose
@@ -87,6 +90,9 @@ _PUBLIC: dict[str, str | None] = {
     "optimizers": None,
     "preset": "optoscope.training",
     "Purpose": "optoscope.running",
+    "read_recording": "optoscope.recordings",
+    "record": "optoscope.recordings",
+    "Recording": "optoscope.recordings",
     "Rollout": "optoscope.running",
     "rollout": "optoscope.running",
     "rollout_batch": "optoscope.running",
