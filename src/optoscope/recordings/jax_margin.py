@@ -84,12 +84,13 @@ def margin(
         shape_of(np.zeros((KERNEL_STEPS, 1)))  # says why
     edges = np.array([np.nan if one is None else _edge(tuple(one.round(6).tolist())) for one in shapes])
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
-    weights = np.nan_to_num(gains / np.repeat(edges, sizes)) * factor
-    other = _probe(optimizer, params, state, _signs(len(weights), seed))
+    other = _probe(optimizer, params, state, _signs(len(gains), seed))
     is_own = np.linalg.norm(other - gains) <= _OWN * np.linalg.norm(gains)
+    factor = factor if is_own else 1.0  # among others, a component has no gain of its own
+    scale = factor / np.repeat(np.nan_to_num(edges, nan=np.inf), sizes)
+    weights = scale * gains
     if is_own and (weights < 0).any():
         raise ValueError("the optimizer moves some parameters up their gradients: there is no margin, it is unstable.")
-    scale = factor / np.repeat(np.nan_to_num(edges, nan=np.inf), sizes)
     weigh = None if is_own else lambda v: scale * _linear(optimizer, params, state, unravel, v)
     ends = np.cumsum([0, *sizes]).tolist()
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree.leaves_with_path(params)]

@@ -110,7 +110,7 @@ def find_margin(
     first = rng.standard_normal(len(weights))
     if start is not None and start.direction.shape == first.shape:
         first = start.direction + 0.01 * np.linalg.norm(start.direction) / np.linalg.norm(first) * first
-    roots = np.sqrt(weights)
+    roots = np.sqrt(np.maximum(weights, 0))
     of = lambda product: (lambda v: roots * product(roots * v)) if weigh is None else (lambda v: weigh(product(v)))
     found = [_leading(of(one), first, top if i == 0 else 1, tolerance, weigh is None) for i, one in enumerate(products)]
     values, vector, num_products, converged = found[0]
