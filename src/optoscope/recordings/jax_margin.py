@@ -14,7 +14,7 @@ from optoscope._core.allowed import Allowed, check_setting, settings_of
 from optoscope._core.types import Params
 from optoscope.artifacts.as_optimizer import as_whole
 from optoscope.optimizers import AbstractOptimizer, lift
-from optoscope.recordings.margin import KERNEL_STEPS, Margin, edge_of, find_margin, shape_of
+from optoscope.recordings.margins import KERNEL_STEPS, Margin, edge_of, find_margin, shape_of
 
 #: Components of each array of parameters whose response is followed.
 _FOLLOWED = 16

@@ -13,7 +13,7 @@ import numpy as np
 
 from optoscope._core.allowed import Allowed, check_setting, settings_of
 from optoscope.optimizers.torch_stack import as_factory
-from optoscope.recordings.margin import KERNEL_STEPS, Margin, edge_of, find_margin, shape_of
+from optoscope.recordings.margins import KERNEL_STEPS, Margin, edge_of, find_margin, shape_of
 
 #: Size of the gradients with which the optimizer is asked, in units of the present ones.
 _SMALL = 1e-6

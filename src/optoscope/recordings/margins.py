@@ -185,7 +185,7 @@ def edge_of(kernel: Float[np.ndarray, " step"]) -> float:
         residual=0.0,
         provenance=provenance(),
     )
-    found = stability_map(GradientDescent(1.0), [1e-3], point=at)
+    found = stability_map(GradientDescent(1.0), [1e-4, 1e-3, 1e-2], point=at)
     if not found.stable_at_zero or not len(found.edges):
         raise ValueError(
             "this optimizer has no edge of stability in its present state: along a small curvature, a small "

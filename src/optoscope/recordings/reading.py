@@ -112,7 +112,7 @@ class Recording(Result):
         return self.settings[:, :, self.setting_names.index(name)]
 
     def windows(self) -> list[slice]:
-        """Return the stretches of kept rows that follow each other without a gap, in one session."""
+        """Return the stretches of kept rows that follow each other without a gap."""
         if not len(self.kept_steps):
             return []
         breaks = np.flatnonzero(np.diff(self.kept_steps) != self.stride) + 1
