@@ -58,17 +58,16 @@ class Examine(Command):
         return write_examination(result, self.out or self.directory / "examination")[:2]
 
     def show(self, result: Any, out: Output) -> None:
-        """Print the findings, and what each mechanism did."""
+        """Print the findings as sentences, and what each mechanism did."""
         if self.json:
-            out.whole(result.to_json())
+            out.result(result)
             return
-        out.text(f"{result.optimizer}, {len(result.steps)} steps")
-        for one in result.findings:
-            out.text(f"{one['weight']}: {one['sentence']}.")
-        rows = [[one["name"], one["sentence"], one["size"], one["turned"]] for one in result.mechanisms]
-        if rows:
-            columns = ["mechanism", "what it did", "length without it", "cosine"]
-            out.table("Mechanisms, and the same gradients without each", columns, rows)
+        out.text(result.headline)
+        for line in result.sentences():
+            out.text(line)
+        for table in result.tables():
+            if table.name == "mechanisms":
+                out.table(table)
 
     @staticmethod
     def _note(sentence: str) -> None:

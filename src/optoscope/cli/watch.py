@@ -44,7 +44,7 @@ class Watch(Command):
     def show(self, result: Any, out: Output) -> None:
         """Print how things stand, and go on looking where there is a terminal."""
         if self.json:
-            out.whole(result.to_json())
+            out.data(**dataclasses.asdict(result))
             return
         if self.once or not sys.stdout.isatty():
             for line in result.lines():

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from optoscope.figures._save import save_named
-from optoscope.figures.style import FAINT, INK, NEGATIVE, PAGE, SOFT, dress, house_style, lay_out, new_figure
+from optoscope.figures.style import FAINT, INK, NEGATIVE, PAGE, ROW, SOFT, dress, house_style, lay_out, new_figure
 from optoscope.recordings.examination import Examination
 
 #: Layers that are drawn, at most: those that move most.
@@ -95,6 +96,21 @@ _PICTURES: dict[str, tuple[Callable[[Examination, Axes], dict[str, Artist]], tup
     "layers": (draw_layers, ("layers",)),
     "updates": (draw_updates, ("rule_steps", "unexplained")),
 }
+
+
+def examination_figure(examination: Examination) -> tuple[Figure, dict[str, Any]]:
+    """Draw all pictures that have something to show below each other; returns the figure and the numbers drawn."""
+    shown = {
+        name: (draw, {field: getattr(examination, field) for field in fields})
+        for name, (draw, fields) in _PICTURES.items()
+        if _shows_something(getattr(examination, fields[-1]))
+    }
+    with house_style():
+        figure = new_figure(PAGE, ROW * max(len(shown), 1))
+        for axes, (draw, _) in zip(figure.subplots(max(len(shown), 1), squeeze=False)[:, 0], shown.values()):
+            draw(examination, axes)
+        lay_out(figure)
+    return figure, {name: value for _, numbers in shown.values() for name, value in numbers.items()}
 
 
 def save_pictures(examination: Examination, directory: str | Path) -> list[Path]:

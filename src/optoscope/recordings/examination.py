@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from optoscope._core.progress import Announce, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope.recordings.expect import differences, expected_updates
 from optoscope.recordings.findings import find_all, forecast
 from optoscope.recordings.identify import Identified, identify, learning_rates
@@ -67,16 +68,21 @@ class Examination(Result):
         """Return the names of all findings of some weights, or of all of them."""
         return [one["name"] for one in self.findings if not weights or one["weight"] in weights]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data, without the series; what is not finite is null."""
-        kept = ("optimizer", "findings", "rule", "explained", "mechanisms", "signal_to_noise", "margin",
-                "margin_slope", "steps_left", "layers", "provenance")  # fmt: skip
-        return {name: _plain(getattr(self, name)) for name in kept} | {"num_steps": len(self.steps)}
+    @property
+    def headline(self) -> str:
+        """What was examined."""
+        return f"{self.optimizer}, {len(self.steps)} steps"
 
-    def __repr__(self) -> str:
-        lines = [f"{self.optimizer}, {len(self.steps)} steps:"]
-        lines += [f"  {one['weight']}: {one['sentence']}" for one in self.findings]
-        return "\n".join(lines)
+    def tables(self) -> list[Table]:
+        """Findings, mechanisms, and arrays of parameters."""
+        named = {"findings": self.findings, "mechanisms": self.mechanisms, "layers": self.layers}
+        return [
+            Table(name, list(rows[0]), [list(row.values()) for row in rows]) for name, rows in named.items() if rows
+        ]
+
+    def sentences(self) -> list[str]:
+        """Return the findings, the gravest first, each as a line."""
+        return [f"{one['weight']}: {one['sentence']}." for one in self.findings]
 
 
 def examine(
@@ -95,7 +101,7 @@ def examine(
         announce: told of damaged parts that are passed over.
 
     Returns:
-        What was found; `print` shows it, the gravest first.
+        What was found, the gravest first; `sentences` are what people read.
 
     Raises:
         FileNotFoundError: if there is no recording.
@@ -167,11 +173,3 @@ def _layers(r: Recording) -> list[dict[str, Any]]:
 def _median(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

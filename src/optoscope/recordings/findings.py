@@ -312,4 +312,4 @@ def _of_rule(r: Recording, found: Identified) -> Iterator[Finding]:
 def _is_round(value: Any) -> bool:
     """Whether a number has at most two digits that count."""
     near = float(f"{value:.1e}")
-    return abs(value - near) <= _ROUND * abs(near)
+    return bool(abs(value - near) <= _ROUND * abs(near))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.statistics import bootstrap_interval
+from optoscope._core.tables import Table
 
 #: A product of the curvature with a vector, both flat.
 Product = Callable[[np.ndarray], np.ndarray]
@@ -71,10 +72,18 @@ class Margin(Result):
     direction: Float[np.ndarray, " component"]
     provenance: dict[str, Any]
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """The margin, and what it says."""
         about = f", 95% {self.low:.3g} to {self.high:.3g}" if np.isfinite(self.low) else ""
         says = "beyond its optimizer's edge" if self.margin > 1 else "inside its optimizer's edge"
-        return f"Margin({self.margin:.3g}{about}: {says}; {self.num_products} products)"
+        return f"margin {self.margin:.3g}{about}: {says} ({self.num_products} products)"
+
+    def tables(self) -> list[Table]:
+        """The largest eigenvalues, and the margin of each array."""
+        rows = [[f"direction {i + 1}", float(value)] for i, value in enumerate(self.top)]
+        rows += [[name, float(value)] for name, value in zip(self.layer_names, self.layers)]
+        return [Table("margins", ["of", "margin"], rows)]
 
 
 def find_margin(

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from optoscope._core.files import DamagedFileError
 from optoscope._core.progress import Announce, silent
 from optoscope._core.results import Result
+from optoscope._core.tables import Table
 from optoscope.recordings.files import read_process
 
 
@@ -88,12 +89,19 @@ class Recording(Result):
     margins: Float[np.ndarray, " margin"]
     provenance: dict[str, Any]
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What was recorded."""
         last = "no steps" if not len(self.steps) else f"steps {self.steps[0]} to {self.steps[-1]}"
         return (
-            f"Recording({self.optimizer} in {self.framework}: {last}, {len(self.kept_steps)} of them with "
-            f"{len(self.component_indices)} components, {len(self.parameters)} arrays of parameters)"
+            f"{self.optimizer} in {self.framework}: {last}, {len(self.kept_steps)} of them with "
+            f"{len(self.component_indices)} components of {len(self.parameters)} arrays of parameters"
         )
+
+    def tables(self) -> list[Table]:
+        """The arrays of parameters."""
+        columns = ["name", "role", "group", "shape"]
+        return [Table("parameters", columns, [[one[key] for key in columns] for one in self.parameters])]
 
     @property
     def kept_rows(self) -> Int[np.ndarray, " kept"]:

@@ -68,8 +68,8 @@ def record(
     ...     with record(optimizer, directory, model=model):
     ...         model(torch.ones(2, 3)).square().mean().backward()
     ...         optimizer.step()
-    ...     read_recording(directory)
-    Recording(SGD in torch: steps 0 to 0, 1 of them with 4 components, 2 arrays of parameters)
+    ...     read_recording(directory).headline
+    'SGD in torch: steps 0 to 0, 1 of them with 4 components of 2 arrays of parameters'
     """
     hints = settings_of(record)
     for name, value in {"every": every, "components": components, "seed": seed, "megabytes": megabytes}.items():

@@ -53,11 +53,6 @@ class Standing:
             lines.append(f"margin {self.margin:.3g}{left}")
         return [*lines, *(f"! {one}" for one in self.warnings)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data; what is not known is null."""
-        found = dataclasses.asdict(self)
-        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in found.items()}
-
 
 def look(recording: str | Path | Recording, *, latest: int = 100) -> Standing:
     """Return how a run stands now.
