@@ -89,36 +89,39 @@ def setups() -> dict[str, Setup]:
         "first": jax.random.normal(key, (9, 8)) / 3,
         "dense": jax.random.normal(jax.random.key(1), (288, 10)) / 288**0.5,
     }
-    adam = lambda rate: optax.adam(rate, b1=0.9, b2=0.99)
-    heavy = lambda rate: optax.sgd(rate, momentum=0.9)
+    adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2"))(1.0, b1=0.9, b2=0.99)
+    heavy = optax.inject_hyperparams(optax.sgd, static_args=("momentum",))(1.0, momentum=0.9)
+    adamw, plain = (optax.inject_hyperparams(one)(1.0) for one in (optax.adamw, optax.sgd))
     return {
         "two moons, Adam": Setup(moons, _dense(key, (2, 32, 32, 1)), adam, (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
         "digits, momentum": Setup(dense_digits, _dense(key, (64, 32, 32, 10)), heavy, (0.003, 0.01, 0.1, 0.3, 1.0)),
-        "digits convolution, AdamW": Setup(convolution, kernels, optax.adamw, (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)),
+        "digits convolution, AdamW": Setup(convolution, kernels, adamw, (1e-4, 1e-3, 1e-2, 3e-2, 1e-1)),
         "regression, gradient descent": Setup(
-            regression, _dense(key, (1, 32, 32, 1)), optax.sgd, (0.01, 0.03, 0.1, 0.3, 1.0)
+            regression, _dense(key, (1, 32, 32, 1)), plain, (0.01, 0.03, 0.1, 0.3, 1.0)
         ),
     }
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _advance(carry, loss, update, num):
+    def step(carry, _):
+        params, state = carry
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, state = update(gradients, state, params)
+        return (optax.apply_updates(params, updates), state), value
+
+    return jax.lax.scan(step, carry, length=num)
+
+
 def run(name: str, setup: Setup, rate: float, *, num_steps: int, every: int) -> Row:
     """Train once, and measure the margin every so many steps."""
-    optimizer = setup.optimizer(rate)
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def advance(carry, num):
-        def step(carry, _):
-            params, state = carry
-            loss, gradients = jax.value_and_grad(setup.loss)(params)
-            updates, state = optimizer.update(gradients, state, params)
-            return (optax.apply_updates(params, updates), state), loss
-
-        return jax.lax.scan(step, carry, length=num)
-
-    carry = (setup.initial, optimizer.init(setup.initial))
+    optimizer = setup.optimizer
+    state = optimizer.init(setup.initial)
+    state.hyperparams["learning_rate"] = jnp.asarray(rate)  # so that nothing is compiled once more for another rate
+    carry = (setup.initial, state)
     losses, steps, margins, found = [], [], [], None
     for _ in range(num_steps // every):
-        carry, part = advance(carry, every)
+        carry, part = _advance(carry, setup.loss, optimizer.update, every)
         losses += np.asarray(part, float).tolist()
         if not np.isfinite(losses[-1]):
             break
