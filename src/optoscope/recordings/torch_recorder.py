@@ -123,18 +123,18 @@ class Recorder:
         self._before: list[Any] | None = None
         self._row: dict[str, Any] | None = None
         self._scheduler = self._scaler = None
-        me = weakref.ref(self)  # hooks do not keep it alive
-        self._hooks = [
-            optimizer.register_step_pre_hook(lambda _, args, kwargs: _called(me, "_begin", args, kwargs)),
-            optimizer.register_step_post_hook(lambda _, args, kwargs: _called(me, "_end", args, kwargs)),
+        self._hooks = [  # they keep it alive as long as the optimizer, whether or not somebody else does
+            optimizer.register_step_pre_hook(lambda _, args, kwargs: self._begin(args, kwargs)),
+            optimizer.register_step_post_hook(lambda _, args, kwargs: self._end(args, kwargs)),
             *(
-                x.register_post_accumulate_grad_hook(lambda x, n=n: _called(me, "_take_raw", n, x))
+                x.register_post_accumulate_grad_hook(lambda x, n=n: self._take_raw(n, x))
                 for n, x in enumerate(self._params)
                 if x.requires_grad and x.is_leaf
             ),
         ]
+        me = weakref.ref(self)  # while the list of what Python does at its end does not
         listen(self)
-        self._at_exit = lambda: _called(me, "close")
+        self._at_exit = lambda: _close(me)
         atexit.register(self._at_exit)
 
     def __repr__(self) -> str:
@@ -150,6 +150,10 @@ class Recorder:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_is_open", False):
+            self.close()
 
     def close(self) -> None:
         """Write what is left, and leave the optimizer as it was."""
@@ -314,11 +318,11 @@ class Recorder:
         return float(group["step"]) if isinstance(group.get("step"), int | float) else np.nan
 
 
-def _called(me: Any, method: str, *args: Any) -> None:
-    """Call a method of what a weak reference points to, if it is still there."""
+def _close(me: Any) -> None:
+    """Close what a weak reference points to, if it is still there."""
     recorder = me()
     if recorder is not None:
-        getattr(recorder, method)(*args)
+        recorder.close()
 
 
 def _unwrapped(optimizer: Any) -> Any:
