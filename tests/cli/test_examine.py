@@ -12,7 +12,7 @@ from tests.recordings.plants import train
 def test_a_recording_is_examined_and_watched(run, tmp_path):
     train(tmp_path / "run", "another rate")
     called = run("examine", str(tmp_path / "run"))
-    assert called.code == 0 and "warning: group 0" in called.out and "Mechanisms" in called.out
+    assert called.code == 0 and "warning: group 0" in called.out and "momentum" in called.out
     assert (tmp_path / "run" / "examination" / "index.html").exists()
     told = json.loads(run("examine", str(tmp_path / "run"), "--json", "--out", str(tmp_path / "out")).out)
     assert "another rate" in [one["name"] for one in told["findings"]]

@@ -123,18 +123,18 @@ class Recorder:
         self._before: list[Any] | None = None
         self._row: dict[str, Any] | None = None
         self._scheduler = self._scaler = None
-        self._hooks = [  # they keep it alive as long as the optimizer, whether or not somebody else does
+        me = weakref.ref(self)
+        self._hooks = [  # those of the optimizer keep the recorder alive, whether or not somebody else does
             optimizer.register_step_pre_hook(lambda _, args, kwargs: self._begin(args, kwargs)),
             optimizer.register_step_post_hook(lambda _, args, kwargs: self._end(args, kwargs)),
             *(
-                x.register_post_accumulate_grad_hook(lambda x, n=n: self._take_raw(n, x))
+                x.register_post_accumulate_grad_hook(lambda x, n=n: _call(me, "_take_raw", n, x))
                 for n, x in enumerate(self._params)
                 if x.requires_grad and x.is_leaf
             ),
         ]
-        me = weakref.ref(self)  # while the list of what Python does at its end does not
         listen(self)
-        self._at_exit = lambda: _close(me)
+        self._at_exit = lambda: _call(me, "close")
         atexit.register(self._at_exit)
 
     def __repr__(self) -> str:
@@ -318,11 +318,11 @@ class Recorder:
         return float(group["step"]) if isinstance(group.get("step"), int | float) else np.nan
 
 
-def _close(me: Any) -> None:
-    """Close what a weak reference points to, if it is still there."""
+def _call(me: Any, method: str, *args: Any) -> None:
+    """Call a method of what a weak reference points to, if it is still there."""
     recorder = me()
     if recorder is not None:
-        recorder.close()
+        getattr(recorder, method)(*args)
 
 
 def _unwrapped(optimizer: Any) -> Any:
