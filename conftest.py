@@ -12,3 +12,4 @@ collect_ignore = []
 if importlib.util.find_spec("torch") is None:
     collect_ignore += ["src/optoscope/torch_optimizer.py", "src/optoscope/optimizers/torch_adapter.py"]
     collect_ignore += [f"src/optoscope/optimizers/torch_{name}.py" for name in ("stack", "whole", "host")]
+    collect_ignore += ["src/optoscope/recordings/torch_recorder.py"]

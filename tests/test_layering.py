@@ -30,6 +30,7 @@ LEVELS = {
     "robustness": 6,
     "calibration": 7,
     "figures": 7,
+    "recordings": 7,
     "paper": 8,
     "cli": 9,
     "__main__": 9,

@@ -37,6 +37,17 @@ if TYPE_CHECKING:
     from optoscope.optimizers import from_torch as from_torch
     from optoscope.optimizers import lift as lift
     from optoscope.optimizers import whole_torch as whole_torch
+    from optoscope.recordings import Examination as Examination
+    from optoscope.recordings import Margin as Margin
+    from optoscope.recordings import Recorder as Recorder
+    from optoscope.recordings import Recording as Recording
+    from optoscope.recordings import examine as examine
+    from optoscope.recordings import margin as margin
+    from optoscope.recordings import read_recording as read_recording
+    from optoscope.recordings import record as record
+    from optoscope.recordings import recorded as recorded
+    from optoscope.recordings import recording as recording
+    from optoscope.recordings import write_recording as write_recording
     from optoscope.robustness import generalize as generalize
     from optoscope.robustness import study_stability as study_stability
     from optoscope.running import Purpose as Purpose
@@ -70,6 +81,8 @@ _PUBLIC: dict[str, str | None] = {
     "Dossier": "optoscope.anatomy",
     "dynamics": None,
     "evaluate": "optoscope.running",
+    "Examination": "optoscope.recordings",
+    "examine": "optoscope.recordings",
     "figures": None,
     "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
@@ -79,6 +92,8 @@ _PUBLIC: dict[str, str | None] = {
     "LearnedOptimizer": "optoscope.torch_optimizer",
     "lift": "optoscope.optimizers",
     "load": "optoscope.artifacts",
+    "margin": "optoscope.recordings",
+    "Margin": "optoscope.recordings",
     "MechanismReport": "optoscope.mechanisms",
     "mechanisms": None,
     "meta_train": "optoscope.training",
@@ -87,6 +102,12 @@ _PUBLIC: dict[str, str | None] = {
     "optimizers": None,
     "preset": "optoscope.training",
     "Purpose": "optoscope.running",
+    "read_recording": "optoscope.recordings",
+    "record": "optoscope.recordings",
+    "recorded": "optoscope.recordings",
+    "Recorder": "optoscope.recordings",
+    "recording": "optoscope.recordings",
+    "Recording": "optoscope.recordings",
     "Rollout": "optoscope.running",
     "rollout": "optoscope.running",
     "rollout_batch": "optoscope.running",
@@ -102,6 +123,7 @@ _PUBLIC: dict[str, str | None] = {
     "tune": "optoscope.training",
     "TunedOptimizer": "optoscope.artifacts",
     "whole_torch": "optoscope.optimizers",
+    "write_recording": "optoscope.recordings",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,10 +1,14 @@
 """Commands called in this process."""
 
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from optoscope.cli.main import main
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for what `tests.recordings` plants
 
 
 class Called(NamedTuple):

@@ -2,16 +2,21 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import typing
 from pathlib import Path
 
 import pytest
 
 from optoscope.cli.main import COMMANDS, main
+from tests.recordings.written import write
 
 NAMES = [kind.__name__.lower() for kind in COMMANDS]
+#: Where a recording is, for the commands that read one.
+RECORDED = tempfile.mkdtemp()
 #: A call of each command with which nothing is wrong yet.
 CALLS = {
     "list": ["list"],
@@ -34,6 +39,8 @@ CALLS = {
     "stability": ["stability", "rosenbrock", "--out", "o"],
     "generalize": ["generalize", "rosenbrock/adam", "--tasks", "rosenbrock"],
     "distill": ["distill", "rosenbrock", "--task", "rosenbrock"],
+    "examine": ["examine", RECORDED, "--expect", "optax:sgd(0.1)"],
+    "watch": ["watch", RECORDED],
 }
 
 
@@ -43,6 +50,13 @@ def having(field):
 
 class Reached(BaseException):
     """The computation was reached."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_recording():
+    write(Path(RECORDED), 3)
+    yield
+    shutil.rmtree(RECORDED)
 
 
 @pytest.fixture(autouse=True)

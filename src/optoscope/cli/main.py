@@ -18,6 +18,7 @@ from optoscope.cli.costs import Costs
 from optoscope.cli.diagnose import Diagnose
 from optoscope.cli.distill import Distill
 from optoscope.cli.evaluate import Evaluate
+from optoscope.cli.examine import Examine
 from optoscope.cli.figure import Figure
 from optoscope.cli.gallery import Gallery
 from optoscope.cli.generalize import Generalize
@@ -31,6 +32,7 @@ from optoscope.cli.structure import Structure
 from optoscope.cli.structures import Structures
 from optoscope.cli.train import Train
 from optoscope.cli.tune import Tune
+from optoscope.cli.watch import Watch
 
 _DESCRIPTION = """Open up optimizers: meta-train learned ones, tune baselines, and take any of them apart.
 
@@ -67,6 +69,8 @@ COMMANDS = (
     Stability,
     Generalize,
     Distill,
+    Examine,
+    Watch,
 )
 
 

@@ -15,11 +15,13 @@ from optoscope.figures.diagnosis import diagnosis_figure
 from optoscope.figures.distillation import distillation_figure
 from optoscope.figures.generalization import generalization_figure
 from optoscope.figures.loss_curves import draw_loss_curves
+from optoscope.figures.recordings import examination_figure
 from optoscope.figures.stability import stability_figure
 from optoscope.figures.structure import structure_figure
 from optoscope.figures.style import PAGE, ROW, dress, house_style, label_of, new_figure
 from optoscope.interventions import Ablation
 from optoscope.mechanisms import MechanismReport
+from optoscope.recordings import Examination
 from optoscope.robustness.generalization import GeneralizationMatrix
 from optoscope.robustness.stability import StabilityStudy
 from optoscope.running import Evaluation
@@ -57,6 +59,7 @@ def _panels(result: Any) -> list[tuple[str, np.ndarray, tuple[str, ...]]]:
 for _kind, _draw in (
     (Ablation, ablation_figure),
     (Distilled, distillation_figure),
+    (Examination, examination_figure),
     (GeneralizationMatrix, generalization_figure),
     (MechanismReport, diagnosis_figure),
     (StabilityStudy, stability_figure),

@@ -1,0 +1,285 @@
+"""Which rule a recording shows: candidates are run on the recorded gradients and compared with the recorded updates."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from optoscope.recordings.reading import Recording
+from optoscope.recordings.rules import Rule
+
+#: Steps of the stretch that is looked at, at most, and the fewest that say anything.
+_STEPS, _FEWEST = 128, 4
+#: Share of the updates that must be explained before a rule counts as found, and before it is looked for a reset.
+FOUND, _CLEAR = 0.98, 0.999
+#: A simpler candidate is kept unless another one leaves less than this share of what it leaves.
+_BETTER = 0.5
+#: Decays that are tried where the groups do not name them.
+_DECAYS, _SLOW = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99), (0.9, 0.95, 0.98, 0.99, 0.999)
+#: Names under which optimizers keep what the rules call memory and mean square.
+_MEMORIES = ("exp_avg", "momentum_buffer", "mu", "trace", "m")
+_SQUARES = ("exp_avg_sq", "square_avg", "nu", "v")
+
+
+@dataclasses.dataclass(frozen=True)
+class Identified:
+    """The rule that a recording shows, and how far it does.
+
+    Attributes:
+        rule: the best of the candidates.
+        explained: share of the squared updates that it gives, groups counting alike.
+        rates: fitted factor on the recorded learning rate, of each group; the learning rate itself where none was
+            recorded. NaN for groups that do not move.
+        decays: fitted decay of the parameters beside the gradient, over the learning rate, of each group.
+        step_rates: fitted learning rate of each step of the stretch, the groups together.
+        resets: steps of the run before which the memory was empty again.
+        first, last: the stretch of steps that was looked at.
+        unexplained: share of the squared updates of each step that the rule leaves.
+        rounding: share of them that rounding of the parameters makes unknowable.
+    """
+
+    rule: Rule
+    explained: float
+    rates: Float[np.ndarray, " group"]
+    decays: Float[np.ndarray, " group"]
+    step_rates: Float[np.ndarray, " step"]
+    resets: tuple[int, ...]
+    first: int
+    last: int
+    unexplained: Float[np.ndarray, " step"]
+    rounding: float
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the rule explains nearly all."""
+        return self.explained + self.rounding >= FOUND
+
+
+class Stretch:
+    """Consecutive steps of a recording with components, and where the optimizer's memory stood before them.
+
+    Raises:
+        ValueError: if there are too few.
+    """
+
+    def __init__(self, recording: Recording, updates: np.ndarray | None = None):
+        windows = [w for w in recording.windows() if recording.stride == 1]
+        window = max(windows, key=lambda w: min(w.stop - w.start, _STEPS), default=slice(0, 0))
+        begins = window.start == 0 and recording.kept_steps[:1] == [0]
+        rows = np.arange(window.start, min(window.stop, window.start + _STEPS))
+        if not begins and recording.state_names:
+            self.start = _state_after(recording, int(rows[0])) if len(rows) else None
+            rows = rows[1:]  # the state after the first is where it begins
+        else:
+            self.start = None
+        if len(rows) < _FEWEST:
+            raise ValueError(
+                f"at least {_FEWEST + 1} consecutive steps with components are needed to say which rule was run, the "
+                f"recording has {len(rows)}; record every step, or let the run go on."
+            )
+        own = (recording.gradients, recording.x, recording.updates if updates is None else updates)
+        gradients, x, updates = (array[rows] for array in own)
+        self.there = np.isfinite(gradients).all(0) & np.isfinite(updates).all(0) & np.isfinite(x).all(0)
+        self.there &= (gradients != 0).any(0)
+        self.gradients, self.x, self.updates = (array[:, self.there] for array in (gradients, x, updates))
+        self.groups = recording.component_groups[self.there]
+        if self.start is not None:
+            self.start = (self.start[0][self.there], self.start[1][self.there], self.start[2])
+        self.rows, self.steps = rows, recording.kept_steps[rows]
+        rates = learning_rates(recording)[recording.kept_rows[rows]]
+        self.has_rates = bool(np.isfinite(rates).all() and (rates != 0).any())
+        self.rates = (rates if self.has_rates else np.ones_like(rates))[:, self.groups]
+        self.num_groups = rates.shape[1]
+
+
+def learning_rates(recording: Recording) -> Float[np.ndarray, "step group"]:
+    """Return the learning rate of each group at each step, as the optimizer held it; NaN where it is not known."""
+    for name in ("lr", "learning_rate"):
+        if name in recording.setting_names:
+            return recording.setting(name)
+    return np.full(recording.settings.shape[:2], np.nan)
+
+
+def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] | None = None) -> Identified:
+    """Say which rule was run, from what was recorded.
+
+    Args:
+        recording: with at least five consecutive steps.
+        updates: other updates in place of the recorded ones, for the same gradients.
+
+    Returns:
+        The rule that explains most.
+
+    Raises:
+        ValueError: if there are too few steps, or nothing moved.
+    """
+    data = Stretch(recording, updates)
+    if not len(data.groups) or not data.updates.any():
+        raise ValueError("no component that was recorded has gradients and moves, so no rule can be seen.")
+    rounding = np.sum((np.abs(data.x) * 2.0**-24) ** 2) / 3 / np.sum(data.updates**2)
+    tried = [(rule, _fit(data, rule)) for rule in dict.fromkeys(_candidates(recording))]
+    rule, best = tried[0]
+    for other, fit in tried[1:]:
+        if fit.left < _BETTER * best.left:
+            rule, best = other, fit
+    if best.left > 1 - FOUND and not _names_decays(recording):
+        rule, best = _refined(data, rule, best)
+    resets: tuple[int, ...] = ()
+    if best.left > 1 - _CLEAR:
+        reset, fit = _find_reset(data, rule, best)
+        if fit is not None:
+            resets, best = (reset,), fit
+            for other, candidate in ((one, _fit(data, one, resets)) for one, _ in tried):
+                if candidate.left < _BETTER * best.left:
+                    rule, best = other, candidate
+    return Identified(
+        rule=rule,
+        explained=1 - best.left,
+        rates=best.rates,
+        decays=best.decays,
+        step_rates=best.step_rates,
+        resets=tuple(int(data.steps[k]) for k in resets),
+        first=int(data.steps[0]),
+        last=int(data.steps[-1]),
+        unexplained=best.of_steps,
+        rounding=float(rounding),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    left: float
+    rates: np.ndarray
+    decays: np.ndarray
+    step_rates: np.ndarray
+    of_steps: np.ndarray
+
+
+def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
+    """Fit rate and decay of each group, by least squares."""
+    with np.errstate(all="ignore"):
+        directions = rule.directions(data.gradients, data.x, start=data.start, resets=resets)
+    directions = np.nan_to_num(directions)
+    rates, decays, left = np.full((3, data.num_groups), np.nan)
+    errors, sizes = np.zeros(len(data.steps)), np.zeros(len(data.steps))
+    along, own = np.zeros(len(data.steps)), np.zeros(len(data.steps))
+    for group in range(data.num_groups):
+        mine = data.groups == group
+        updates, rate = data.updates[:, mine], data.rates[:, mine]
+        total = np.sum(updates**2)
+        if not mine.any() or not total:
+            continue
+        here, u = -rate * data.x[:, mine], -rate * directions[:, mine]
+        if not data.has_rates:  # the learning rate of each step is whatever fits best
+            each = np.sum(updates * u, 1) / np.maximum(np.sum(u * u, 1), 1e-300)
+            here, u = here * each[:, None], u * each[:, None]
+        columns = np.stack([u.ravel(), here.ravel()], 1)
+        scale = np.linalg.norm(columns, axis=0)
+        found = np.linalg.lstsq(columns / np.where(scale, scale, 1), updates.ravel(), rcond=1e-10)[0]
+        rates[group], decays[group] = found / np.where(scale, scale, 1)
+        wrong = updates - rates[group] * u - decays[group] * here
+        left[group] = np.sum(wrong**2) / total
+        errors += np.sum(wrong**2, 1) / total
+        sizes += np.sum(updates**2, 1) / total
+        moved = updates - decays[group] * here
+        along -= np.sum(moved * directions[:, mine], 1) / total
+        own += np.sum(directions[:, mine] ** 2, 1) / total
+        if not data.has_rates:
+            decays[group] /= rates[group] or 1.0
+            rates[group] = np.median(each) * rates[group]
+    with np.errstate(all="ignore"):
+        return _Fit(float(np.nanmean(left)), rates, decays, along / own, errors / sizes)
+
+
+def _candidates(recording: Recording) -> Iterator[Rule]:
+    """Rules to try, the simplest first, with the decays that the groups name, if they do."""
+
+    def named(*names: str) -> float | None:
+        for name in names:
+            values = recording.setting(name)
+            if np.isfinite(values).any():
+                return float(values[np.isfinite(values)][0])
+        return None
+
+    decay = named("weight_decay") or 0.0
+    coupled = (0.0, decay) if decay else (0.0,)
+    own = named("betas.0", "b1", "momentum", "beta1", "decay")
+    firsts = dict.fromkeys(_DECAYS if own is None else (0.0, own))
+    seconds = _only(named("betas.1", "b2", "alpha", "beta2"), _SLOW)
+    eps = _only(named("eps"), (1e-8,))
+    for extra in coupled:
+        yield Rule(coupled=extra)
+        for b1 in firsts:
+            if b1:
+                yield Rule("sum", b1, coupled=extra)
+                yield Rule("sum", b1, nesterov=True, coupled=extra)
+                yield Rule("average", b1, coupled=extra)
+        for b1, b2 in itertools.product(firsts, seconds):
+            yield Rule("average", b1, gain="sign", b2=b2, coupled=extra)
+        for small in eps:
+            yield Rule(gain="sum of squares", eps=small, coupled=extra)
+        for b1, b2, small in itertools.product(firsts, seconds, eps):
+            memory = "average" if b1 else "none"
+            for clock in ("runs", "none", "stands still"):
+                yield Rule(memory, b1, gain="mean square", b2=b2, eps=small, clock=clock, coupled=extra)
+            if b1:
+                yield Rule("sum", b1, gain="mean square", b2=b2, eps=small, coupled=extra)
+
+
+def _only(value: float | None, others: tuple[float, ...]) -> tuple[float, ...]:
+    return others if value is None else (value,)
+
+
+def _names_decays(recording: Recording) -> bool:
+    return bool({"betas.0", "momentum"} & set(recording.setting_names))
+
+
+def _refined(data: Stretch, rule: Rule, fit: _Fit) -> tuple[Rule, _Fit]:
+    """Decays between those that were tried."""
+    from scipy.optimize import minimize
+
+    if rule.memory == "none" and rule.gain == "none":
+        return rule, fit
+    logit = lambda p: np.log(p / (1 - p))
+    decays = lambda z: 1 / (1 + np.exp(-z))
+
+    def at(z: Any) -> Rule:
+        b1, b2 = decays(np.clip(z, -12, 12)).tolist()
+        return dataclasses.replace(rule, b1=b1 if rule.b1 else 0.0, b2=b2 if rule.b2 else 0.0)
+
+    start = logit(np.clip([rule.b1, rule.b2], 0.01, 0.9999))
+    found = minimize(
+        lambda z: _fit(data, at(z)).left, start, method="Nelder-Mead", options={"maxfev": 80, "xatol": 1e-4}
+    )
+    better = _fit(data, at(found.x))
+    return (at(found.x), better) if better.left < fit.left else (rule, fit)
+
+
+def _find_reset(data: Stretch, rule: Rule, fit: _Fit) -> tuple[int, _Fit | None]:
+    """The step before which the memory was lost, where forgetting it there explains most of what was left."""
+    steps = range(1, len(data.steps))
+    if rule.memory == "none" and rule.gain == "none":
+        return 0, None
+    order = sorted(steps, key=lambda k: -fit.of_steps[k] + fit.of_steps[k - 1])[:8]
+    tried = [(k, _fit(data, rule, (k,))) for k in order]
+    best, found = min(tried, key=lambda one: one[1].left)
+    return (best, found) if found.left < _BETTER**2 * fit.left else (0, None)
+
+
+def _state_after(recording: Recording, row: int) -> tuple[np.ndarray, np.ndarray, float]:
+    size = recording.states.shape[1]
+    find = lambda names: next(
+        (
+            np.nan_to_num(recording.states[row, :, recording.state_names.index(n)])
+            for n in names
+            if n in recording.state_names
+        ),
+        np.zeros(size),
+    )
+    clocks = recording.clocks[recording.kept_rows[row]]
+    known = clocks[np.isfinite(clocks)]
+    clock = float(known[0]) if len(known) else float(recording.kept_steps[row] + 1)
+    return find(_MEMORIES), find(_SQUARES), clock
