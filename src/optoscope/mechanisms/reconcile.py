@@ -57,14 +57,14 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
             f"no rule of known parts explains it: the best one gives {percent} of its updates, and "
             f"{explanation.worst_share:.0%} under {explanation.worst}"
         )
-        verdicts, remarks = keep_confirmed(verdicts, explanation.behavior)
+        verdicts, remarks = keep_confirmed(verdicts, explanation.behavior, delay=explanation.delay)
         return Reconciled(verdicts, warnings + _direction(rates), remarks + _times(verdicts["schedule"], explanation))
     verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
     verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
     verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
-    remarks += map_remarks + _drift(rule) + _times(verdicts["schedule"], explanation)
+    remarks += map_remarks + _before(rule) + _drift(rule) + _times(verdicts["schedule"], explanation)
     remarks.append(f"explains {percent} of its updates")
     return Reconciled(verdicts, warnings, remarks)
 
@@ -86,6 +86,17 @@ def _times(schedule: Any, explanation: Explanation) -> list[str]:
             f"{schedule.later_rate:.3g} at step {schedule.later_step}"
         )
     return found
+
+
+def _before(rule: ExplainedOptimizer) -> list[str]:
+    """What a learning rate does that stands before the memory."""
+    first, later = float(rule.before[0]), rule.before[1:]
+    if not rule.memory.order or np.ptp(rule.before) <= 1e-3 * np.abs(rule.before).max():
+        return []
+    if np.ptp(later) <= 1e-3 * np.abs(later).max() and later[0]:
+        times = first / float(later[0])
+        return [f"the first gradient counts {'double' if abs(times - 2) < 1e-3 else f'{times:.3g} times as much'}"]
+    return [f"the learning rate stands before the memory: {curve_in_words(rule.before * rule.after[0])}"]
 
 
 def _drift(rule: ExplainedOptimizer) -> list[str]:

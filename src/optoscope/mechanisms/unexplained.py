@@ -13,12 +13,15 @@ from optoscope.mechanisms.explanation.behavior import Behavior
 _SIGNED = 0.5
 
 
-def keep_confirmed(verdicts: dict[str, Verdict], behavior: Behavior) -> tuple[dict[str, Verdict], list[str]]:
+def keep_confirmed(
+    verdicts: dict[str, Verdict], behavior: Behavior, *, delay: int = 0
+) -> tuple[dict[str, Verdict], list[str]]:
     """Keep the verdicts that observations confirm; the others become undecided.
 
     Args:
         verdicts: each by itself.
         behavior: what was observed.
+        delay: steps between a gradient and the first update that it changes.
 
     Returns:
         The verdicts, and what else was observed, in words.
@@ -28,7 +31,7 @@ def keep_confirmed(verdicts: dict[str, Verdict], behavior: Behavior) -> tuple[di
     )
     judged = {
         **verdicts,
-        "momentum": _confirmed(_momentum(momentum, behavior), present=behavior.remembers, absent=behavior.forgets),
+        "momentum": _late(momentum, delay) if delay else _momentum(momentum, behavior),
         "schedule": _confirmed(schedule, present=behavior.varies, absent=behavior.timeless),
         "adaptation": _confirmed(
             _adaptation(adaptation, momentum, behavior), present=behavior.adapts, absent=behavior.steady
@@ -60,15 +63,20 @@ def _confirmed(verdict: Any, *, present: bool, absent: bool) -> Any:
     return changed(verdict, "undecided", "", f"what no rule explains {found}")
 
 
+def _late(verdict: Any, delay: int) -> Any:
+    words = f"a delay: gradients count {delay} step{'s' if delay > 1 else ''} late"
+    return changed(verdict, "present", words, "no gradient changes the update of its own step")
+
+
 def _momentum(verdict: Any, behavior: Behavior) -> Any:
-    if verdict.verdict == "present" or not behavior.remembers:
-        return verdict
-    return changed(
-        verdict,
-        "present",
-        "momentum: earlier gradients count with their sign",
-        "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
-    )
+    if verdict.verdict != "present" and behavior.remembers:
+        verdict = changed(
+            verdict,
+            "present",
+            "momentum: earlier gradients count with their sign",
+            "what a gradient and its opposite add up to turns with the signs of all earlier gradients",
+        )
+    return _confirmed(verdict, present=behavior.remembers, absent=behavior.forgets)
 
 
 def _adaptation(verdict: Any, momentum: Any, behavior: Behavior) -> Any:

@@ -206,3 +206,26 @@ def test_probes_are_of_every_kind_and_within_the_range():
     probes = make_probes(1e-3, 10.0, 50)
     assert set(probes.names) == set(KINDS) and np.abs(probes.gradients).max() <= 10
     assert len(np.unique(probes.scales)) == 5
+
+
+@pytest.mark.parametrize(
+    "transformation,about_mean,echoes,begins",
+    [
+        (optax.adabelief(1e-3, b1=0.8, b2=0.95), True, False, 0),
+        (optax.adadelta(1.0, rho=0.9), False, True, 0),
+        (optax.radam(1e-3, b2=0.99), False, False, 5),
+    ],
+    ids=["AdaBelief", "Adadelta", "RAdam"],
+)
+def test_laws_with_a_turn_of_their_own_come_back(transformation, about_mean, echoes, begins):
+    found = explain(Probe(from_optax(transformation)), low=1e-3, high=10.0, num_steps=60, adapts=True)
+    law = found.rule.law
+    assert found.explained > 0.999 and law.error < 1e-3
+    assert (law.about_mean, law.echoes, law.begins) == (about_mean, echoes, begins)
+    if about_mean:
+        np.testing.assert_allclose([law.mean_decay, law.decay], [0.8, 0.95], rtol=1e-4)
+
+
+def test_a_law_that_fits_roughly_says_so():
+    law = GainLaw(kind="mean", decay=0.9, power=2.0, exponent=1.0, eps=1e-8, is_inside=True, start=0.0, error=0.05)
+    assert law.words.startswith("roughly the mean of squared gradients")

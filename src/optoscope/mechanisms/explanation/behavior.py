@@ -71,7 +71,7 @@ def observe(probe: Probe, *, low: float, high: float, num_steps: int) -> Behavio
             **_memory(probe, after, turned, halved, calm, present),
             **_proportion(probe, after[scales <= _SMALL * high], high),
             **_gains(probe, after, calm, present, scales, high),
-            falls=_falls(probe, low, high, num_steps),
+            falls=_falls(probe, high, num_steps),
             **_over_time(probe, rows[scales > low], num_steps),
             loses_nothing=_loses_nothing(probe, probes.gradients[busy]),
         )
@@ -117,10 +117,10 @@ def _gains(probe, after, calm, present, scales, high):
     return {"adapts": bool((np.stack(changes) > _ADAPTS).any()), "steady": steady}
 
 
-def _falls(probe, low, high, num_steps):
+def _falls(probe, high, num_steps):
     rows = np.zeros((2, num_steps))
     rows[:, 0] = 0.1 * high, high
-    before, later = np.abs(probe.gain(probe.drive(rows)[0][:, 1], np.full(2, _TINY * low)))
+    before, later = np.abs(probe.gain(probe.drive(rows)[0][:, 1], np.full(2, _TINY * high)))
     return bool(later < 0.5 * before)
 
 

@@ -38,6 +38,7 @@ class Explanation:
         worst_share: its share there.
         responds: whether any gradient changed any update.
         starts_at_once: whether any gradient changed the first update.
+        delay: steps between a gradient and the first update that it changes.
         behavior: what holds whatever the rule is, where the rule gives less than `EXPLAINED`; else None.
         num_steps: length of the sequences; nothing is said about later steps.
         provenance: who made it.
@@ -50,6 +51,7 @@ class Explanation:
     worst_share: float
     responds: bool
     starts_at_once: bool
+    delay: int
     behavior: Behavior | None
     num_steps: int
     provenance: dict[str, Any]
@@ -118,6 +120,7 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adap
         worst_share=float(found[worst]),
         responds=bool(np.any(truth != do.calm)),
         starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
+        delay=int(np.argmax(do.responses.any((0, 1)))),
         behavior=None if share >= EXPLAINED else observe(probe, low=low, high=high, num_steps=num_steps),
         num_steps=num_steps,
         provenance=provenance(num_steps=num_steps),
