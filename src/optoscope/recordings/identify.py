@@ -173,6 +173,7 @@ def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
         if not mine.any() or not total:
             continue
         here, u = -rate * data.x[:, mine], -rate * directions[:, mine]
+        each = np.ones(len(data.steps))
         if not data.has_rates:  # the learning rate of each step is whatever fits best
             each = np.sum(updates * u, 1) / np.maximum(np.sum(u * u, 1), 1e-300)
             here, u = here * each[:, None], u * each[:, None]

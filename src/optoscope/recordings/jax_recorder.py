@@ -112,7 +112,7 @@ def recorded(
         rows = {one: state.rows[one].at[place].set(row[one], mode="drop") for one in state.rows}
         return moves, RecordedState(inner_state, state.count + 1, rows, state.about)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def recording(state: Any, *, run: int | None = None) -> Recording:

@@ -120,17 +120,20 @@ def find_margin(
     if start is not None and start.direction.shape == first.shape:
         first = start.direction + 0.01 * np.linalg.norm(start.direction) / np.linalg.norm(first) * first
     roots = np.sqrt(np.maximum(weights, 0))
-    of = lambda product: (lambda v: roots * product(roots * v)) if weigh is None else (lambda v: weigh(product(v)))
-    found = [_leading(of(one), first, top if i == 0 else 1, tolerance, weigh is None) for i, one in enumerate(products)]
+    whole = _weighed(products[0], roots, weigh)
+    found = [
+        _leading(_weighed(one, roots, weigh), first, top if i == 0 else 1, tolerance, weigh is None)
+        for i, one in enumerate(products)
+    ]
     values, vector, num_products, converged = found[0]
     margins = np.array([one[0][0] for one in found])
     inside = []
     for where in layers.values():
         mask = np.zeros(len(weights))
         mask[where] = 1
-        masked = lambda v, mask=mask: mask * of(products[0])(mask * v)
+        masked = lambda v, mask=mask: mask * whole(mask * v)
         inside.append(_leading(masked, first * mask, 1, tolerance, weigh is None)[0][0])
-    nodes, shares = _spectrum(of(products[0]), len(weights), spectrum, rng)
+    nodes, shares = _spectrum(whole, len(weights), spectrum, rng)
     low, high = (
         bootstrap_interval(lambda rows: margins[rows].mean(1), len(margins), num_resamples=2000)
         if len(margins) > 2
@@ -223,12 +226,23 @@ def shape_of(responses: Float[np.ndarray, "step component"]) -> Float[np.ndarray
     return shape
 
 
+def _weighed(product: Product, roots: np.ndarray, weigh: Product | None) -> Product:
+    """The preconditioned curvature: symmetric where the optimizer weighs each component by itself."""
+    if weigh is None:
+        return lambda v: roots * product(roots * v)
+    return lambda v: weigh(product(v))
+
+
 def _leading(
     product: Product, start: np.ndarray, top: int, tolerance: float, is_symmetric: bool
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     """The largest eigenvalues, the vector of the first, how many products they took, and whether they converged."""
-    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs, eigsh
 
+    import scipy.sparse.linalg
+
+    linalg: Any = scipy.sparse.linalg
+    values: Any
+    vectors: Any
     size, count = len(start), 0
 
     def counted(v):
@@ -246,18 +260,18 @@ def _leading(
         values, vectors = np.linalg.eigh((matrix + matrix.T) / 2) if is_symmetric else np.linalg.eig(matrix)
         order = np.argsort(-values.real)[:top]
         return values.real[order], vectors[:, order[0]].real.copy(), count, True
-    operator = LinearOperator((size, size), matvec=counted, dtype=np.float64)
-    solve, which = (eigsh, "LA") if is_symmetric else (eigs, "LR")
+    operator = linalg.LinearOperator((size, size), matvec=counted, dtype=np.float64)
+    solve, which = (linalg.eigsh, "LA") if is_symmetric else (linalg.eigs, "LR")
     kept = min(size - 1, max(_KEPT, 2 * top + 3))
     bound = max(tolerance, np.sqrt(tolerance) * _RESIDUAL / 0.1)
     try:
         values, vectors = solve(operator, k=top, which=which, v0=start, ncv=kept, tol=bound, maxiter=_RESTARTS)
         converged = True
-    except ArpackNoConvergence as error:
+    except linalg.ArpackNoConvergence as error:
         values, vectors, converged = error.eigenvalues, error.eigenvectors, False
         if not len(values):
             values, vectors = np.array([np.nan]), start[:, None]
-    except ArpackError:  # a start on which the curvature is 0: it has none
+    except linalg.ArpackError:  # a start on which the curvature is 0: it has none
         values, vectors, converged = np.zeros(top), np.repeat(start[:, None], top, 1), True
     order = np.argsort(-values.real)
     return values.real[order], np.ascontiguousarray(vectors[:, order[0]].real), count, converged
