@@ -71,7 +71,7 @@ class Study:
         tasks: names of the tasks that have learned optimizers, in the order of the columns.
         trained: task -> learned optimizer.
         tuned: task -> rule -> tuned optimizer; also of tasks for which there is no learned optimizer.
-        anatomies: task -> the learned optimizer taken apart.
+        dossiers: task -> the learned optimizer taken apart.
         evaluations: task -> `learned` and the baselines on the same test problems.
         linearized: task -> `learned` and the `linearized` optimizer, run by itself on the same test problems; None if
             one of its modes grows.
@@ -114,7 +114,7 @@ class Study:
         self.tuned: Mapping[str, dict[str, TunedOptimizer]] = Kept(
             with_baselines, lambda name: {rule: self._artifacts[f"{name}/{rule}"] for rule in BASELINES}
         )
-        self.anatomies: Mapping[str, Dossier] = Kept(self.tasks, self._anatomy)
+        self.dossiers: Mapping[str, Dossier] = Kept(self.tasks, self._dossier_of)
         self.evaluations: Mapping[str, Evaluation] = Kept(self.tasks, self._evaluation)
         self.linearized: Mapping[str, Evaluation | None] = Kept(self.tasks, self._linearized)
         self.seeds: Mapping[str, dict[str, UpdateFunction]] = Kept(self.tasks, self._seeds)
@@ -139,7 +139,7 @@ class Study:
         return self._artifacts[name] if name in self._artifacts and task in self.tasks else None
 
     @cached_property
-    def momentum_like_anatomy(self) -> Dossier | None:
+    def momentum_like_dossier(self) -> Dossier | None:
         """The same, taken apart on its task."""
         recovered = self.momentum_like
         return None if recovered is None else self._dossier(recovered, self._num_problems)
@@ -147,11 +147,11 @@ class Study:
     @cached_property
     def single_mode(self) -> SingleMode | None:
         """Its leading mode, running alone."""
-        recovered, anatomy = self.momentum_like, self.momentum_like_anatomy
-        if recovered is None or anatomy is None:
+        recovered, dossier = self.momentum_like, self.momentum_like_dossier
+        if recovered is None or dossier is None:
             return None
         momentum, num = self.tuned[recovered.task]["momentum"], self._num_problems
-        return run_single_mode(recovered, anatomy.modes, anatomy.visits, momentum, key=self._key, num_problems=num)
+        return run_single_mode(recovered, dossier.modes, dossier.visits, momentum, key=self._key, num_problems=num)
 
     @cached_property
     def followed(self) -> dict[str, str]:
@@ -176,21 +176,21 @@ class Study:
     def _dossier(self, one: TrainedOptimizer, num_problems: int) -> Dossier:
         return Dossier(one, tasks.get(one.task), key=self._key, num_problems=num_problems)
 
-    def _anatomy(self, name: str) -> Dossier:
+    def _dossier_of(self, name: str) -> Dossier:
         return self._dossier(self.trained[name], self._problems(name))
 
     def _evaluation(self, name: str) -> Evaluation:
         return self._beside_learned(name, {rule: one.optimizer for rule, one in self.tuned[name].items()})
 
     def _linearized(self, name: str) -> Evaluation | None:
-        modes = self.anatomies[name].modes
+        modes = self.dossiers[name].modes
         if not (np.abs(modes.decays) < 1).all():
             return None
         return self._beside_learned(name, {"linearized": modes.as_optimizer()}, self._problems(name, at_most=8))
 
     def _beside_learned(self, name, others: dict[str, AbstractOptimizer], num_problems: int | None = None):
         """Evaluate some optimizers on the problems on which the learned one ran already."""
-        losses = self.anatomies[name].visits.losses[: num_problems or None]
+        losses = self.dossiers[name].visits.losses[: num_problems or None]
         problems = num_problems or self._problems(name)
         if problems != self._problems(name):  # fewer problems are other problems
             rules = {"learned": self.trained[name].optimizer} | others
@@ -207,7 +207,7 @@ class Study:
 
     def _seeds(self, name: str) -> dict[str, UpdateFunction]:
         others = [other for other in self._artifacts if re.fullmatch(rf"{name}_seed\d+", other)]
-        gradients = self.anatomies[name].initial_update.gradients
+        gradients = self.dossiers[name].initial_update.gradients
         rules = {other: self._artifacts[other].optimizer for other in others}
         return {n: update_function(rule, np.asarray(rule.initial_state()), gradients) for n, rule in rules.items()}
 

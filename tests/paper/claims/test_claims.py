@@ -92,9 +92,9 @@ def test_every_claim_is_well_formed():
 
 def study_of(**parts) -> Study:
     """A study of nothing but some parts."""
-    names = ("trained", "tuned", "evaluations", "anatomies", "linearized", "seeds", "meta_training")
+    names = ("trained", "tuned", "evaluations", "dossiers", "linearized", "seeds", "meta_training")
     empty = {name: {} for name in names}
-    alone = dict.fromkeys(("known_updates", "momentum_like", "momentum_like_anatomy", "single_mode"))
+    alone = dict.fromkeys(("known_updates", "momentum_like", "momentum_like_dossier", "single_mode"))
     return stand_in(Study, **{**empty, **alone, "tasks": (), "provenance": {}, **parts})
 
 
@@ -131,8 +131,8 @@ def stand_in(kind, **fields):
     return made
 
 
-def anatomy_with(**parts):
-    return study_of(anatomies={"rosenbrock": stand_in(Dossier, **parts)})
+def dossier_with(**parts):
+    return study_of(dossiers={"rosenbrock": stand_in(Dossier, **parts)})
 
 
 def test_few_modes_explain_what_they_do():
@@ -143,7 +143,7 @@ def test_few_modes_explain_what_they_do():
     assert many.best(3)[1] == pytest.approx(1.0)
     chosen, share = many.best(1)
     assert many.decays[chosen] == pytest.approx([0.9]) and share < 0.9
-    assert judged("momentum.few_modes", anatomy_with(modes=one), "rosenbrock")[0] == "reproduced"
+    assert judged("momentum.few_modes", dossier_with(modes=one), "rosenbrock")[0] == "reproduced"
 
 
 def test_a_conjugate_pair_counts_as_one_mode():
@@ -169,7 +169,7 @@ def test_a_slope_back_is_measured():
     g = np.linspace(-3, 3, 61)
     line, bump = (UpdateFunction(g, np.zeros((1, 1)), dx[None], {}) for dx in (-g, -g * np.exp(-(g**2))))
     assert line.slope_back.tolist() == [0.0] and bump.slope_back[0] > 0.9
-    study = with_parts(anatomy_with(initial_update=bump), seeds={"rosenbrock": {"rosenbrock_seed1": line}})
+    study = with_parts(dossier_with(initial_update=bump), seeds={"rosenbrock": {"rosenbrock_seed1": line}})
     verdict, measured = judged("clipping.non_monotonic", study, "rosenbrock")
     assert verdict == "partly" and measured.quantities[1].value == 0.0  # one seed does not show it
 
@@ -183,7 +183,7 @@ def test_a_slope_back_is_measured():
     ],
 )
 def test_schedules(rates, warm, absent):
-    study = anatomy_with(autonomous=stand_in(AutonomousTrajectory, learning_rates=np.array(rates)))
+    study = dossier_with(autonomous=stand_in(AutonomousTrajectory, learning_rates=np.array(rates)))
     tuned = stand_in(TunedOptimizer, names=["learning_rate"], samples=np.ones((1, 1)), winner=0)
     study = with_parts(study, tuned={"rosenbrock": {"momentum": tuned}})
     assert judged("schedule.present", study, "rosenbrock")[0] == warm
@@ -206,13 +206,13 @@ def test_arms_of_the_curve():
     fall = lambda g: 1 / (1 + g)
     grid, positive, negative = adaptation.arms(branch(fall, fall))
     np.testing.assert_allclose(positive, fall(grid), rtol=5e-3)
-    study = anatomy_with(branch=branch(fall, fall))
+    study = dossier_with(branch=branch(fall, fall))
     assert judged("adaptation.symmetric_arms", study, "rosenbrock")[0] == "reproduced"
     assert judged("adaptation.rate_falls", study, "rosenbrock")[0] == "reproduced"
     assert judged("adaptation.s_curve", study, "rosenbrock")[0] == "reproduced"
-    rising = anatomy_with(branch=branch(lambda g: 1 + g, fall))
+    rising = dossier_with(branch=branch(lambda g: 1 + g, fall))
     assert judged("adaptation.rate_falls", rising, "rosenbrock")[0] == "not"
-    apart = anatomy_with(branch=branch(lambda g: 0 * g + 3.0, fall))
+    apart = dossier_with(branch=branch(lambda g: 0 * g + 3.0, fall))
     assert judged("adaptation.symmetric_arms", apart, "rosenbrock")[0] == "not"
     np.testing.assert_array_equal(np.diff(grid) > 0, True)
     assert negative[0] == pytest.approx(1.0, rel=1e-3)
@@ -225,14 +225,14 @@ def groups(rates):
 
 
 def test_groups():
-    apart = anatomy_with(groups=groups([0.1, 1.0, 0.2, 2.0]))
+    apart = dossier_with(groups=groups([0.1, 1.0, 0.2, 2.0]))
     assert judged("grouping.biases_lower", apart, "rosenbrock")[0] == "reproduced"
     assert judged("grouping.later_layers_higher", apart, "rosenbrock")[0] == "reproduced"
     assert judged("grouping.only_on_mnist", apart, "rosenbrock")[0] == "not"
     assert judged("grouping.gradients_differ", apart, "rosenbrock")[0] == "not"  # biases meet smaller gradients here
-    alike = anatomy_with(groups=groups([1.0, 1.0, 1.0, 1.0]))
+    alike = dossier_with(groups=groups([1.0, 1.0, 1.0, 1.0]))
     assert judged("grouping.only_on_mnist", alike, "rosenbrock")[0] == "reproduced"
-    assert BY_ID["grouping.biases_lower"].measure(anatomy_with(groups=None), "rosenbrock") is None
+    assert BY_ID["grouping.biases_lower"].measure(dossier_with(groups=None), "rosenbrock") is None
     assert grouping.CLAIMS and meta_training.CLAIMS
 
 

@@ -143,34 +143,34 @@ def test_violins_show_means_and_count_diverged_runs(study, axes):
 
 
 def test_spectrum_holds_every_mode_over_the_untrained_ones(study, axes):
-    anatomy = study.anatomies["rosenbrock"]
-    artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, axes)
+    dossier = study.dossiers["rosenbrock"]
+    artists = draw_spectrum(dossier.modes, dossier.untrained_modes, axes)
     points = artists["decays"].get_offsets() @ [1, 1j]
-    np.testing.assert_allclose(np.sort_complex(points), np.sort_complex(anatomy.modes.decays))
-    np.testing.assert_allclose(np.sort(artists["decays"].get_array()), np.sort(np.abs(anatomy.modes.learning_rates)))
-    assert len(artists["untrained decays"].get_offsets()) == len(anatomy.untrained_modes.decays)
+    np.testing.assert_allclose(np.sort_complex(points), np.sort_complex(dossier.modes.decays))
+    np.testing.assert_allclose(np.sort(artists["decays"].get_array()), np.sort(np.abs(dossier.modes.learning_rates)))
+    assert len(artists["untrained decays"].get_offsets()) == len(dossier.untrained_modes.decays)
     assert artists["untrained decays"].zorder < artists["decays"].zorder
 
 
 def test_shift_draws_one_line_per_displacement(study, axes):
-    shift = study.anatomies["rosenbrock"].shift
+    shift = study.dossiers["rosenbrock"].shift
     lines = list(draw_shift(shift, axes).values())
     np.testing.assert_array_equal([line.get_ydata() for line in lines], shift.updates)
 
 
 def test_clipping_panels(study, axes):
-    anatomy = study.anatomies["linear_regression"]
-    artists = draw_initial_update(anatomy, axes)
-    np.testing.assert_array_equal(artists["update"].get_ydata(), anatomy.initial_update.updates[0])
+    dossier = study.dossiers["linear_regression"]
+    artists = draw_initial_update(dossier, axes)
+    np.testing.assert_array_equal(artists["update"].get_ydata(), dossier.initial_update.updates[0])
     at_one = np.interp(1.0, *artists["tangent"].get_data())
-    assert at_one == pytest.approx(-anatomy.autonomous.learning_rates[0])
-    values, edges, _ = draw_gradient_density(anatomy, axes)["density"].get_data()
-    inside = np.abs(anatomy.visits.gradients) <= edges[-1]
+    assert at_one == pytest.approx(-dossier.autonomous.learning_rates[0])
+    values, edges, _ = draw_gradient_density(dossier, axes)["density"].get_data()
+    inside = np.abs(dossier.visits.gradients) <= edges[-1]
     assert (values * np.diff(edges)).sum() == pytest.approx(inside.mean())
 
 
 def test_schedule_and_its_reference(study, axes):
-    autonomous = study.anatomies["linear_regression"].autonomous
+    autonomous = study.dossiers["linear_regression"].autonomous
     artists = draw_learning_rates(autonomous, 3.7, axes)
     np.testing.assert_array_equal(artists["learning rate"].get_ydata(), autonomous.learning_rates)
     assert set(artists["tuned momentum"].get_ydata()) == {3.7}
@@ -179,25 +179,25 @@ def test_schedule_and_its_reference(study, axes):
 
 
 def test_s_curve(study, axes):
-    anatomy = study.anatomies["rosenbrock"]
-    artists = draw_s_curve(anatomy, axes, plane=(1, 2))
-    np.testing.assert_allclose(artists["fixed points"].get_offsets(), project(anatomy, anatomy.branch.states, (1, 2)))
-    np.testing.assert_array_equal(artists["fixed points"].get_array(), anatomy.branch.gradients)
+    dossier = study.dossiers["rosenbrock"]
+    artists = draw_s_curve(dossier, axes, plane=(1, 2))
+    np.testing.assert_allclose(artists["fixed points"].get_offsets(), project(dossier, dossier.branch.states, (1, 2)))
+    np.testing.assert_array_equal(artists["fixed points"].get_array(), dossier.branch.gradients)
     colors = artists["fixed points"].cmap(
-        artists["fixed points"].norm(np.array([-1, 1]) * anatomy.branch.gradients[-1])
+        artists["fixed points"].norm(np.array([-1, 1]) * dossier.branch.gradients[-1])
     )
     assert colors[0, 0] > colors[0, 1] and colors[1, 1] > colors[1, 0]  # negative red, positive green
-    lines = draw_branch_updates(anatomy, axes)
-    np.testing.assert_array_equal([line.get_ydata() for line in lines.values()], anatomy.branch_updates.updates)
-    arms = draw_adaptation(anatomy.branch, 0.1, axes)
+    lines = draw_branch_updates(dossier, axes)
+    np.testing.assert_array_equal([line.get_ydata() for line in lines.values()], dossier.branch_updates.updates)
+    arms = draw_adaptation(dossier.branch, 0.1, axes)
     drawn = len(arms["negative gradients"].get_xdata()) + len(arms["positive gradients"].get_xdata())
-    assert drawn == len(anatomy.branch.gradients) - 1
-    assert arms["positive gradients"].get_ydata()[-1] == anatomy.branch.learning_rates[-1]
+    assert drawn == len(dossier.branch.gradients) - 1
+    assert arms["positive gradients"].get_ydata()[-1] == dossier.branch.learning_rates[-1]
     assert to_hex(arms["positive gradients"].get_color()) == style.POSITIVE
 
 
 def test_modes_as_momentum(study, axes):
-    modes = study.momentum_like_anatomy.modes
+    modes = study.momentum_like_dossier.modes
     artists = draw_parameters(modes, (2.0, 0.9), (3.0, 0.8), axes)
     np.testing.assert_allclose(artists["modes"].get_offsets()[:, 1], np.abs(modes.decays))
     assert artists["tuned momentum"].get_offsets().tolist() == [[2.0, 0.9]]
@@ -247,18 +247,18 @@ def test_network_figures_show_their_groups_modes_and_held_states(network, axes):
 
 def test_figure_7_needs_groups(study):
     with pytest.raises(ValueError, match="needs a network's layers"):
-        groups_figure(study.anatomies["rosenbrock"])
+        groups_figure(study.dossiers["rosenbrock"])
 
 
 def test_single_mode_of_a_linear_system_explains_all(study):
     single = study.single_mode
     assert single.driven_updates.shape == single.updates.shape
-    response = study.momentum_like_anatomy.modes.as_optimizer(single.modes)
+    response = study.momentum_like_dossier.modes.as_optimizer(single.modes)
     assert np.all(np.abs(response.decays) < 1)
     residual = ((single.updates - single.driven_updates) ** 2).sum()
     total = ((single.updates - single.updates.mean()) ** 2).sum()
     assert single.driven_r_squared == pytest.approx(1 - residual / total)
-    first = -(single.learning_rates.sum().real) * study.momentum_like_anatomy.visits.gradients[:, 0]
+    first = -(single.learning_rates.sum().real) * study.momentum_like_dossier.visits.gradients[:, 0]
     np.testing.assert_allclose(single.driven_updates[:, 0], first, rtol=1e-6)
 
 
@@ -310,7 +310,7 @@ def _rgb(color):
 
 def test_one_task_gives_one_column_and_fewer_figures(study, zoo):
     one = Study(["linear_regression"], key=jax.random.key(0), num_problems=4, source=zoo)
-    one.anatomies._made.update(study.anatomies._made)
+    one.dossiers._made.update(study.dossiers._made)
     assert available(one) == [1, 2, 5, 8, 10, 11, 12, 14, 15, 16, 17, 18]
     for number in (1, 8, 10, 11, 12, 17):
         draw(number, one).figure.draw_without_rendering()
@@ -324,13 +324,13 @@ def test_a_study_computes_only_what_is_asked_for(zoo):
     study = Study(["linear_regression", "rosenbrock"], key=jax.random.key(0), num_problems=4, source=zoo)
     draw(2, study), draw(18, study)
     assert list(study.tuned._made) == ["linear_regression"]
-    for part in ("trained", "anatomies", "evaluations", "linearized", "seeds", "information"):
+    for part in ("trained", "dossiers", "evaluations", "linearized", "seeds", "information"):
         assert not getattr(study, part)._made
     assert not {"momentum_like", "single_mode", "followed", "meta_training"} & set(vars(study))
     with pytest.raises(FileNotFoundError):
         Study(["two_moons"], key=jax.random.key(0), source=zoo)
     with pytest.raises(KeyError):
-        _ = study.anatomies["mnist"]
+        _ = study.dossiers["mnist"]
 
 
 def test_every_record_names_a_function_that_draws_it():

@@ -36,7 +36,7 @@ def arms(branch: Branch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ),
 )
 def _s_curve(study: Study, task: str) -> Measured:
-    branch = study.anatomies[task].branch
+    branch = study.dossiers[task].branch
     share = float(branch.attracting.mean())
     return Measured(
         (exact(share), exact(len(branch.folds))),
@@ -58,9 +58,9 @@ def _s_curve(study: Study, task: str) -> Measured:
     ),
 )
 def _one_per_input(study: Study, task: str) -> Measured:
-    found = study.anatomies[task].inputs
+    found = study.dossiers[task].inputs
     counts = ", ".join(f"{n} at {g:.3g}" for n, g in zip(found.num_attractors, found.gradients))
-    folds = len(study.anatomies[task].branch.folds)
+    folds = len(study.dossiers[task].branch.folds)
     slow = found.remaining > 0.2
     return Measured(
         (
@@ -86,7 +86,7 @@ def _one_per_input(study: Study, task: str) -> Measured:
     ),
 )
 def _symmetric(study: Study, task: str) -> Measured:
-    grid, positive, negative = arms(study.anatomies[task].branch)
+    grid, positive, negative = arms(study.dossiers[task].branch)
     difference = np.abs(np.log(np.maximum(positive, 1e-300) / np.maximum(negative, 1e-300)))
     at = int(difference.argmax())
     return Measured(
@@ -108,7 +108,7 @@ def _symmetric(study: Study, task: str) -> Measured:
     ),
 )
 def _falls(study: Study, task: str) -> Measured:
-    branch = study.anatomies[task].branch
+    branch = study.dossiers[task].branch
     center = float(branch.learning_rates[np.argmin(np.abs(branch.gradients))])
     grid, positive, negative = arms(branch)
     worse = max(positive[-1], negative[-1]) / center
@@ -129,7 +129,7 @@ def _falls(study: Study, task: str) -> Measured:
     rules=(Rule("factor between the two", 1.25, 2.0),),
 )
 def _most_cautious(study: Study, task: str) -> Measured:
-    rates = study.anatomies[task].branch.learning_rates
+    rates = study.dossiers[task].branch.learning_rates
     tuned = study.tuned[task]["momentum"].hyperparameters["learning_rate"]
     ratio = float(rates.min() / tuned)
     factor = float(np.exp(abs(np.log(max(ratio, 1e-300)))))
@@ -150,7 +150,7 @@ def _most_cautious(study: Study, task: str) -> Measured:
     beyond=("two_moons",),
 )
 def _along_the_line(study: Study, task: str) -> Measured:
-    rest = study.anatomies[task].rest
+    rest = study.dossiers[task].rest
     rates = rest.held_learning_rates[~rest.from_box]
     low, high = np.quantile(rates, [0.02, 0.98])
     return Measured(

@@ -7,10 +7,10 @@ from optoscope.paper.claims._claim import ALL_TASKS, Measured, Quantity, Rule, c
 from optoscope.paper.study import PAPER_TASKS, Study
 
 
-def share_beyond(anatomy: Dossier) -> Quantity:
+def share_beyond(dossier: Dossier) -> Quantity:
     """Return the share of the gradients met beyond the magnitude at which the first update's gain is halved."""
-    threshold = anatomy.thresholds.thresholds[0]
-    beyond = np.abs(anatomy.visits.by_problem(anatomy.visits.gradients)) > threshold
+    threshold = dossier.thresholds.thresholds[0]
+    beyond = np.abs(dossier.visits.by_problem(dossier.visits.gradients)) > threshold
     return over_problems(beyond.mean((1, 2)))
 
 
@@ -23,11 +23,11 @@ def share_beyond(anatomy: Dossier) -> Quantity:
     rules=(Rule("gain at the largest gradients met, relative to small ones", 0.7, 0.95),),
 )
 def _saturates(study: Study, task: str) -> Measured:
-    anatomy = study.anatomies[task]
-    found = anatomy.thresholds
+    dossier = study.dossiers[task]
+    found = dossier.thresholds
     reach = found.gradients[-1] / 10  # 99.9% of the gradients met are smaller
     left = float(found.relative_gain(reach)[0])
-    beyond = share_beyond(anatomy)
+    beyond = share_beyond(dossier)
     onset = found.thresholds[0]
     where = f"halved at |g| = {onset:.3g}" if np.isfinite(onset) else "never halved"
     return Measured(
@@ -47,7 +47,7 @@ def _saturates(study: Study, task: str) -> Measured:
     command="optoscope claims {task}",
 )
 def _same_threshold(study: Study, task: str) -> Measured | None:
-    found = study.anatomies[task].thresholds
+    found = study.dossiers[task].thresholds
     known = np.isfinite(found.thresholds)
     if known.mean() < 0.9:
         return None
@@ -69,12 +69,12 @@ def _same_threshold(study: Study, task: str) -> Measured | None:
     command="optoscope claims {task}",
 )
 def _affine_middle(study: Study, task: str) -> Measured:
-    anatomy = study.anatomies[task]
-    typical = float(np.median(np.abs(anatomy.visits.gradients)))
-    typical = max(typical, float(anatomy.thresholds.gradients[0]))
-    away = float(np.quantile(np.abs(anatomy.thresholds.relative_gain(typical) - 1), 0.9))
+    dossier = study.dossiers[task]
+    typical = float(np.median(np.abs(dossier.visits.gradients)))
+    typical = max(typical, float(dossier.thresholds.gradients[0]))
+    away = float(np.quantile(np.abs(dossier.thresholds.relative_gain(typical) - 1), 0.9))
     return Measured(
-        (exact(away, f"exact, over {len(anatomy.thresholds.states)} visited states"),),
+        (exact(away, f"exact, over {len(dossier.thresholds.states)} visited states"),),
         f"At the median gradient met, |g| = {typical:.3g}, the gain differs from the slope at 0 by less than "
         f"{away:.2g} of it at 90% of the states visited.",
     )
@@ -93,7 +93,7 @@ def _affine_middle(study: Study, task: str) -> Measured:
     beyond=("two_moons",),
 )
 def _non_monotonic(study: Study, task: str) -> Measured:
-    own = float(study.anatomies[task].initial_update.slope_back[0])
+    own = float(study.dossiers[task].initial_update.slope_back[0])
     others = [float(update.slope_back[0]) for update in study.seeds.get(task, {}).values()]
     smallest = min([own, *others])
     listed = f"; of {len(others)} other seeds: {', '.join(f'{one:.0%}' for one in others)}" if others else ""
@@ -116,10 +116,10 @@ def _non_monotonic(study: Study, task: str) -> Measured:
     ),
 )
 def _strongest(study: Study, task: str) -> Measured | None:
-    shares = {name: share_beyond(anatomy).value for name, anatomy in study.anatomies.items()}
+    shares = {name: share_beyond(dossier).value for name, dossier in study.dossiers.items()}
     left = {
-        name: 1 - float(anatomy.thresholds.relative_gain(anatomy.thresholds.gradients[-1] / 10)[0])
-        for name, anatomy in study.anatomies.items()
+        name: 1 - float(dossier.thresholds.relative_gain(dossier.thresholds.gradients[-1] / 10)[0])
+        for name, dossier in study.dossiers.items()
     }
     others = [value for name, value in left.items() if name not in ("rosenbrock", "linear_regression")]
     if not {"rosenbrock", "linear_regression"} <= set(left):

@@ -29,7 +29,7 @@ def _listed(groups: GroupPaths, values: np.ndarray) -> str:
     beyond=("two_moons",),
 )
 def _biases_lower(study: Study, task: str) -> Measured | None:
-    groups = study.anatomies[task].groups
+    groups = study.dossiers[task].groups
     kinds = groups and _kinds(groups)
     if not groups or not kinds:
         return None
@@ -56,7 +56,7 @@ def _biases_lower(study: Study, task: str) -> Measured | None:
     beyond=("two_moons",),
 )
 def _later_higher(study: Study, task: str) -> Measured | None:
-    groups = study.anatomies[task].groups
+    groups = study.dossiers[task].groups
     kinds = groups and _kinds(groups)
     if not groups or not kinds:
         return None
@@ -87,7 +87,7 @@ def _later_higher(study: Study, task: str) -> Measured | None:
     beyond=("two_moons",),
 )
 def _gradients_differ(study: Study, task: str) -> Measured | None:
-    groups = study.anatomies[task].groups
+    groups = study.dossiers[task].groups
     kinds = groups and _kinds(groups)
     if not groups or not kinds:
         return None
@@ -113,7 +113,7 @@ def _gradients_differ(study: Study, task: str) -> Measured | None:
     rules=(Rule("highest over lowest learning rate of a group", 1.1, 1.5),),
 )
 def _no_grouping(study: Study, task: str) -> Measured | None:
-    groups = study.anatomies[task].groups
+    groups = study.dossiers[task].groups
     if not groups:
         return None
     rates = groups.problem_learning_rates

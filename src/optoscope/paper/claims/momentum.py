@@ -12,7 +12,7 @@ _TINY = np.finfo(float).tiny
 
 
 def _variance(study: Study, task: str) -> Measured:
-    visits = study.anatomies[task].visits
+    visits = study.dossiers[task].visits
     states, widest = visits.by_problem(visits.states[:, [visits.widest, -1]]), visits.widest
     quantity = over_problems(states, variance_ratio, num_resamples=300)
     return Measured(
@@ -34,7 +34,7 @@ def _variance(study: Study, task: str) -> Measured:
     ),
 )
 def _single_point(study: Study, task: str) -> Measured:
-    rest = study.anatomies[task].rest
+    rest = study.dossiers[task].rest
     apart = int((rest.attractor < 0).sum())
     return Measured(
         (exact(rest.share_at_first, _of_starts(rest)), exact(len(rest.attractors), _of_starts(rest))),
@@ -63,7 +63,7 @@ def _of_starts(rest) -> str:
     beyond=("two_moons",),
 )
 def _line(study: Study, task: str) -> Measured:
-    rest = study.anatomies[task].rest
+    rest = study.dossiers[task].rest
     return Measured(
         (exact(rest.spread_held, "exact, of visited starts"), exact(rest.line_share, "exact, of visited starts")),
         f"States keep {rest.spread_held:.2%} of their variance over {rest.num_held} steps without a gradient; "
@@ -81,7 +81,7 @@ def _line(study: Study, task: str) -> Measured:
     rules=(Rule("share of the squared response that the best two modes explain", 0.9, 0.5),),
 )
 def _few_modes(study: Study, task: str) -> Measured:
-    modes = study.anatomies[task].modes
+    modes = study.dossiers[task].modes
     chosen, share = modes.best(2)
     named = " and ".join(
         f"β = {_complex(complex(modes.decays[j]))} (|α| = {abs(modes.learning_rates[j]):.3g})"
@@ -107,7 +107,7 @@ def _few_modes(study: Study, task: str) -> Measured:
     beyond=("two_moons",),
 )
 def _many_modes(study: Study, task: str) -> Measured:
-    modes = study.anatomies[task].modes
+    modes = study.dossiers[task].modes
     number = modes.num_of_size(0.2)
     _, share = modes.best(2)
     return Measured(
@@ -125,7 +125,7 @@ def _many_modes(study: Study, task: str) -> Measured:
     rules=(Rule("share of the change that is an offset", 0.9, 0.5),),
 )
 def _vertical_shift(study: Study, task: str) -> Measured | None:
-    share, shift = study.anatomies[task].known("vertical_shift"), study.anatomies[task].shift
+    share, shift = study.dossiers[task].known("vertical_shift"), study.dossiers[task].shift
     if share is None:
         return None
     return Measured(
@@ -150,7 +150,7 @@ def _vertical_shift(study: Study, task: str) -> Measured | None:
     command="optoscope claims {task}",
 )
 def _linear_suffices(study: Study, task: str) -> Measured | None:
-    linear, evaluation = study.anatomies[task].linear, study.linearized.get(task)
+    linear, evaluation = study.dossiers[task].linear, study.linearized.get(task)
     late = linear.num_near
     # A late run's updates are small: pooled over problems, a few that are not near would decide.
     own = 1 - linear.near_squared_errors.sum(1) / np.maximum(linear.squares[:, -late:].sum(1), _TINY)
@@ -182,13 +182,13 @@ def _linear_suffices(study: Study, task: str) -> Measured | None:
     command="optoscope claims {task}",
 )
 def _aggregated(study: Study, task: str) -> Measured | None:
-    anatomy = study.anatomies[task]
-    linear = anatomy.linear
+    dossier = study.dossiers[task]
+    linear = dossier.linear
     if linear.mode_error is None:
         return None
     return Measured(
         (exact(linear.mode_error, "exact: largest over all gradients met"),),
-        f"Momentum with the {len(anatomy.modes.decays)} timescales and learning rates of the modes gives the updates "
+        f"Momentum with the {len(dossier.modes.decays)} timescales and learning rates of the modes gives the updates "
         f"of the linearized optimizer to {linear.mode_error:.1e} of the largest one.",
     )
 

@@ -17,9 +17,9 @@ _TASK = ("linear_regression",)
     rules=(Rule("share of the variance along the first component", 0.9, 0.5),),
 )
 def _one_component(study: Study, task: str) -> Measured | None:
-    if study.momentum_like_anatomy is None:
+    if study.momentum_like_dossier is None:
         return None
-    shares = study.momentum_like_anatomy.components.explained_variance_ratio
+    shares = study.momentum_like_dossier.components.explained_variance_ratio
     return Measured(
         (exact(shares[0], "exact, of the states of all test problems"),),
         f"The first principal component holds {shares[0]:.1%} of the variance of the states, the second "
@@ -40,9 +40,9 @@ def _one_component(study: Study, task: str) -> Measured | None:
     ),
 )
 def _single_mode(study: Study, task: str) -> Measured | None:
-    if study.momentum_like_anatomy is None:
+    if study.momentum_like_dossier is None:
         return None
-    modes = study.momentum_like_anatomy.modes
+    modes = study.momentum_like_dossier.modes
     sizes = np.abs(modes.learning_rates)
     _, share = modes.best(1)
     others = np.sort(np.abs(np.delete(modes.decays, 0)))[-1]
@@ -58,9 +58,9 @@ def _single_mode(study: Study, task: str) -> Measured | None:
 
 
 def _match(study: Study, reference: tuple[float, float], name: str) -> Measured | None:
-    if study.momentum_like_anatomy is None:
+    if study.momentum_like_dossier is None:
         return None
-    modes = study.momentum_like_anatomy.modes
+    modes = study.momentum_like_dossier.modes
     rate, decay = abs(modes.learning_rates[0]), abs(modes.decays[0])
     return Measured(
         (exact(abs(decay - reference[1])), exact(abs(rate / reference[0] - 1))),

@@ -7,7 +7,7 @@ from optoscope.paper.study import PAPER_TASKS, Study
 
 
 def _rates(study: Study, task: str) -> tuple[np.ndarray, str]:
-    rates = study.anatomies[task].autonomous.learning_rates
+    rates = study.dossiers[task].autonomous.learning_rates
     tuned = study.tuned[task]["momentum"].hyperparameters["learning_rate"]
     return rates, (
         f"Without a gradient the learning rate goes from {rates[0]:.3g} through {rates.max():.3g} at step "
@@ -54,15 +54,15 @@ def _no_schedule(study: Study, task: str) -> Measured:
     command="optoscope claims {task}",
 )
 def _no_drift(study: Study, task: str) -> Measured:
-    anatomy = study.anatomies[task]
-    drift = float(np.abs(anatomy.autonomous.drift).max())
-    moved = np.abs(anatomy.visits.by_problem(anatomy.visits.updates.astype(np.float64).sum(1)))
+    dossier = study.dossiers[task]
+    drift = float(np.abs(dossier.autonomous.drift).max())
+    moved = np.abs(dossier.visits.by_problem(dossier.visits.updates.astype(np.float64).sum(1)))
     typical = over_problems(moved, np.median)
     low, high = typical.interval or (typical.value, typical.value)
     quantity = over_problems(moved, lambda m: drift / np.median(m))
     return Measured(
         (quantity,),
-        f"At zero gradient a parameter drifts by up to {drift:.3g} in {len(anatomy.autonomous.updates)} steps; on test "
+        f"At zero gradient a parameter drifts by up to {drift:.3g} in {len(dossier.autonomous.updates)} steps; on test "
         f"problems a parameter's run ends {typical.value:.3g} [{low:.3g}, {high:.3g}] from its start (median).",
     )
 

@@ -15,32 +15,32 @@ from optoscope.figures.style import FAINT, INK, MAGNITUDES, magnitude_norm, thin
 PLANE = (0, 1)
 
 
-def project(anatomy: Dossier, states: np.ndarray, plane: tuple[int, int] = PLANE) -> np.ndarray:
+def project(dossier: Dossier, states: np.ndarray, plane: tuple[int, int] = PLANE) -> np.ndarray:
     """Return the coordinates of states [..., state] in the plane of two principal components [..., 2]."""
-    return anatomy.components.project(states)[..., list(plane)]
+    return dossier.components.project(states)[..., list(plane)]
 
 
-def axis_label(anatomy: Dossier, component: int) -> str:
+def axis_label(dossier: Dossier, component: int) -> str:
     """Return `PC 1 (93%)`: the component and its share of the variance."""
-    share = anatomy.components.explained_variance_ratio[component]
+    share = dossier.components.explained_variance_ratio[component]
     return f"PC {component + 1} ({share:.0%})"
 
 
 def draw_visited(
-    anatomy: Dossier, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500
+    dossier: Dossier, axes: Axes, plane: tuple[int, int] = PLANE, *, most: int = 2500
 ) -> dict[str, Artist]:
     """Draw visited states as a faint background."""
-    states = anatomy.visits.states
-    points = project(anatomy, thin(states.reshape(-1, states.shape[-1]), most), plane)
+    states = dossier.visits.states
+    points = project(dossier, thin(states.reshape(-1, states.shape[-1]), most), plane)
     return {
         "visited states": axes.scatter(*points.T, s=2.5, color=FAINT, linewidth=0, alpha=0.6, rasterized=True, zorder=1)
     }
 
 
-def draw_landmarks(anatomy: Dossier, axes: Axes, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
+def draw_landmarks(dossier: Dossier, axes: Axes, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
     """Draw the convergence point as a black square and the initial state as a black circle."""
-    center = project(anatomy, anatomy.linearization.state, plane)
-    start = project(anatomy, anatomy.autonomous.states[0], plane)
+    center = project(dossier, dossier.linearization.state, plane)
+    start = project(dossier, dossier.autonomous.states[0], plane)
     style: dict[str, Any] = {"s": 30, "color": INK, "edgecolor": "white", "linewidth": 0.7, "zorder": 8}
     return {
         "convergence point": axes.scatter(*center, marker="s", label="fixed point at g = 0", **style),

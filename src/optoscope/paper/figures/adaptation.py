@@ -28,14 +28,14 @@ from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
 
 
-def draw_s_curve(anatomy: Dossier, axes: Axes, *, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
+def draw_s_curve(dossier: Dossier, axes: Axes, *, plane: tuple[int, int] = PLANE) -> dict[str, Artist]:
     """Draw fixed points over constant gradients, colored by the gradient, in the plane of two principal components.
 
     Rings mark the states of panel b; crosses mark points that do not attract.
     """
-    branch = anatomy.branch
-    points = project(anatomy, branch.states, plane)
-    artists = draw_visited(anatomy, axes, plane)
+    branch = dossier.branch
+    points = project(dossier, branch.states, plane)
+    artists = draw_visited(dossier, axes, plane)
     axes.plot(*points.T, color=SOFT, linewidth=0.7, zorder=2)
     artists["fixed points"] = axes.scatter(
         *points.T,
@@ -51,20 +51,20 @@ def draw_s_curve(anatomy: Dossier, axes: Axes, *, plane: tuple[int, int] = PLANE
             *points[~branch.attracting].T, marker="x", s=10, color=INK, linewidth=0.6, zorder=5
         )
     artists["states of the update functions"] = axes.scatter(
-        *project(anatomy, anatomy.branch_updates.states, plane).T, s=34, facecolor="none", edgecolor=INK, linewidth=0.8,
+        *project(dossier, dossier.branch_updates.states, plane).T, s=34, facecolor="none", edgecolor=INK, linewidth=0.8,
         zorder=6,
     )  # fmt: skip
-    return artists | draw_landmarks(anatomy, axes, plane)
+    return artists | draw_landmarks(dossier, axes, plane)
 
 
-def draw_branch_updates(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def draw_branch_updates(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the update functions at states along the positive arm, up to the gradients that matter for their slope."""
-    result, at = anatomy.branch_updates, branch_gradients(anatomy)
+    result, at = dossier.branch_updates, branch_gradients(dossier)
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
-    colors = GRADIENTS(symmetric_norm(anatomy.branch.gradients, decades=2.0)(at))
+    colors = GRADIENTS(symmetric_norm(dossier.branch.gradients, decades=2.0)(at))
     lines = [axes.plot(result.gradients, dx, color=color)[0] for dx, color in zip(result.updates, colors, strict=True)]
-    reach = _linear_reach(anatomy)
+    reach = _linear_reach(dossier)
     inside = result.updates[:, np.abs(result.gradients) <= reach]
     margin = 0.05 * np.ptp(inside)
     axes.set(xlim=(-reach, reach), ylim=(inside.min() - margin, inside.max() + margin))
@@ -100,17 +100,17 @@ def draw_adaptation(branch: Branch, tuned: float | None, axes: Axes) -> dict[str
     return artists
 
 
-def branch_gradients(anatomy: Dossier) -> np.ndarray:
+def branch_gradients(dossier: Dossier) -> np.ndarray:
     """Return the constant gradient at each state whose update function is drawn."""
-    distances = np.abs(anatomy.branch.states[:, None] - anatomy.branch_updates.states).sum(-1)
-    return anatomy.branch.gradients[distances.argmin(0)]
+    distances = np.abs(dossier.branch.states[:, None] - dossier.branch_updates.states).sum(-1)
+    return dossier.branch.gradients[distances.argmin(0)]
 
 
-def _linear_reach(anatomy: Dossier) -> float:
+def _linear_reach(dossier: Dossier) -> float:
     """A few times the gradient at which the update at the center has left its tangent."""
-    result, center = anatomy.branch_updates, 0
+    result, center = dossier.branch_updates, 0
     at_zero = int(np.argmin(np.abs(result.gradients)))
-    rate = anatomy.branch.learning_rates[int(np.argmin(np.abs(anatomy.branch.gradients)))]
+    rate = dossier.branch.learning_rates[int(np.argmin(np.abs(dossier.branch.gradients)))]
     response = result.updates[center] - result.updates[center, at_zero]
     weak = np.abs(response) < 0.7 * np.abs(rate * result.gradients)
     return min(3 * float(np.abs(result.gradients[weak]).min(initial=np.inf)), float(result.gradients[-1]))
@@ -130,24 +130,24 @@ def _adaptation(study: Study, tasks: Sequence[str], *, single: dict[str, Any] | 
     page = sheet(3, len(tasks), single=single, height=6.9, narrowest=3.4)
     numbers, summary = {}, {}
     for j, task in enumerate(tasks):
-        anatomy, tuned = study.anatomies[task], study.tuned_rate(task)
+        dossier, tuned = study.dossiers[task], study.tuned_rate(task)
         top, middle, bottom = page.panels[:, j]
-        artists = draw_s_curve(anatomy, top)
-        x, y = (axis_label(anatomy, i) for i in PLANE)
+        artists = draw_s_curve(dossier, top)
+        x, y = (axis_label(dossier, i) for i in PLANE)
         page.dress(0, j, task, top, title="S-curve", x=x, y=y)
         _gradient_bar(artists["fixed points"], top)
         numbers[page.key("a", task)] = numbers_of(top, artists)
-        artists = draw_branch_updates(anatomy, middle)
+        artists = draw_branch_updates(dossier, middle)
         page.dress(1, j, task, middle, title="Update functions", x="Gradient g", y="Update Δx")
         numbers[page.key("b", task)] = numbers_of(middle, artists)
-        artists = draw_adaptation(anatomy.branch, tuned, bottom)
+        artists = draw_adaptation(dossier.branch, tuned, bottom)
         y = "Effective learning rate"
         page.dress(2, j, task, bottom, title="Learning rate", x="Gradient magnitude |g*|", y=y)
         numbers[page.key("c", task)] = numbers_of(bottom, artists)
         if j == 0:
             bottom.set_ylim(0, 1.35 * bottom.get_ylim()[1])  # room for the legend above the curves
             bottom.legend(loc="upper left")
-        summary[task] = _summary(anatomy.branch, tuned)
+        summary[task] = _summary(dossier.branch, tuned)
     page.align()
     where = page.where
     sentences = "; ".join(

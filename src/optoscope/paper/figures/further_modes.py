@@ -35,36 +35,36 @@ from optoscope.paper.study import Study
 
 def figure_9(study: Study, tasks: Sequence[str]) -> Drawn:
     """Draw, for each network task, the spectrum and the update functions along several modes."""
-    return modes_figure({task: study.anatomies[task] for task in tasks})
+    return modes_figure({task: study.dossiers[task] for task in tasks})
 
 
-def modes_figure(anatomies: Mapping[str, Dossier]) -> Drawn:
+def modes_figure(dossiers: Mapping[str, Dossier]) -> Drawn:
     """Draw, for each network task, the spectrum and the update functions along several modes."""
-    most = max(len(anatomy.shifts) for anatomy in anatomies.values())
-    figure = new_figure(PAGE, 3.5 * len(anatomies))
-    rows = figure.subfigures(len(anatomies), 1, squeeze=False)[:, 0]
+    most = max(len(dossier.shifts) for dossier in dossiers.values())
+    figure = new_figure(PAGE, 3.5 * len(dossiers))
+    rows = figure.subfigures(len(dossiers), 1, squeeze=False)[:, 0]
     numbers, summary = {}, {}
-    for row, (task, anatomy) in zip(rows, anatomies.items()):
+    for row, (task, dossier) in zip(rows, dossiers.items()):
         columns = -(-most // 2)
         grid = row.add_gridspec(2, columns + 1, width_ratios=[1.75, *[1] * columns])
         spectrum = row.add_subplot(grid[:, 0])
-        artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, spectrum)
+        artists = draw_spectrum(dossier.modes, dossier.untrained_modes, spectrum)
         dress(spectrum, letter="a", title=f"{label_of(task)}: eigenvalues", x="Re β", y="Im β")
         add_colorbar(artists["decays"], spectrum, "Learning rate |α|")
         numbers[f"{task}, a"] = numbers_of(spectrum, artists)
-        for place, shift in enumerate(anatomy.shifts):
+        for place, shift in enumerate(dossier.shifts):
             axes = row.add_subplot(grid[place // columns, 1 + place % columns])
             artists = draw_shift(shift, axes)
             axes.locator_params(axis="x", nbins=3)
-            decay = complex(anatomy.modes.decays[shift.mode])
+            decay = complex(dossier.modes.decays[shift.mode])
             x, y = "Gradient g" * (place // columns > 0), "Update Δx" * (place % columns == 0)
             dress(axes, letter="b" * (place == 0), title=f"β = {describe(decay)}", x=x, y=y)
             numbers[f"{task}, b{place + 1}"] = numbers_of(axes, artists)
         summary[task] = {
-            "decays": [complex(anatomy.modes.decays[shift.mode]) for shift in anatomy.shifts],
-            "learning rates": [complex(anatomy.modes.learning_rates[shift.mode]) for shift in anatomy.shifts],
-            "slopes along them": [[shift.learning_rates.min(), shift.learning_rates.max()] for shift in anatomy.shifts],
-            "modes with a fifth of the largest learning rate": anatomy.modes.num_of_size(0.2),
+            "decays": [complex(dossier.modes.decays[shift.mode]) for shift in dossier.shifts],
+            "learning rates": [complex(dossier.modes.learning_rates[shift.mode]) for shift in dossier.shifts],
+            "slopes along them": [[shift.learning_rates.min(), shift.learning_rates.max()] for shift in dossier.shifts],
+            "modes with a fifth of the largest learning rate": dossier.modes.num_of_size(0.2),
         }
     sentences = "; ".join(
         f"{in_sentence(task)}: {one['modes with a fifth of the largest learning rate']} modes have at least a fifth of "
@@ -80,23 +80,23 @@ def modes_figure(anatomies: Mapping[str, Dossier]) -> Drawn:
     )
 
 
-def draw_held(anatomy: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
+def draw_held(dossier: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
     """Draw the states that are left after a run without a gradient from visited states, colored by learning rate."""
-    rest = anatomy.rest
-    artists = draw_visited(anatomy, axes)
+    rest = dossier.rest
+    artists = draw_visited(dossier, axes)
     chosen = ~rest.from_box
     artists["held states"] = axes.scatter(
-        *project(anatomy, rest.held[chosen]).T, c=rest.held_learning_rates[chosen], cmap=MAGNITUDES, norm=norm, s=14,
+        *project(dossier, rest.held[chosen]).T, c=rest.held_learning_rates[chosen], cmap=MAGNITUDES, norm=norm, s=14,
         edgecolor="white", linewidth=0.3, zorder=5,
     )  # fmt: skip
-    return artists | draw_landmarks(anatomy, axes)
+    return artists | draw_landmarks(dossier, axes)
 
 
-def draw_held_updates(anatomy: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
+def draw_held_updates(dossier: Dossier, axes: Axes, norm: Normalize) -> dict[str, Artist]:
     """Draw update functions at some held states, colored by their learning rates."""
     axes.axhline(0, color=FAINT, linewidth=0.7, zorder=0)
     axes.axvline(0, color=FAINT, linewidth=0.7, zorder=0)
-    result, artists = anatomy.rest_updates, dict[str, Artist]()
+    result, artists = dossier.rest_updates, dict[str, Artist]()
     middle = len(result.gradients) // 2
     for i, dx in enumerate(result.updates):
         step = result.gradients[middle + 1] - result.gradients[middle - 1]
@@ -108,24 +108,24 @@ def draw_held_updates(anatomy: Dossier, axes: Axes, norm: Normalize) -> dict[str
 
 def figure_13(study: Study, tasks: Sequence[str]) -> Drawn:
     """Draw where states stay without a gradient, and the update functions there, one row per network task."""
-    return held_figure({task: study.anatomies[task] for task in tasks})
+    return held_figure({task: study.dossiers[task] for task in tasks})
 
 
-def held_figure(anatomies: Mapping[str, Dossier]) -> Drawn:
+def held_figure(dossiers: Mapping[str, Dossier]) -> Drawn:
     """Draw where states stay without a gradient, and the update functions there, one row per network task."""
-    figure = new_figure(PAGE, 2.9 * len(anatomies))
-    panels = figure.subplots(len(anatomies), 2, squeeze=False)
+    figure = new_figure(PAGE, 2.9 * len(dossiers))
+    panels = figure.subplots(len(dossiers), 2, squeeze=False)
     numbers, summary = {}, {}
-    for (left, right), (task, anatomy) in zip(panels, anatomies.items()):
-        rest = anatomy.rest
+    for (left, right), (task, dossier) in zip(panels, dossiers.items()):
+        rest = dossier.rest
         rates = rest.held_learning_rates[~rest.from_box]
         norm = Normalize(min(0.0, rates.min()), rates.max())
-        artists = draw_held(anatomy, left, norm)
+        artists = draw_held(dossier, left, norm)
         dress(left, letter="a", title=f"{label_of(task)}: states held without a gradient",
-              x=axis_label(anatomy, 0), y=axis_label(anatomy, 1))  # fmt: skip
+              x=axis_label(dossier, 0), y=axis_label(dossier, 1))  # fmt: skip
         add_colorbar(artists["held states"], left, "Effective learning rate")
         numbers[f"{task}, a"] = numbers_of(left, artists)
-        artists = draw_held_updates(anatomy, right, norm)
+        artists = draw_held_updates(dossier, right, norm)
         dress(right, letter="b", title="Update functions there", x="Gradient g", y="Update Δx")
         numbers[f"{task}, b"] = numbers_of(right, artists)
         summary[task] = {

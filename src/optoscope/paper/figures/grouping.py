@@ -42,13 +42,13 @@ def _dashes(name: str) -> Literal["-", "--"]:
     return "--" if name.endswith("biases") else "-"
 
 
-def draw_group_paths(anatomy: Dossier, groups: GroupPaths, axes: Axes, plane: tuple[int, int]) -> dict[str, Artist]:
+def draw_group_paths(dossier: Dossier, groups: GroupPaths, axes: Axes, plane: tuple[int, int]) -> dict[str, Artist]:
     """Draw the mean state of each group over a run, in the plane of two principal components."""
-    artists = draw_visited(anatomy, axes, plane)
+    artists = draw_visited(dossier, axes, plane)
     for name, path, color in zip(groups.groups, groups.states, group_colors(groups.groups), strict=True):
-        points = project(anatomy, path, plane)
+        points = project(dossier, path, plane)
         artists[name] = axes.plot(*points.T, color=color, linestyle=_dashes(name), linewidth=1.4, zorder=4)[0]
-    return artists | draw_landmarks(anatomy, axes, plane)
+    return artists | draw_landmarks(dossier, axes, plane)
 
 
 def draw_group_rates(groups: GroupPaths, axes: Axes) -> dict[str, Artist]:
@@ -92,30 +92,30 @@ def draw_group_gradients(visits: Visits, axes: Axes) -> dict[str, Artist]:
 
 def figure_7(study: Study, tasks: Sequence[str]) -> Drawn:
     """Draw what one optimizer does with each layer's weights and biases."""
-    return groups_figure(study.anatomies[tasks[0]])
+    return groups_figure(study.dossiers[tasks[0]])
 
 
-def groups_figure(anatomy: Dossier) -> Drawn:
+def groups_figure(dossier: Dossier) -> Drawn:
     """Draw what one optimizer does with each layer's weights and biases.
 
     Raises:
         ValueError: if the task's parameters are one group.
     """
-    groups = anatomy.groups
+    groups = dossier.groups
     if groups is None:
-        raise ValueError(f"the parameters of {anatomy.task_name} are one group; figure 7 needs a network's layers.")
+        raise ValueError(f"the parameters of {dossier.task_name} are one group; figure 7 needs a network's layers.")
     figure = new_figure(PAGE, 4.9)
     (a, b), (c, d) = figure.subplots(2, 2)
-    numbers, task = {}, in_sentence(anatomy.task_name)
+    numbers, task = {}, in_sentence(dossier.task_name)
     for letter, axes, plane in (("a", a, (0, 1)), ("b", b, (0, 2))):
-        artists = draw_group_paths(anatomy, groups, axes, plane)
-        title = f"{label_of(anatomy.task_name)}: mean states" if letter == "a" else "The same, along PC 3"
-        dress(axes, letter=letter, title=title, x=axis_label(anatomy, plane[0]), y=axis_label(anatomy, plane[1]))
+        artists = draw_group_paths(dossier, groups, axes, plane)
+        title = f"{label_of(dossier.task_name)}: mean states" if letter == "a" else "The same, along PC 3"
+        dress(axes, letter=letter, title=title, x=axis_label(dossier, plane[0]), y=axis_label(dossier, plane[1]))
         numbers[letter] = numbers_of(axes, artists)
     artists = draw_group_rates(groups, c)
     dress(c, letter="c", title="Learning rate along them", x="Iteration", y="Effective learning rate")
     numbers["c"] = numbers_of(c, artists)
-    artists = draw_group_gradients(anatomy.visits, d)
+    artists = draw_group_gradients(dossier.visits, d)
     dress(d, letter="d", title="Gradients at the first iteration", x="Gradient magnitude |g|")
     numbers["d"] = numbers_of(d, artists)
     colors = dict(zip(groups.groups, group_colors(groups.groups)))

@@ -33,17 +33,17 @@ from optoscope.paper.study import Study
 from optoscope.running import Visits
 
 
-def draw_convergence(anatomy: Dossier, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:
+def draw_convergence(dossier: Dossier, axes: Axes, *, num_runs: int = 4) -> dict[str, Artist]:
     """Draw some runs to the convergence point, and the line along the leading mode on which panel b's curves lie."""
-    artists = draw_visited(anatomy, axes)
-    for i, run in enumerate(project(anatomy, anatomy.visits.states[:num_runs])):
+    artists = draw_visited(dossier, axes)
+    for i, run in enumerate(project(dossier, dossier.visits.states[:num_runs])):
         artists[f"run {i + 1}"] = axes.plot(*run.T, color=SOFT, linewidth=0.5, alpha=0.7, zorder=2)[0]
-    points = project(anatomy, anatomy.shift.states)
+    points = project(dossier, dossier.shift.states)
     axes.plot(*points[[0, -1]].T, color=FAINT, linewidth=1.0, zorder=4)
     artists["states along the mode"] = axes.scatter(
-        *points.T, c=anatomy.shift.displacements, cmap=DISPLACEMENTS, s=24, edgecolor="white", linewidth=0.5, zorder=6
+        *points.T, c=dossier.shift.displacements, cmap=DISPLACEMENTS, s=24, edgecolor="white", linewidth=0.5, zorder=6
     )
-    artists |= draw_landmarks(anatomy, axes)
+    artists |= draw_landmarks(dossier, axes)
     artists["initial state"].set(sizes=[22])
     return artists
 
@@ -57,11 +57,11 @@ def draw_total_variance(visits: Visits, axes: Axes) -> dict[str, Artist]:
     return {"share of the largest total variance": line}
 
 
-def add_variance_inset(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def add_variance_inset(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Place the inset of the total variance where a panel is emptiest."""
-    states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
-    points = np.concatenate([states, project(anatomy, anatomy.shift.states)])
-    return draw_total_variance(anatomy.visits, add_inset(axes, points, "Total variance"))
+    states = project(dossier, dossier.visits.states).reshape(-1, 2)
+    points = np.concatenate([states, project(dossier, dossier.shift.states)])
+    return draw_total_variance(dossier.visits, add_inset(axes, points, "Total variance"))
 
 
 def draw_shift(shift: ModeShift, axes: Axes) -> dict[str, Artist]:
@@ -89,23 +89,23 @@ def _momentum(study: Study, tasks: Sequence[str], *, single: dict[str, Any] | No
     page = sheet(3, len(tasks), single=single, height=7.4, narrowest=3.2)
     numbers, summary = {}, {}
     for j, task in enumerate(tasks):
-        anatomy = study.anatomies[task]
+        dossier = study.dossiers[task]
         top, middle, bottom = page.panels[:, j]
-        artists = draw_convergence(anatomy, top)
-        x, y = (axis_label(anatomy, i) for i in (0, 1))
+        artists = draw_convergence(dossier, top)
+        x, y = (axis_label(dossier, i) for i in (0, 1))
         page.dress(0, j, task, top, title="States", x=x, y=y)
         numbers[page.key("a", task)] = numbers_of(top, artists)
-        inset = add_variance_inset(anatomy, top)
+        inset = add_variance_inset(dossier, top)
         axes: Any = inset["share of the largest total variance"].axes
         numbers[page.key("a, inset", task)] = numbers_of(axes, inset)
-        artists = draw_shift(anatomy.shift, middle)
+        artists = draw_shift(dossier.shift, middle)
         page.dress(1, j, task, middle, title="Along the leading mode", x="Gradient g", y="Update Δx")
         numbers[page.key("b", task)] = numbers_of(middle, artists)
-        artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, bottom)
+        artists = draw_spectrum(dossier.modes, dossier.untrained_modes, bottom)
         page.dress(2, j, task, bottom, title="Eigenvalues", x="Re β", y="Im β")
         add_colorbar(artists["decays"], bottom, "Learning rate |α|")
         numbers[page.key("c", task)] = numbers_of(bottom, artists)
-        summary[task] = _summary(anatomy)
+        summary[task] = _summary(dossier)
     sentences = "; ".join(
         f"{in_sentence(task)}: leading β = {describe(one['decay'])} with α = {describe(one['learning rate'])}, along "
         f"which the offset goes from {one['offsets'][0]:.2g} to {one['offsets'][1]:.2g} and the slope stays within "
@@ -125,12 +125,12 @@ def _momentum(study: Study, tasks: Sequence[str], *, single: dict[str, Any] | No
     )
 
 
-def _summary(anatomy: Dossier) -> dict:
+def _summary(dossier: Dossier) -> dict:
     return {
-        "decay": complex(anatomy.modes.decays[0]),
-        "learning rate": complex(anatomy.modes.learning_rates[0]),
-        "offsets": anatomy.shift.offsets[[0, -1]].tolist(),
-        "slopes": [float(anatomy.shift.learning_rates.min()), float(anatomy.shift.learning_rates.max())],
-        "variance left": anatomy.visits.variance_left,
-        "fixed points that attract": int(anatomy.resting.attracting.sum()),
+        "decay": complex(dossier.modes.decays[0]),
+        "learning rate": complex(dossier.modes.learning_rates[0]),
+        "offsets": dossier.shift.offsets[[0, -1]].tolist(),
+        "slopes": [float(dossier.shift.learning_rates.min()), float(dossier.shift.learning_rates.max())],
+        "variance left": dossier.visits.variance_left,
+        "fixed points that attract": int(dossier.resting.attracting.sum()),
     }

@@ -40,14 +40,14 @@ from optoscope.paper.study import OPTIMAL_MOMENTUM, Study
 _OPTIMUM = "#d6201f"
 
 
-def draw_one_problem(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def draw_one_problem(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the state of each component over one problem, among all visited states."""
-    artists = draw_visited(anatomy, axes)
-    runs = project(anatomy, anatomy.visits.states[: anatomy.visits.num_components])
+    artists = draw_visited(dossier, axes)
+    runs = project(dossier, dossier.visits.states[: dossier.visits.num_components])
     shades = MAGNITUDES(np.linspace(0.25, 0.85, len(runs)))
     for i, (run, color) in enumerate(zip(runs, shades, strict=True)):
         artists[f"component {i + 1}"] = axes.plot(*run.T, color=color, linewidth=1.0, zorder=3)[0]
-    return artists | draw_landmarks(anatomy, axes)
+    return artists | draw_landmarks(dossier, axes)
 
 
 def draw_explained_variance(components: PrincipalComponents, axes: Axes, *, most: int = 10) -> dict[str, Artist]:
@@ -109,13 +109,13 @@ def draw_single_mode(single: SingleMode, axes: Axes) -> dict[str, Artist]:
 
 def figure_14(study: Study, tasks: Sequence[str]) -> Drawn:
     """Draw an optimizer that recovers momentum, and its leading mode running alone."""
-    anatomy, single = study.momentum_like_anatomy, study.single_mode
-    assert anatomy is not None and single is not None  # its record asks for them
-    return recovered_figure(anatomy, study.tuned[tasks[0]]["momentum"], single)
+    dossier, single = study.momentum_like_dossier, study.single_mode
+    assert dossier is not None and single is not None  # its record asks for them
+    return recovered_figure(dossier, study.tuned[tasks[0]]["momentum"], single)
 
 
 def recovered_figure(
-    anatomy: Dossier,
+    dossier: Dossier,
     tuned: TunedOptimizer,
     single: SingleMode,
     *,
@@ -124,7 +124,7 @@ def recovered_figure(
     """Draw an optimizer that recovers momentum, and its leading mode running alone.
 
     Args:
-        anatomy: of that optimizer, on linear regression.
+        dossier: of that optimizer, on linear regression.
         tuned: tuned momentum there.
         single: the leading mode, run alone.
         optimum: the best learning rate and decay in theory.
@@ -133,20 +133,20 @@ def recovered_figure(
     figure = new_figure(PAGE, 2 * ROW + 0.5)
     (a, b, c), (d, e, f) = figure.subplots(2, 3, width_ratios=[1, 1, 1.2])
     numbers = {}
-    artists = draw_one_problem(anatomy, a)
-    dress(a, letter="a", title="States on one problem", x=axis_label(anatomy, 0), y=axis_label(anatomy, 1))
+    artists = draw_one_problem(dossier, a)
+    dress(a, letter="a", title="States on one problem", x=axis_label(dossier, 0), y=axis_label(dossier, 1))
     numbers["a"] = numbers_of(a, artists)
-    states = project(anatomy, anatomy.visits.states).reshape(-1, 2)
-    artists = draw_explained_variance(anatomy.components, add_inset(a, states, "Variance explained"))
+    states = project(dossier, dossier.visits.states).reshape(-1, 2)
+    artists = draw_explained_variance(dossier.components, add_inset(a, states, "Variance explained"))
     numbers["a, inset"] = numbers_of(artists["share of the variance"].axes, artists)  # type: ignore[arg-type]
-    artists = draw_shift(anatomy.shift, b)
+    artists = draw_shift(dossier.shift, b)
     dress(b, letter="b", title="Along the leading mode", x="Gradient g", y="Update Δx")
     numbers["b"] = numbers_of(b, artists)
-    artists = draw_spectrum(anatomy.modes, anatomy.untrained_modes, c)
+    artists = draw_spectrum(dossier.modes, dossier.untrained_modes, c)
     dress(c, letter="c", title="Eigenvalues", x="Re β", y="Im β")
     add_colorbar(artists["decays"], c, "Learning rate |α|")
     numbers["c"] = numbers_of(c, artists)
-    artists = draw_parameters(anatomy.modes, best, optimum, d)
+    artists = draw_parameters(dossier.modes, best, optimum, d)
     dress(d, letter="d", title="Modes as momentum", x="Learning rate |α|", y="Momentum |β|")
     d.legend(loc="lower left", borderaxespad=0.2, handletextpad=0.2)
     numbers["d"] = numbers_of(d, artists)
@@ -159,12 +159,12 @@ def recovered_figure(
     f.legend(handles[::-1], names[::-1], loc="lower left", borderaxespad=0.2)
     numbers["f"] = numbers_of(f, artists)
     summary = {
-        "decay": complex(anatomy.modes.decays[0]),
-        "learning rate": complex(anatomy.modes.learning_rates[0]),
+        "decay": complex(dossier.modes.decays[0]),
+        "learning rate": complex(dossier.modes.learning_rates[0]),
         "tuned": {"learning rate": best[0], "decay": best[1]},
         "analytic optimum": {"learning rate": optimum[0], "decay": optimum[1]},
-        "next largest decay": float(np.sort(np.abs(anatomy.modes.decays))[-2]),
-        "variance along PC 1": float(anatomy.components.explained_variance_ratio[0]),
+        "next largest decay": float(np.sort(np.abs(dossier.modes.decays))[-2]),
+        "variance along PC 1": float(dossier.components.explained_variance_ratio[0]),
         "R2 of the mode running by itself": single.r_squared,
         "R2 of the mode on the same gradients": single.driven_r_squared,
     }
@@ -173,7 +173,7 @@ def recovered_figure(
         figure,
         {"summary": summary, "panels": numbers},
         f"PC 1 holds {summary['variance along PC 1']:.1%} of the variance of the states. Along the leading mode the "
-        f"offset of the update goes from {anatomy.shift.offsets[0]:.2g} to {anatomy.shift.offsets[-1]:.2g}. That "
+        f"offset of the update goes from {dossier.shift.offsets[0]:.2g} to {dossier.shift.offsets[-1]:.2g}. That "
         f"mode has β = {describe(summary['decay'])} and α = {describe(summary['learning rate'])}; tuned momentum "
         f"{best[1]:.3g} and {best[0]:.3g}, theory {optimum[1]:.3g} and {optimum[0]:.3g}. Run alone on the same "
         f"problems, it explains R² = {single.r_squared:.4g} of the updates ({single.driven_r_squared:.4g} when fed "

@@ -23,14 +23,14 @@ from optoscope.paper.figures.drawn import Drawn
 from optoscope.paper.study import Study
 
 
-def draw_autonomous(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def draw_autonomous(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw a run without gradients, among fixed points (gray circles) and states visited with gradients."""
-    artists = draw_visited(anatomy, axes)
-    converged = project(anatomy, anatomy.resting.states[anatomy.resting.converged])
+    artists = draw_visited(dossier, axes)
+    converged = project(dossier, dossier.resting.states[dossier.resting.converged])
     artists["fixed points"] = axes.scatter(
         *converged.T, s=85, facecolor="none", edgecolor=SOFT, linewidth=0.9, zorder=4, label="fixed points"
     )
-    run = project(anatomy, anatomy.autonomous.states)
+    run = project(dossier, dossier.autonomous.states)
     artists["autonomous run"] = axes.plot(
         *run.T,
         color=COLORS["learned"],
@@ -40,7 +40,7 @@ def draw_autonomous(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
         zorder=5,
         label="run without gradients",
     )[0]
-    return artists | draw_landmarks(anatomy, axes)
+    return artists | draw_landmarks(dossier, axes)
 
 
 def draw_learning_rates(autonomous: AutonomousTrajectory, tuned: float | None, axes: Axes) -> dict[str, Artist]:
@@ -75,26 +75,26 @@ def _schedules(study: Study, tasks: Sequence[str], *, single: dict[str, Any] | N
     page = sheet(2, len(tasks), single=single, height=2 * ROW + 0.4, narrowest=3.4)
     numbers, summary = {}, {}
     for j, task in enumerate(tasks):
-        anatomy, tuned = study.anatomies[task], study.tuned_rate(task)
+        dossier, tuned = study.dossiers[task], study.tuned_rate(task)
         top, bottom = page.panels[:, j]
-        artists = draw_autonomous(anatomy, top)
-        x, y = (axis_label(anatomy, i) for i in (0, 1))
+        artists = draw_autonomous(dossier, top)
+        x, y = (axis_label(dossier, i) for i in (0, 1))
         page.dress(0, j, task, top, title=f"{label_of(task)}: states", x=x, y=y)
         numbers[page.key("a", task)] = numbers_of(top, artists)
-        artists = draw_learning_rates(anatomy.autonomous, tuned, bottom)
+        artists = draw_learning_rates(dossier.autonomous, tuned, bottom)
         y = "" if j else "Effective learning rate"
         page.dress(1, j, task, bottom, title="Learning rate along that run", x="Iteration", y=y)
         numbers[page.key("b", task)] = numbers_of(bottom, artists)
         if j == 0:
             bottom.legend(loc="best")
-        rates = anatomy.autonomous.learning_rates
+        rates = dossier.autonomous.learning_rates
         summary[task] = {
             "first": rates[0],
             "largest": rates.max(),
             "largest at": int(rates.argmax()),
             "last": rates[-1],
             "tuned momentum": tuned,
-            "largest drift": np.abs(anatomy.autonomous.drift).max(),
+            "largest drift": np.abs(dossier.autonomous.drift).max(),
         }
     page.align()
     page.figure.legend(

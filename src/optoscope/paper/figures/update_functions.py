@@ -37,11 +37,11 @@ def draw_update_functions(result: UpdateFunction, axes: Axes, *, colors, names) 
     return dict(zip(names, lines, strict=True))
 
 
-def draw_initial_update(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def draw_initial_update(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the update function at the initial state, with its tangent at g = 0: saturation is where they part."""
-    result = anatomy.initial_update
+    result = dossier.initial_update
     largest = np.abs(result.updates).max() * 1.15
-    slope = anatomy.autonomous.learning_rates[0]
+    slope = dossier.autonomous.learning_rates[0]
     artists = draw_update_functions(result, axes, colors=[COLORS["learned"]], names=["update"])
     artists["update"].set_linewidth(1.8)  # type: ignore[attr-defined]
     artists["tangent"] = axes.plot(
@@ -52,10 +52,10 @@ def draw_initial_update(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
     return artists
 
 
-def draw_gradient_density(anatomy: Dossier, axes: Axes) -> dict[str, Artist]:
+def draw_gradient_density(dossier: Dossier, axes: Axes) -> dict[str, Artist]:
     """Draw the density of the gradients met, on a log axis, over the range of the update function above it."""
-    low, high = anatomy.initial_update.gradients[[0, -1]]
-    gradients = anatomy.visits.gradients.ravel()
+    low, high = dossier.initial_update.gradients[[0, -1]]
+    gradients = dossier.visits.gradients.ravel()
     counts, edges = np.histogram(gradients, bins=np.linspace(low, high, 62))
     density = counts / (len(gradients) * np.diff(edges))
     smallest = 0.5 / (len(gradients) * (edges[1] - edges[0]))
@@ -111,20 +111,20 @@ def figure_10(study: Study, tasks: Sequence[str]) -> Drawn:
     panels = figure.subplots(2, columns, squeeze=False, sharex="col", height_ratios=[1.5, 1])
     numbers, summary = {}, {}
     for j, task in enumerate(tasks):
-        anatomy = study.anatomies[task]
+        dossier = study.dossiers[task]
         top, bottom = panels[:, j]
         first, second = ("a", "b") if columns == 1 else (f"a{j + 1}", f"b{j + 1}")
-        artists = draw_initial_update(anatomy, top)
+        artists = draw_initial_update(dossier, top)
         dress(top, letter="abcdefgh"[0 if columns == 1 else j], title=f"{label_of(task)}: first update",
               y="" if j else "Update Δx")  # fmt: skip
         numbers[first] = numbers_of(top, artists)
         if j == 0:
             top.legend([artists["tangent"]], ["slope at g = 0"], loc="upper right", borderaxespad=0.0)
-        artists = draw_gradient_density(anatomy, bottom)
+        artists = draw_gradient_density(dossier, bottom)
         dress(bottom, letter="b" if columns == 1 else "", title="Gradients met" if columns == 1 else "", x="Gradient g",
               y="" if j else "Density")  # fmt: skip
         numbers[second] = numbers_of(bottom, artists)
-        summary[task] = _saturation(anatomy)
+        summary[task] = _saturation(dossier)
     figure.align_ylabels(panels[:, 0])
     sentences = "; ".join(
         f"on {in_sentence(task)}, {one['share beyond']:.2%} of the gradients lie beyond |g| = "
@@ -142,9 +142,9 @@ def figure_10(study: Study, tasks: Sequence[str]) -> Drawn:
     )
 
 
-def _saturation(anatomy: Dossier) -> dict[str, float]:
-    result, slope = anatomy.initial_update, anatomy.autonomous.learning_rates[0]
+def _saturation(dossier: Dossier) -> dict[str, float]:
+    result, slope = dossier.initial_update, dossier.autonomous.learning_rates[0]
     response = result.updates[0] - np.interp(0, result.gradients, result.updates[0])
     weak = np.abs(response) < 0.5 * np.abs(slope * result.gradients)
     half = float(np.abs(result.gradients[weak]).min(initial=np.inf))
-    return {"half slope at": half, "share beyond": float((np.abs(anatomy.visits.gradients) > half).mean())}
+    return {"half slope at": half, "share beyond": float((np.abs(dossier.visits.gradients) > half).mean())}
