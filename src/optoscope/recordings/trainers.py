@@ -17,7 +17,7 @@ def lightning_recorder(directory: str | os.PathLike, **settings: Any) -> Any:
         ImportError: if neither `lightning` nor `pytorch_lightning` is installed.
     """
     try:
-        from lightning.pytorch.callbacks import Callback
+        from lightning.pytorch.callbacks import Callback  # pyright: ignore[reportMissingImports]
     except ImportError:
         try:
             from pytorch_lightning.callbacks import Callback  # pyright: ignore[reportMissingImports]
