@@ -29,7 +29,7 @@ def listen(recorder: Any) -> None:
         return result
 
     backward.__doc__, backward.__name__ = original.__doc__, original.__name__
-    torch.Tensor.backward = backward
+    torch.Tensor.backward = backward  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def stop_listening(recorder: Any) -> None:

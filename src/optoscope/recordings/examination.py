@@ -11,7 +11,6 @@ from optoscope._core.progress import Announce, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
-from optoscope.recordings.expect import differences, expected_updates
 from optoscope.recordings.findings import find_all, forecast
 from optoscope.recordings.identify import Identified, identify, learning_rates
 from optoscope.recordings.mechanisms import find_mechanisms, signal_to_noise
@@ -111,6 +110,8 @@ def examine(
     found, why = _identified(r)
     findings = find_all(r, found)
     if expect is not None:
+        from optoscope.recordings.expect import differences, expected_updates  # which need JAX
+
         updates = expected_updates(r, expect, trust=trust)
         findings += differences(r, found, updates, expect)
         findings.sort(key=lambda one: _ORDER.index(one.weight))

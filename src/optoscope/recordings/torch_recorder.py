@@ -4,7 +4,7 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -172,7 +172,7 @@ class Recorder:
         self._finish_row()
         self._writer.flush()
 
-    def margin(self, closure: Callable[[], Any], **settings: Any) -> Any:
+    def margin(self, closure: Callable[[], Any] | Sequence[Callable[[], Any]], **settings: Any) -> Any:
         """Measure the margin to the optimizer's edge now, and keep it in the recording.
 
         Args:
