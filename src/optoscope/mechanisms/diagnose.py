@@ -25,7 +25,7 @@ from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.reconcile import reconcile
 from optoscope.mechanisms.schedule import assess_schedule
-from optoscope.mechanisms.whole_optimizer import assess_whole, settle_schedule
+from optoscope.mechanisms.whole_optimizer import assess_whole, doubt_schedule
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask
 
@@ -153,7 +153,7 @@ def assess(dossier: Dossier) -> MechanismReport:
     )
     rates = np.asarray(schedule.learning_rates)
     found = reconcile(verdicts, explanation, rates)
-    verdicts = {**found.verdicts, "schedule": settle_schedule(dossier, found.verdicts["schedule"])}
+    verdicts = {**found.verdicts, "schedule": doubt_schedule(dossier, found.verdicts["schedule"])}
     verdicts |= assess_whole(dossier, explanation)
     said = dossier.component.sentence
     remarks = [*found.remarks, said] if said else found.remarks

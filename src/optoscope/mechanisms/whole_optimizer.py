@@ -144,7 +144,7 @@ def _scope(found: Structure) -> Verdict:
     return _verdict("scope", bool(clauses), effect, "; ".join(clauses), "updates with one thing doubled at a time")
 
 
-def settle_schedule(dossier: Dossier, schedule: Verdict) -> Verdict:
+def doubt_schedule(dossier: Dossier, schedule: Verdict) -> Verdict:
     """Doubt a schedule of a component among others that is over soon: what they share has to settle, too."""
     rates = getattr(schedule, "learning_rates", None)
     if dossier.component.context is None or schedule.verdict != "present" or rates is None:
