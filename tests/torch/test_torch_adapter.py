@@ -332,7 +332,6 @@ def test_what_is_kept_anywhere_is_part_of_the_rule():
     np.testing.assert_allclose(updates, [-0.1, -0.1 / 2, -0.1 / 3], rtol=1e-6)
 
 
-@pytest.mark.xfail(reason="it is refused, as if its components were tied together: a list that grows is not followed")
 def test_accumulation_over_32_gradients_is_seen():
     accumulating = from_torch(lambda p: Accumulating(p, lr=0.1))
     h, updates = accumulating.initial_state(), []

@@ -12,7 +12,16 @@ from optoscope._core.checks import check_count
 from optoscope._core.results import Result
 from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.center import along_positive_arm, along_rates, best_center, modes_at_rest, search_starts
-from optoscope.anatomy.driven import Driven, GradientRange, drive, given_range, is_idle, met_range, own_range
+from optoscope.anatomy.driven import (
+    Driven,
+    GradientRange,
+    drive,
+    given_range,
+    is_idle,
+    met_range,
+    own_range,
+    range_among,
+)
 from optoscope.anatomy.groups import GroupPaths, group_paths
 from optoscope.anatomy.linear_updates import LinearUpdates, linear_updates
 from optoscope.anatomy.operating_point import (
@@ -26,8 +35,8 @@ from optoscope.anatomy.operating_point import (
 from optoscope.anatomy.settling import InputAttractors, Rest, find_input_attractors, let_rest
 from optoscope.anatomy.shifts import ModeShift, mode_shift
 from optoscope.anatomy.thresholds import Thresholds, find_thresholds
-from optoscope.artifacts import TrainedOptimizer
-from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer, read
+from optoscope.artifacts import TrainedOptimizer, TunedOptimizer
+from optoscope.artifacts.as_optimizer import AnyOptimizer, name_of_optimizer, read_whole
 from optoscope.dynamics import (
     SETTLING_STEPS,
     AutonomousTrajectory,
@@ -51,6 +60,8 @@ from optoscope.dynamics.autonomous import with_learning_rates
 from optoscope.optimizers import AbstractOptimizer
 from optoscope.running.visits import Visits, visit
 from optoscope.tasks import AbstractTask, name_of
+from optoscope.whole import Structure, find_component
+from optoscope.whole import structure as find_structure
 
 #: Modes along which update functions are computed.
 NUM_SHIFTS = 4
@@ -67,6 +78,7 @@ class Dossier:
 
     Attributes:
         optimizer: the rule.
+        component: how it was taken out of a whole optimizer.
         task: where it runs; None without one.
         name: what the optimizer is called.
         num_problems, num_steps: size of the runs.
@@ -89,13 +101,14 @@ class Dossier:
         gradients: float | int | tuple[float, float] | list[float] | None = None,
         untrained: AbstractOptimizer | None = None,
         visits: Visits | None = None,
+        structure: Structure | None = None,
         name: str | None = None,
     ):
         """Say what is to be taken apart.
 
         Args:
-            optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise; an artifact brings its
-                network before meta-training with it.
+            optimizer: anything that `optoscope.as_optimizer` takes; an artifact brings its network before meta-training
+                with it. Where it is not component-wise, one component is looked at as `find_component` has it.
             task: gives the test problems on which it runs.
             key: draws problems and starts; needed with a task.
             num_problems, num_steps: size of the runs.
@@ -104,6 +117,7 @@ class Dossier:
                 without a task all magnitudes, or for a network those around where it begins to saturate.
             untrained: the same network before meta-training, whose spectrum is the control.
             visits: runs on test problems that were made before.
+            structure: of the whole optimizer, where it was measured before.
             name: what to call it; its class if None.
 
         Raises:
@@ -113,16 +127,25 @@ class Dossier:
         check_count("num_starts", num_starts, minimum=2)
         if task is not None and key is None:
             raise ValueError("with a task, `key` is needed: it draws the test problems; use jax.random.key(0).")
-        found = read(optimizer)
+        found = read_whole(optimizer)
         if untrained is None and isinstance(found, TrainedOptimizer):
             untrained = found.untrained
-        self.optimizer, self.task, self.key = as_rule(found), task, key
+        self._whole = found.optimizer if isinstance(found, TrainedOptimizer | TunedOptimizer) else found
+        self.component = find_component(self._whole)
+        if task is not None and self.component.view != "own":
+            raise ValueError(
+                "on a task only optimizers can be looked at whose components stand by themselves; this one's does not: "
+                f"{self.component.reason}. Leave out `task`: one component is then {self.component.sentence}."
+            )
+        self.optimizer, self.task, self.key = self.component.optimizer, task, key
         self.num_problems, self.num_starts, self.untrained = num_problems, num_starts, untrained
         self.num_steps = check_count("num_steps", num_steps) if visits is None else visits.states.shape[1]
         self.name = name or name_of_optimizer(optimizer) or type(self.optimizer).__name__
         self._given = None if gradients is None else given_range(gradients)
         if visits is not None:
             self.__dict__["visits"] = visits
+        if structure is not None:
+            self.__dict__["structure"] = structure
 
     @property
     def task_name(self) -> str:
@@ -183,7 +206,14 @@ class Dossier:
             return self._given
         if self.task is not None:
             return met_range(self.visits, self.task_name)
+        if self.component.context is not None:
+            return range_among(self.component)
         return own_range(self.probe, self.num_steps)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What the updates of the whole optimizer depend on."""
+        return find_structure(self._whole, name=self.name)
 
     @cached_property
     def driven(self) -> Driven:

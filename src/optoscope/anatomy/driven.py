@@ -11,6 +11,7 @@ from optoscope.dynamics import Probe
 from optoscope.dynamics.onset import find_onset
 from optoscope.optimizers import GRUOptimizer
 from optoscope.running.visits import Visits, gradient_range
+from optoscope.whole import Component
 
 #: Gradients tried where neither a range nor a task is given: 8 decades and as many again on both sides.
 WINDOW = (1e-8, 1e8)
@@ -80,6 +81,18 @@ def met_range(visits: Visits, task: str) -> GradientRange:
     high = gradient_range(visits.gradients)
     # What most of a run meets near its end is arbitrarily small: four decades below the largest count.
     return GradientRange(max(float(np.quantile(met, 0.05)), high * 1e-4), high, f"met on {task}")
+
+
+def range_among(component: Component) -> GradientRange:
+    """Return the range of one component among others: so small that what they share does not notice it.
+
+    A singular value is tried up to the others' size: only among them it is what it is.
+    """
+    if component.context is None:
+        raise ValueError("a component by itself has no others.")
+    size = float(component.context.gradients) or 1.0
+    high = size if component.view == "spectral" else 0.1 * size
+    return GradientRange(1e-8 * size, high, "up to the size of the others'" if high == size else "small beside others'")
 
 
 def own_range(probe: Probe, num_steps: int) -> GradientRange:

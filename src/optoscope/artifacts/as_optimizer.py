@@ -80,7 +80,7 @@ def as_rule(given: AnyOptimizer, *, trust: bool = False) -> AbstractOptimizer:
     >>> as_rule(optax.sgd(0.1, momentum=0.9)).num_states
     1
     """
-    found = as_optimizer(given, trust=trust)
+    found = as_whole(given, trust=trust)
     return found if isinstance(found, AbstractOptimizer) else from_optax(found)
 
 
@@ -91,8 +91,13 @@ def as_optimizers(given: Mapping[str, AnyOptimizer]) -> dict[str, AbstractOptimi
 
 def as_whole(given: AnyOptimizer, *, trust: bool = False) -> Any:
     """Turn whatever a person has into a whole optimizer: as `as_optimizer`, but torch's are left whole."""
-    found = read(given, trust=trust, make=whole_torch)
+    found = read_whole(given, trust=trust)
     return found.optimizer if isinstance(found, TrainedOptimizer | TunedOptimizer) else found
+
+
+def read_whole(given: AnyOptimizer, *, trust: bool = False) -> Read:
+    """Return the optimizer as `as_whole` does, but an artifact whole."""
+    return read(given, trust=trust, make=whole_torch)
 
 
 def _rule_or_whole(factory: Callable[[list], Any]) -> Read:

@@ -12,8 +12,10 @@ from optoscope._core.progress import Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
+from optoscope.anatomy import Dossier
 from optoscope.calibration.collections import Entry, find_entries, version_of
-from optoscope.whole import find_component, structure
+from optoscope.mechanisms.diagnose import assess
+from optoscope.whole import structure
 from optoscope.whole._bench import explain
 
 _SHOWN = ("own", "row", "column", "rest", "matrix", "others", "parameters")
@@ -27,8 +29,9 @@ class Structures(Result):
         collection: its name.
         version: of the package.
         rows: for each its `name`, `arguments`, the `structure` as `Structure.to_json` has it (None if it cannot run),
-            how a component is looked at (`view`: "own", "context", "spectral", None), the number of its state
-            variables, and `reason`: what stands in the way, where something does; `seconds`.
+            how a component is looked at (`view`: "own", "context", "spectral", None), the `diagnosis` in words and the
+            share of the component's updates that its explanation gives (`explained`), and `reason`: what stands in the
+            way, where something does; `seconds`.
         provenance: who made it.
     """
 
@@ -41,10 +44,10 @@ class Structures(Result):
         """Return the optimizers, one row each."""
         rows = [
             [row["name"], *((made["unit"], made["summary"]) if (made := row["structure"]) else ("", "")), row["view"],
-             row["reason"]]
+             row["diagnosis"], row["reason"]]
             for row in self.rows
         ]  # fmt: skip
-        columns = ["optimizer", "unit", "what_it_does", "component", "what_it_needs"]
+        columns = ["optimizer", "unit", "what_it_does", "component", "diagnosis", "what_it_needs"]
         return [Table("rows", columns, rows, title=f"Optimizers of {self.collection} {self.version}")]
 
     def write(self, directory: str | Path) -> Path:
@@ -61,7 +64,7 @@ def find_structures(
     collection: str,
     *,
     names: tuple[str, ...] | None = None,
-    components: bool = True,
+    diagnoses: bool = True,
     report: Report = silent,
 ) -> Structures:
     """Measure every optimizer of a collection, made with its defaults.
@@ -69,7 +72,7 @@ def find_structures(
     Args:
         collection: "optax", "torch" or "pytorch_optimizer"; its package must be installed.
         names: of some of them; all if None.
-        components: whether a component is taken out of each as well, which takes longer than the structure.
+        diagnoses: whether each is diagnosed as well, which takes longer than the structure.
         report: told what is going on: a name, how many are done, of how many.
 
     Raises:
@@ -87,22 +90,23 @@ def find_structures(
     rows = []
     for i, entry in enumerate(entries):
         report(collection, i, len(entries))
-        rows.append(_measured(entry, components))
+        rows.append(_measured(entry, diagnoses))
     report(collection, len(entries), len(entries))
     return Structures(collection, version_of(collection), rows, provenance())
 
 
-def _measured(entry: Entry, components: bool) -> dict[str, Any]:
+def _measured(entry: Entry, diagnoses: bool) -> dict[str, Any]:
     start = time.monotonic()
     row: dict[str, Any] = {"name": entry.name, "arguments": entry.arguments, "structure": None, "view": None}
-    row |= {"num_states": None, "reason": ""}
+    row |= {"diagnosis": "", "explained": None, "reason": ""}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of others' code, about what will change in it
         try:
-            row["structure"] = structure(entry.make(), name=entry.name).to_json()
-            if components:
-                found = find_component(entry.make())
-                row |= {"view": found.view, "num_states": found.optimizer.num_states}
+            found = structure(entry.make(), name=entry.name)
+            row["structure"] = found.to_json()
+            if diagnoses:
+                report = assess(Dossier(entry.make(), structure=found, name=entry.name))
+                row |= {"view": report.view, "diagnosis": report.summary, "explained": report.explained}
         except Exception as error:  # whatever others' code raises is its reason
             row["reason"] = explain(error)
     return row | {"seconds": round(time.monotonic() - start, 2)}
@@ -141,10 +145,10 @@ def structures_page(found: Structures) -> str:
     taken = [row for row in found.rows if row["structure"] is not None]
     seen = [row for row in found.rows if row["view"] is not None]
     intro = (
-        f"{found.collection} {found.version}: {len(taken)} of {len(found.rows)} measured, a component of {len(seen)} "
-        "looked at. Exponents are octaves by which an update changes when one thing doubles, under constant gradients."
+        f"{found.collection} {found.version}: {len(taken)} of {len(found.rows)} measured, {len(seen)} diagnosed. "
+        "Exponents are octaves by which an update changes when one thing doubles, under constant gradients."
     )
-    columns = ["optimizer", "arguments", "unit", "component", *_SHOWN, "what it does, or what it needs"]
+    columns = ["optimizer", "arguments", "unit", "component", *_SHOWN, "what it does, or what it needs", "diagnosis"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     body = "\n".join(_row(row) for row in found.rows)
     return _PAGE.format(title=f"Optimizers of {found.collection}", intro=html.escape(intro), head=head, body=body)
@@ -157,4 +161,4 @@ def _row(row: dict[str, Any]) -> str:
     text = ". ".join(part for part in (made["summary"] if made else "", row["reason"]) if part)
     plain = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
     right = "".join(f'<td class="number">{number}</td>' for number in numbers)
-    return f"<tr>{plain}{right}<td>{html.escape(text)}</td></tr>"
+    return f"<tr>{plain}{right}<td>{html.escape(text)}</td><td>{html.escape(row['diagnosis'])}</td></tr>"

@@ -40,7 +40,7 @@ class Diagnose(TakesOptimizers):
     def prepare(self) -> tuple[Any, Any]:
         """Return the optimizer and the task."""
         from optoscope import tasks
-        from optoscope.artifacts.as_optimizer import read
+        from optoscope.artifacts.as_optimizer import read_whole
 
         if self.out is not None:
             check_file(self.out / "diagnosis.json", self.force)
@@ -49,7 +49,7 @@ class Diagnose(TakesOptimizers):
         task = None if self.task is None else tasks.get(self.task)
         if task is not None:
             check_fits(task, num_problems=64, num_steps=self.num_steps)
-        return read(self.optimizer, trust=self.trust), task
+        return read_whole(self.optimizer, trust=self.trust), task
 
     def compute(self, prepared: tuple[Any, Any], report: Reporter) -> Any:
         """Diagnose."""

@@ -25,9 +25,12 @@ from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.reconcile import reconcile
 from optoscope.mechanisms.schedule import assess_schedule
+from optoscope.mechanisms.whole_optimizer import assess_whole, doubt_schedule
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask
 
+#: Mechanisms of whole optimizers that are not named where they are absent.
+QUIET = ("scope", "noise", "accumulation", "averaging")
 #: Summary of an optimizer whose update never changes.
 IDLE = "it does nothing: its update is the same whatever the gradients are"
 
@@ -39,8 +42,11 @@ class MechanismReport(Shown):
     Attributes:
         optimizer: its name.
         task: name of the task; None without one.
+        view: how one component of it was looked at: "own" where it stands by itself, "context" among others,
+            "spectral" as a singular value among others.
         summary: the mechanisms in plain words, and what could not be decided.
-        verdicts: by mechanism: momentum, clipping, schedule, adaptation, grouping.
+        verdicts: by mechanism: momentum, clipping, schedule, adaptation, grouping; of a whole optimizer decay, scope,
+            noise, accumulation and averaging as well.
         explanation: a rule put together from these, that runs, and the share of the updates that it gives.
         warnings: what comes first in the summary: modes that grow, steps uphill, what is not explained.
         remarks: what comes last: maps of other shapes, what moves with the step, the share that is explained.
@@ -51,6 +57,7 @@ class MechanismReport(Shown):
 
     optimizer: str
     task: str | None
+    view: str
     summary: str
     verdicts: dict[str, Verdict]
     explanation: Explanation
@@ -95,9 +102,11 @@ def diagnose(
     """Find out which mechanisms an optimizer has, how strong they are, and with which numbers.
 
     Args:
-        optimizer: anything that `optoscope.as_optimizer` takes and that is component-wise; an artifact brings its
-            network before meta-training with it.
-        task: where it runs; without one nothing is said about gradients that really occur.
+        optimizer: anything that `optoscope.as_optimizer` takes; an artifact brings its network before meta-training
+            with it. Of one whose components do not stand by themselves, one component is looked at among others, or a
+            singular value, as `find_component` has it, and what ties components together is said beside it.
+        task: where it runs, if components stand by themselves; without one nothing is said about gradients that
+            really occur.
         key: draws the test problems; key 0 if None.
         gradients: the largest magnitude of gradients, or the smallest and the largest. If None that of the task;
             without a task all magnitudes from 1e-8 to 1e8, or for a network those around where it begins to saturate.
@@ -109,7 +118,7 @@ def diagnose(
         The verdicts, a summary in plain words, and the range of gradients that was used.
 
     Raises:
-        ValueError: if an argument does not fit, the transformation is not component-wise, or every run diverged.
+        ValueError: if an argument does not fit, no component can be taken out, or every run diverged.
 
     >>> from optoscope.optimizers import Momentum
     >>> diagnose(Momentum(learning_rate=0.1, decay=0.9)).summary
@@ -144,14 +153,19 @@ def assess(dossier: Dossier) -> MechanismReport:
     )
     rates = np.asarray(schedule.learning_rates)
     found = reconcile(verdicts, explanation, rates)
+    verdicts = {**found.verdicts, "schedule": doubt_schedule(dossier, found.verdicts["schedule"])}
+    verdicts |= assess_whole(dossier, explanation)
+    said = dossier.component.sentence
+    remarks = [*found.remarks, said] if said else found.remarks
     return MechanismReport(
         optimizer=dossier.name,
         task=dossier.task_name or None,
-        summary=_summary(found.verdicts, explanation, found.warnings, found.remarks),
-        verdicts=found.verdicts,
+        view=dossier.component.view,
+        summary=_summary(verdicts, explanation, found.warnings, remarks),
+        verdicts=verdicts,
         explanation=explanation,
         warnings=found.warnings,
-        remarks=found.remarks,
+        remarks=remarks,
         gradients=[dossier.range.low, dossier.range.high],
         gradients_origin=dossier.range.origin,
         provenance=provenance(num_steps=dossier.num_steps),
@@ -195,7 +209,7 @@ def _summary(verdicts, explanation, warnings, remarks):
     for name, verdict in verdicts.items():
         if verdict.verdict == "present":
             clauses.append(verdict.summary)
-        elif name == "grouping" and verdict.verdict == "undecided":
+        elif (name == "grouping" and verdict.verdict == "undecided") or (name in QUIET and verdict.verdict == "absent"):
             continue
         else:
             clauses.append(f"no {name}" if verdict.verdict == "absent" else f"{name} undecided ({verdict.reason})")

@@ -15,6 +15,8 @@ _SEED = 0
 _FEW, _MORE = 3, 5
 #: Steps of the runs in which one gradient is changed: longer than any accumulation or delay that is looked for.
 _NUM_STEPS = 40
+#: Steps after which a state is met that may be met at any moment.
+_EARLY = 12
 #: A packed state must give what the optimizer itself gives, up to how a vector and a number are rounded.
 _SAME = {"float64": 1e-9, "float32": 1e-4}
 #: Numbers of steps between which it is tried whether they matter.
@@ -184,10 +186,13 @@ def _moments_matter(rule, sequences) -> bool:
 
 
 def _visited(rule, sequences) -> np.ndarray:
-    """Rows [step, sequence, state + 1] along the probes, from the rule itself."""
+    """Rows [step, sequence, state + 1] along the probes, from the rule itself.
+
+    Where the number of steps matters, what is kept may show itself late: it is followed as long as it was looked for.
+    """
     rows = np.tile(np.append(rule.initial_row(), 0.0), (sequences.gradients.shape[0], 1))
     visited = []
-    for g in sequences.gradients.T[:12]:
+    for g in sequences.gradients.T[: _NUM_STEPS if rule.clock == "step" else _EARLY]:
         rows[:, -1] = g
         visited.append(rows.copy())
         rows = rule.advance(rows)
@@ -196,7 +201,8 @@ def _visited(rule, sequences) -> np.ndarray:
 
 def _without_influence(rule, visited) -> frozenset[Variable]:
     """The variables that no update depends on, now or later."""
-    rows = visited[2:].reshape(-1, visited.shape[-1])
+    early, late = visited[2:_EARLY], visited[_EARLY:, ::_EARLY]  # of late moments a few rows are enough
+    rows = np.concatenate([part.reshape(-1, visited.shape[-1]) for part in (early, late)])
     widths = [v.width for v in rule.own]
     places = dict(zip(rule.own, zip(np.cumsum([0, *widths]), np.cumsum(widths))))
     expected = rule.advance(rows)

@@ -50,7 +50,9 @@ class Context(NamedTuple):
 
     def describe(self) -> str:
         """In words."""
-        kind = {"fixed": "constant", "alternating": "alternating", "singular values": "diagonal"}[self.pattern]
+        kind = "constant" if self.pattern == "fixed" else "alternating"
+        if self.pattern == "singular values":
+            return f"among {min(self.shapes[0]) - 1} others of size {self.gradients:g} and less"
         return f"among {self.others} others with {kind} gradients of size {self.gradients:g}"
 
     def start(self) -> list[np.ndarray]:

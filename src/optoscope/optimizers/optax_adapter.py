@@ -24,6 +24,8 @@ _PROBE_SEED = 0
 _PROBE_STEPS = 16
 _PROBE_SHAPES = {"scalar": (), "vector": (3,), "matrix": (2, 2)}
 _PROBE_SIZE = sum(math.prod(shape) for shape in _PROBE_SHAPES.values())
+#: The component whose parameter is at 0 among others that are not: one in the matrix.
+_ONE = 5
 #: Large enough that any rule that factors its matrices does so; only its shapes are computed.
 _LARGE_MATRIX = (4096, 4096)
 
@@ -206,14 +208,32 @@ def from_optax(
         from optoscope.optimizers.torch_adapter import from_torch
 
         return from_torch(factory, context=context, clock=clock, clock_steps=clock_steps)
-    if context is not None and context is not False:
+    if context and not (context is True and _stands_alone_at_0(tx)):
         return _in_context(tx, context, clock_steps if clock == "frozen" else None)
     with jax.enable_x64(True):
         shared = _find_shared(tx)
-        _refuse_leaks(tx, shared)
+        if not context:
+            _refuse_leaks(tx, shared)
     if clock == "run":
         return OptaxOptimizer(tx, clock, None, (), shared)
     return OptaxOptimizer(tx, clock, clock_steps, _clock_after(tx, shared, clock_steps), shared)
+
+
+def _stands_alone_at_0(tx) -> bool:
+    """Whether a component whose parameter stays at 0 depends on no other, and keeps no copy of the parameter."""
+    with jax.enable_x64(True):
+        try:
+            _refuse_leaks(tx, _find_shared(tx), reads_parameters=True)
+        except ValueError:
+            return False
+        low, high = (jax.tree.leaves(_after_one_step(tx, jnp.full(3, x))) for x in (0.25, 0.75))
+        return not any(
+            np.any(np.abs(np.asarray(b, float) - np.asarray(a, float) - 0.5) < 0.1) for a, b in zip(low, high)
+        )
+
+
+def _after_one_step(tx, x):
+    return tx.update(jnp.ones_like(x), tx.init(x), x)[1]
 
 
 def _in_context(tx, context, frozen_at):
@@ -271,7 +291,7 @@ def _find_shared(tx):
     return shared
 
 
-def _refuse_leaks(tx, shared):
+def _refuse_leaks(tx, shared, *, reads_parameters=False):
     rng = np.random.default_rng(_PROBE_SEED)
     scales = np.array([*PROBE_SCALES, 1.0])
     gradients = scales[:, None, None] * rng.standard_normal((len(scales), _PROBE_STEPS, _PROBE_SIZE))
@@ -281,6 +301,8 @@ def _refuse_leaks(tx, shared):
         "where one gradient is infinite",
     ]
     params = rng.standard_normal((2, _PROBE_SIZE))
+    if reads_parameters:  # all are at 0, or all but one component
+        params[0], params[1, _ONE] = 0.0, 0.0
 
     def run(x, gradients):
         def step(state, g):
@@ -305,7 +327,7 @@ def _refuse_leaks(tx, shared):
         return read, jax.vmap(lambda g: jax.vmap(alone, in_axes=(0, 1))(params[0], g))(gradients)
 
     try:
-        (updates, other_updates), (apart, ends) = jax.tree.map(np.asarray, probe())
+        (updates, other_updates), (apart, ends) = jax.tree.map(np.array, probe())
     except jax.errors.JAXTypeError as error:
         raise ValueError(
             "`from_optax` probes a transformation with numbers, but some of this one's are being traced by jit, vmap "
@@ -316,6 +338,8 @@ def _refuse_leaks(tx, shared):
             f"it needs more than gradients, or fails on them ({first_line(error)}); values and loss functions are not "
             "part of a component's rule"
         ) from error
+    if reads_parameters:
+        other_updates[:, np.arange(_PROBE_SIZE) != _ONE] = updates[:, np.arange(_PROBE_SIZE) != _ONE]
     finite = slice(0, len(PROBE_SCALES))
     for rows in (finite, slice(None)):  # a leak at finite gradients is the better explanation
         leak, where = worst_leak(updates[rows], other_updates[rows], labels)

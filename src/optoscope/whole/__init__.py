@@ -9,5 +9,6 @@ from optoscope.whole.decay import Decay as Decay
 from optoscope.whole.decay import find_decay as find_decay
 from optoscope.whole.rhythm import Rhythm as Rhythm
 from optoscope.whole.rhythm import find_rhythm as find_rhythm
+from optoscope.whole.structure import UNIT_WORDS as UNIT_WORDS
 from optoscope.whole.structure import Structure as Structure
 from optoscope.whole.structure import structure as structure

@@ -5,6 +5,8 @@ import numpy as np
 from optoscope.whole._bench import AbstractBench, Arrays, Case
 from optoscope.whole._exponents import PARAMETER_SIZE, SHAPE, Setting, make_case
 
+#: A leak below this is none; symmetries of matrices are kept only up to how few bits some optimizers compute in.
+SYMMETRIC, _ROTATES = 1e-3, 0.15
 #: In the order of `Structure.symmetries`.
 SYMMETRIES = (
     "sign of one component",
@@ -58,6 +60,16 @@ def measure_symmetries(bench: AbstractBench, num_steps: int) -> dict[str, float]
     return {name: leaks[name] for name in SYMMETRIES}
 
 
+def rotates(symmetries: dict[str, float]) -> bool:
+    """Whether an optimizer commutes with rotations, up to how few bits it may compute in."""
+    return max(symmetries["rotation of rows"], symmetries["rotation of columns"]) <= _ROTATES
+
+
+def is_of_matrices(symmetries: dict[str, float]) -> bool:
+    """Whether a matrix is treated as one: neither the signs of single components nor their order are free."""
+    return min(symmetries["order of components"], symmetries["sign of one component"]) > SYMMETRIC
+
+
 def _transposed(bench, case, expected, num_steps):
     turn = lambda parts: [np.swapaxes(parts[0], -1, -2).copy(), *parts[1:]]
     try:
@@ -72,4 +84,4 @@ def _leak(found: np.ndarray, expected: np.ndarray) -> float:
         return float(np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)))
 
 
-__all__ = ["SYMMETRIES", "Arrays", "measure_symmetries"]
+__all__ = ["SYMMETRIC", "SYMMETRIES", "Arrays", "is_of_matrices", "measure_symmetries", "rotates"]

@@ -1,6 +1,7 @@
 """One component of any optimizer: by itself, among others, or a singular value; and what is to be said of it."""
 
 import dataclasses
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from optoscope.optimizers import AbstractOptimizer, from_optax
 from optoscope.optimizers.context import SPECTRAL, Context
 from optoscope.optimizers.torch_host import CannotRun
 from optoscope.whole._bench import Case, make_bench
+from optoscope.whole._symmetries import is_of_matrices, measure_symmetries, rotates
 
 View = Literal["own", "context", "spectral"]
 
@@ -23,44 +25,72 @@ class Component:
         view: "own" (it stands by itself), "context" (among others), "spectral" (a singular value among others).
         context: the others; None for "own", and where only the parameter had to be held.
         sentence: what is to be said of it beside a diagnosis; empty for "own".
+        reason: why it does not stand by itself; empty for "own".
     """
 
     optimizer: AbstractOptimizer
     view: View
     context: Context | None
     sentence: str
+    reason: str = ""
 
 
-def find_component(optimizer: Any) -> Component:
+def find_component(optimizer: Any, *, trust: bool = False) -> Component:
     """Take one component out of an optimizer: by itself, else among others, else a singular value.
 
+    Of an optimizer that treats matrices as linear maps (it commutes with rotations of rows and columns, and neither
+    the order of components nor their signs are free), the singular value comes before the component among others.
+
     Args:
-        optimizer: an optax transformation; a torch optimizer, its class, a function that makes one, or a stack; or a
-            rule of one component, which is returned as it is.
+        optimizer: whatever `as_optimizer` takes: an optax transformation; a torch optimizer, its class, a function
+            that makes one, or a stack; a name, a text; or a rule of one component, which is returned as it is.
+        trust: of a text: call whatever it names.
 
     Raises:
+        TypeError: if it is none of these.
         ValueError: if none can be taken out; the message says why, or what the optimizer asks for.
     """
-    if isinstance(optimizer, AbstractOptimizer):
-        return Component(optimizer, "own", None, "")
-    take = _taker(optimizer)
+    whole = _whole(optimizer, trust)
+    if isinstance(whole, AbstractOptimizer):
+        return Component(whole, "own", None, "")
     try:
-        return Component(take(None), "own", None, "")
+        return Component(from_optax(whole), "own", None, "")
     except CannotRun:
         raise
-    except ValueError:
-        pass
+    except ValueError as error:
+        reason = what_is_not(error)
+    tries = [_among_others, find_singular_value]
+    if _is_spectral(whole):
+        tries.reverse()
     try:
-        found = take(True)
+        return dataclasses.replace(tries[0](whole), reason=reason)
     except ValueError as error:
         try:
-            return find_singular_value(optimizer)
+            return dataclasses.replace(tries[1](whole), reason=reason)
         except ValueError:
             raise error from None
+
+
+def what_is_not(error: Exception) -> str:
+    """What a refusal of `from_optax` or `from_torch` measured, without what stands before and behind it."""
+    text = " ".join(str(error).split()).split("and this one does not: ")[-1]
+    return re.split(r"; `rollout` runs|\. torch runs it|\. Leave out", text)[0]
+
+
+def _among_others(whole: Any) -> Component:
+    found = from_optax(whole, context=True)
     context = getattr(getattr(found, "rule", found), "context", None)
     if context is None:
         return Component(found, "context", None, "looked at with its parameter held at 0")
-    return Component(found, "context", context, f"looked at {context.describe()}")
+    return Component(found, "context", context, f"one component looked at {context.describe()}")
+
+
+def _is_spectral(whole: Any) -> bool:
+    try:
+        symmetries = measure_symmetries(make_bench(whole), 16)
+    except Exception:
+        return False  # it does not take such matrices
+    return rotates(symmetries) and is_of_matrices(symmetries)
 
 
 def find_singular_value(optimizer: Any) -> Component:
@@ -72,10 +102,11 @@ def find_singular_value(optimizer: Any) -> Component:
     Raises:
         ValueError: if none can be taken out.
     """
-    take, reason = _taker(optimizer), None
+    whole, reason = _whole(optimizer), None
     for context in SPECTRAL:
         try:
-            return Component(take(context), "spectral", context, f"a singular value {context.describe()}")
+            found = from_optax(whole, context=context)
+            return Component(found, "spectral", context, f"one singular value looked at {context.describe()}")
         except ValueError as error:
             reason = reason or error
     assert reason is not None
@@ -118,10 +149,7 @@ def spectral_update(
     return s, -np.diag(left.T @ update @ right)
 
 
-def _taker(optimizer: Any):
+def _whole(optimizer: Any, trust: bool = False) -> Any:
     if hasattr(optimizer, "gradient_transformation"):
         optimizer = optimizer.gradient_transformation()
-    whole = as_whole(optimizer)
-    if isinstance(whole, AbstractOptimizer):
-        return lambda context: whole
-    return lambda context: from_optax(whole, context=context)
+    return as_whole(optimizer, trust=trust)

@@ -14,14 +14,12 @@ from optoscope.artifacts.as_optimizer import name_of_optimizer
 from optoscope.whole._bench import AbstractBench, Case, make_bench
 from optoscope.whole._exponents import FACTORS, SETTINGS, make_case, measure
 from optoscope.whole._kinks import find_thresholds
-from optoscope.whole._symmetries import measure_symmetries
+from optoscope.whole._symmetries import SYMMETRIC, measure_symmetries, rotates
 from optoscope.whole.decay import Decay, find_decay
 from optoscope.whole.rhythm import Rhythm, find_rhythm
 
 #: An exponent, or a leak, below this is none.
 NOTHING = 1e-3
-#: Symmetries of matrices are kept only up to how few bits some optimizers compute in.
-_SYMMETRIC, _ROTATES = 1e-3, 0.15
 #: Seconds that the runs for the exponents may take, and the steps of a run at best and at least.
 _SECONDS, _STEPS, _FEWEST = 5.0, 48, 16
 _SLOW = 4e-3
@@ -172,9 +170,9 @@ def _unit(union: dict[str, float], symmetries: dict[str, float]) -> str:
     inside = max(abs(union[name]) for name in ("row", "column", "rest", "rest_parameters"))
     if inside <= NOTHING:
         return "component"
-    if symmetries["order of components"] <= _SYMMETRIC:
+    if symmetries["order of components"] <= SYMMETRIC:
         return "layer"
-    if symmetries["sign of one component"] <= _SYMMETRIC:
+    if symmetries["sign of one component"] <= SYMMETRIC:
         return "row and column"
     return "matrix"
 
@@ -188,16 +186,11 @@ def _reads_gradients(bench, num_steps):
     return float(change) if np.isfinite(change) else 0.0
 
 
-def rotates(symmetries: dict[str, float]) -> bool:
-    """Whether an optimizer commutes with rotations, up to how few bits it may compute in."""
-    return max(symmetries["rotation of rows"], symmetries["rotation of columns"]) <= _ROTATES
-
-
-_UNIT_WORDS = {
+UNIT_WORDS = {
     "component": "every component by itself",
     "row and column": "an entry depends on its row and its column",
-    "matrix": "a matrix is treated as one, as a linear map",
-    "layer": "all gradients of a tensor are tied together by a norm",
+    "matrix": "a matrix is treated as one",
+    "layer": "all gradients of a tensor act on each other, wherever they stand",
     "network": "all tensors are tied together",
 }
 
@@ -205,7 +198,7 @@ _UNIT_WORDS = {
 def _summary(unit, exponents, union, reads, symmetries, thresholds, decay: Decay, rhythm: Rhythm) -> str:
     if reads["gradients"] == 0:
         return "its updates do not depend on the gradients"
-    parts = [_UNIT_WORDS[unit]]
+    parts = [UNIT_WORDS[unit]]
     total = exponents["all"]
     if abs(total) < 0.05:
         parts.append("updates keep their size as all gradients grow")
