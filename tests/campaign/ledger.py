@@ -37,15 +37,22 @@ class Ledger:
         path: the file.
         part: the part's name.
         seed: of the campaign; cases of another seed, or of other sources, are dropped.
+        as_it_is: keep what another version of the sources came to; for a part that is only shown.
+
+    Attributes:
+        sources: a hash of the sources that the cases were made with.
     """
 
-    def __init__(self, path: Path, part: str, seed: int):
+    def __init__(self, path: Path, part: str, seed: int, *, as_it_is: bool = False):
         self.path, self.part, self._lock = path, part, threading.Lock()
         self._began = self._said = time.monotonic()
         header = {"seed": seed, "sources": digest_of_sources()}
         lines = path.read_text().splitlines() if path.exists() else []
         self.cases: dict[str, Case] = {}
         self.seconds = 0.0  # that earlier sittings and this one took
+        if as_it_is and lines and json.loads(lines[0])["seed"] == seed:
+            header = json.loads(lines[0])
+        self.sources: str = header["sources"]
         if lines and json.loads(lines[0]) == header:
             for *case, seconds in map(json.loads, lines[1:]):
                 self.cases[case[2]], self.seconds = Case(*case), seconds

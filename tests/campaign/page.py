@@ -22,6 +22,7 @@ def page(ledgers: dict[str, Ledger], *, seed: int, minutes: float) -> str:
     """
     fields = {f"{part.replace(' ', '_')}_table": _table(ledger.counts()) for part, ledger in ledgers.items()}
     fields |= {f"num_{part.replace(' ', '_')}": f"{len(ledger.cases):,}" for part, ledger in ledgers.items()}
+    fields |= {f"sources_{part.replace(' ', '_')}": ledger.sources for part, ledger in ledgers.items()}
     versions = {name: importlib.metadata.version(name) for name in ("optoscope", "jax", "numpy", "safetensors")}
     faults = [case for ledger in ledgers.values() for case in ledger.faults]
     return Template(_TEMPLATE.read_text()).substitute(

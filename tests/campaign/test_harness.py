@@ -155,4 +155,9 @@ def test_a_campaign_goes_on_where_it_was_and_begins_anew_with_another_seed(tmp_p
     assert list(again.cases.values()) == [case] == again.faults
     text = page(dict.fromkeys(("kills", "mutants", "command lines", "pairs"), again), seed=0, minutes=1.0)
     assert "Faults found: 4." in text and "| train | 1 | 1 |" in text
+    lines = (tmp_path / "one").read_text().splitlines()
+    (tmp_path / "other").write_text("\n".join(['{"seed": 0, "sources": "of another version"}', *lines[1:]]) + "\n")
+    shown = Ledger(tmp_path / "other", "kills", 0, as_it_is=True)
+    assert (shown.cases, shown.sources) == (again.cases, "of another version")
+    assert Ledger(tmp_path / "other", "kills", 0).cases == {}
     assert Ledger(tmp_path / "one", "kills", 1).cases == {}

@@ -317,3 +317,8 @@ def test_bad_ranges_are_refused(wrong):
 
 def test_short():
     assert short(0) == "0" and issubclass(MomentumVerdict, Verdict)
+
+
+@pytest.mark.parametrize("settings", ["optax:sgd(1e-300)", "optax:adam(0.1, b1=2.0)"])
+def test_extreme_settings_are_judged_without_a_warning(settings):
+    assert diagnose(settings, num_steps=30).summary

@@ -133,6 +133,8 @@ def diagnose(
     return report if dossier.untrained is None else _beside(report, dossier.untrained, num_steps)
 
 
+# Rates such as 1e-300 vanish or overflow somewhere; what is not finite is judged as such, and not warned of.
+@np.errstate(all="ignore")
 def assess(dossier: Dossier) -> MechanismReport:
     """Assess all mechanisms from what a dossier knows."""
     adaptation = assess_adaptation(dossier)
