@@ -45,6 +45,8 @@ BASES = {
     "--num-controls 0",
     "stability": "rosenbrock/momentum --out new --num-steps 20",
     "generalize": "rosenbrock/momentum --tasks rosenbrock --scales 1 --horizons 20 --num-problems 2 --out new",
+    "examine": "recorded --out new",
+    "watch": "recorded --once",
     "distill": "rosenbrock --task rosenbrock --effort 0.01 --num-test 8 --num-steps 20 --out new",
 }
 #: Exit code of what writes to a pipe that nobody reads, as a shell gives it.
@@ -225,8 +227,25 @@ def lay_out(place: Path) -> None:
         (place / "run" / name).write_text(text)
     for name in ("ablation.npz", "distilled.npz", "figure_3.png", *(f"{one}.json" for one in _SUMMARIES)):
         (place / "run" / name).write_text("{}")
+    if (recording := place.parent.parent / "recorded").exists():
+        shutil.copytree(recording, place / "recorded")
     (place / "loop").symlink_to("loop")
     (place / "readonly").chmod(0o555)
+
+
+def record_a_run(place: Path) -> None:
+    """Write the recording of a short run, which every directory then holds."""
+    import jax.numpy as jnp
+    import optax
+
+    import optoscope
+
+    transformation, params = optoscope.recorded(optax.sgd(0.1, momentum=0.9), components=8), jnp.ones(8)
+    state = transformation.init(params)
+    for _ in range(6):
+        updates, state = transformation.update(params, state, params)
+        params = params + updates
+    optoscope.write_recording(optoscope.recording(state), place)
 
 
 def judge(line: CommandLine, place: Path, *, as_a_process: bool = False) -> tuple[str, str]:
@@ -262,6 +281,10 @@ def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 500, num_wor
     """Type command lines that the ledger does not hold yet; every tenth in a process of its own."""
     lines = chosen(all_command_lines(options()), num - len(STREAMS), seed)
     of = len(lines) + len(STREAMS)
+    if not (folder / "recorded").exists():
+        made = children.run(record_a_run, folder / "recorded")
+        if made.code:
+            raise RuntimeError(f"no run could be recorded: {made.err}")
 
     def one(number_and_line):
         number, line = number_and_line

@@ -101,7 +101,6 @@ _OPTIMIZER = [
         "torch.optim:SGD(lr=-1.0)",
         "torch.optim:Nothing(lr=0.1)",
         "torch:zeros(3)",
-        "optax:lamb(0.1) ",
         "optax.contrib:nothing(0.1)",
         "..:x()",
         "optax..sgd:x()",
@@ -110,6 +109,7 @@ _OPTIMIZER = [
         "/proc/self/mem",
     ),
     *_odd(
+        "optax:lamb(0.1) ",
         "optax:sgd(1e-300)",
         "optax:sgd(0)",
         "optax:sgd(-0.1)",
@@ -368,6 +368,8 @@ KINDS: dict[str, list[Value]] = {
     "--tasks": [*_TASK, Value(("rosenbrock", "rosenbrock")), Value(("rosenbrock", "nothing"))],
     "--out": _OUT,
     "--source": _FOLDER,
+    "--seconds": _bad("-1", "0", "nan", "inf", "1e400", "x", "", "1e300", "3601"),
+    "DIRECTORY": _FOLDER,
     "TASK": _TASK,
     "COLLECTION": _bad(
         "", "jax", "Optax", "☃", "a" * 5000, "os:system('touch canary')", "../optax", "optax,torch", "sgd"
