@@ -62,13 +62,12 @@ def torch_margin(
     closures: list[Callable[[], Any]] = [closure] if callable(closure) else list(closure)
     chosen = [(g, x) for g, group in enumerate(optimizer.param_groups) for x in group["params"] if x.requires_grad]
     params = [x for _, x in chosen]
-    edges, gains = np.full(len(optimizer.param_groups), np.nan), []
+    gains = [_gains(optimizer, g, x) for g, x in chosen]  # says first whether components have gains of their own
+    edges = np.full(len(optimizer.param_groups), np.nan)
     for g in range(len(edges)):
         mine = [x for n, x in chosen if n == g]
         if mine:
             edges[g] = _edge(optimizer, g, max(mine, key=torch.Tensor.numel))
-    for g, x in chosen:
-        gains.append(_gains(optimizer, g, x) / edges[g])
     ends = np.cumsum([0, *(x.numel() for x in params)]).tolist()
     known = names if names is not None else [f"array {n}" for n in range(len(params))]
     known = [
@@ -78,7 +77,7 @@ def torch_margin(
     ]
     return find_margin(
         [_product(one, params) for one in closures],
-        np.concatenate(gains) * clip_factor,
+        np.concatenate([gain / edges[g] for gain, (g, _) in zip(gains, chosen)]) * clip_factor,
         edges=edges,
         layers={name: slice(a, b) for name, a, b in zip(known, ends[:-1], ends[1:])} if layers else {},
         clip_factor=clip_factor,
