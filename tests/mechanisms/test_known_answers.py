@@ -1,16 +1,15 @@
 """Small optimizers about which users have asked, and the right answers."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from optoscope import from_optax, from_torch
-from optoscope.dynamics import Probe, linearize
+from optoscope.dynamics import Probe
 from optoscope.mechanisms import diagnose
-from optoscope.optimizers import AbstractOptimizer, Adam
+from optoscope.optimizers import AbstractOptimizer
 
 
 def updates(rule, gradients):
@@ -162,19 +161,6 @@ def test_rprop_of_optax_responds_one_step_late():
     np.testing.assert_allclose(np.abs(updates(rule, RPROP)), [0, 0.1, 0.12, 0, 0], rtol=1e-6)
     report = diagnose(rule)
     assert "gradients count 1 step late" in report.summary and "no momentum" not in report.summary
-
-
-def test_meta_gradients_of_a_dead_parameter_are_finite():
-    def loss(w, rule):
-        h, x = rule.initial_state(), 0.0
-        for _ in range(2):
-            h, dx = rule.step(h, 0.0 * w)
-            x += dx
-        return x
-
-    assert np.isfinite(jax.grad(loss)(jnp.asarray(1.0), Adam(0.1, 0.9, 0.99)))
-    with pytest.raises(ValueError, match="no linearization"):
-        linearize(Adam(0.1, 0.9, 0.99), np.zeros(2))
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,9 @@ def only_sign(verdict: Any) -> Any:
 def _confirmed(verdict: Any, *, present: bool, absent: bool) -> Any:
     if verdict.verdict == "undecided" or {"present": present, "absent": absent}[verdict.verdict]:
         return verdict
-    found = "shows the opposite" if {"present": absent, "absent": present}[verdict.verdict] else "confirms neither"
-    return changed(verdict, "undecided", "", f"what no rule explains {found}")
+    opposite = {"present": absent, "absent": present}[verdict.verdict]
+    found = f"does not say that it is {verdict.verdict}" if not opposite else "says the opposite"
+    return changed(verdict, "undecided", "", f"no rule explains it, and what was observed without one {found}")
 
 
 def _late(verdict: Any, delay: int) -> Any:
