@@ -137,7 +137,8 @@ def _scope(found: Structure) -> Verdict:
     explained = known is not None and any(known in (one["norm"] or "") for one in found.thresholds)
     if found.unit != "component" and not explained:
         clauses.append(UNIT_WORDS[found.unit])
-    if found.unit == "component" and not clauses and abs(found.union["parameters"]) > 0.5:
+    reads = found.decay["kind"] == "other" and abs(found.union["parameters"]) > 0.5
+    if found.unit == "component" and not clauses and reads:
         clauses.append(f"updates grow as the parameters to the power {found.union['parameters']:.2f}")
     others = ("row", "column", "rest", "others", "rest_parameters")
     effect = max(abs(found.union[name]) for name in others)
