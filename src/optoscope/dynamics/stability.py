@@ -282,8 +282,9 @@ def _edges(at, grid, radii, total):
     # Next to a crossing, and where curvatures are so small that nothing decays much, a radius is 1 to rounding on a
     # stable side too: only where it is 1 at three places in a row does a perturbation ring for ever.
     is_one = (kinds == 0) & (abs(total) * np.exp(places) > 100 * _ROUNDING)
-    is_neutral = np.convolve(is_one, np.ones(3, int), "same") == 3
-    kept = (kinds != 0) | (np.convolve(is_neutral, np.ones(3, int), "same") > 0) | ~kinds.any()
+    around = lambda mask: np.convolve(np.pad(mask, 1), np.ones(3, int), "valid")  # how many of it and its neighbors
+    is_neutral = around(is_one) == 3
+    kept = (kinds != 0) | (around(is_neutral) > 0) | ~kinds.any()
     places, kinds = places[kept], kinds[kept]
     edges = []
     changes = np.flatnonzero(kinds[1:] != kinds[:-1])
