@@ -262,7 +262,7 @@ def judge(line: CommandLine, place: Path, *, as_a_process: bool = False) -> tupl
     said = trees.changes(before, after)
     if any("canary" in one or one.startswith(("keep", "file ")) for one in said):
         return "executed", f"was executed: {'; '.join(said)}"
-    wrong = complaint(ended.code, ended.out, ended.err, allowed=(2,) if line.must_refuse else (0, 2))
+    wrong = complaint(ended.code, ended.out, ended.err, allowed=(2,) if line.must_refuse else (0, 1, 2))
     if ended.code is None and not line.must_refuse and line.arguments[0] in SLOW:
         return "still computing", ""
     if wrong:
@@ -274,7 +274,7 @@ def judge(line: CommandLine, place: Path, *, as_a_process: bool = False) -> tupl
         return "ended badly", f"refused, but left behind: {', '.join(said)}"
     if ended.code == 2:
         return "refused by the parser" if "helptext" in ended.err else "refused with a paragraph", ""
-    return "right", ""
+    return "its runs led to nothing, and it says so" if ended.code == 1 else "right", ""
 
 
 def campaign(ledger: Ledger, folder: Path, *, seed: int, num: int = 500, num_workers: int = 2) -> None:

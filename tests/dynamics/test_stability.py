@@ -353,6 +353,6 @@ def test_the_callers_precision_is_left_alone():
     assert jnp.asarray(1.0).dtype == jnp.float32 and not jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
-def test_a_map_of_one_curvature_has_a_radius_and_no_edge():
+def test_a_map_of_one_curvature_has_a_radius_and_the_edge_beyond():
     found = stability_map(GradientDescent(0.1), [1.0])
-    assert found.radii == pytest.approx([0.9]) and found.edges.size == 0
+    assert found.radii == pytest.approx([0.9]) and found.edges == pytest.approx([20.0])

@@ -3,6 +3,10 @@
 import enum
 
 
+class DivergedError(ValueError):
+    """The call was sound, but every run of it diverged; a command ends with exit code 1."""
+
+
 class Status(enum.IntEnum):
     """Outcome of one numerical candidate.
 

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from optoscope._core.status import DivergedError
+
 FAILED, WRONG_CALL, BUG, PIPE_CLOSED = 1, 2, 70, 141  # 70: EX_SOFTWARE of <sysexits.h>
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -47,6 +49,8 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         first = text.splitlines()[0][:200] if text else "MemoryError"
         return FAILED, f"there was not enough memory ({first}); choose fewer problems, steps or units."
+    if isinstance(error, DivergedError):
+        return FAILED, text
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         return WRONG_CALL, f"{where}{error.strerror}."

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optoscope._core.status import DivergedError
 from optoscope._core.types import PRNGKeyArray
 from optoscope.distillation.readable import (
     PIECES,
@@ -71,7 +72,7 @@ def record_trajectories(
     run = eqx.filter_jit(lambda: rollout_batch(task, problems, optimizer, num_steps=num_steps, keys=keys, save=save))()
     gradients, updates = (np.moveaxis(np.asarray(a), 1, 0).reshape(num_steps, -1) for a in (run.gradients, run.updates))
     if not (np.isfinite(gradients).all() and np.isfinite(updates).all()):
-        raise ValueError("the optimizer diverges on this task's problems; there is nothing to fit. Scale it down.")
+        raise DivergedError("the optimizer diverges on this task's problems; there is nothing to fit. Scale it down.")
     return Trajectories(gradients, updates)
 
 

@@ -13,6 +13,7 @@ from optoscope._core.checks import check_count
 from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
+from optoscope._core.status import DivergedError
 from optoscope._core.tables import Table
 from optoscope._core.types import Params, PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule
@@ -102,7 +103,7 @@ def visit(
             these allow, the same ones in every problem: memory is bounded whatever the network.
 
     Raises:
-        ValueError: if every run diverged.
+        DivergedError: a `ValueError`, if every run diverged.
     """
     from optoscope.dynamics import total_variance
 
@@ -115,7 +116,7 @@ def visit(
     states, gradients, updates = (np.moveaxis(np.asarray(a), 2, 1) for a in kept)  # problem, component, step, ...
     whole = np.isfinite(states).all((1, 2, 3)) & np.isfinite(gradients).all((1, 2))
     if not whole.any():
-        raise ValueError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
+        raise DivergedError(f"every run on {name_of(task)} diverged; there is nothing to take apart.")
     num_trajectories = int(whole.sum()) * len(chosen)
     states = states[whole].reshape(num_trajectories, num_steps, states.shape[-1])
     return Visits(

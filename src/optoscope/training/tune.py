@@ -14,6 +14,7 @@ from optoscope._core.files import digest_of_array
 from optoscope._core.fingerprint import fingerprint
 from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
+from optoscope._core.status import DivergedError
 from optoscope._core.types import Array, Device, Float, Keys, PRNGKeyArray
 from optoscope.artifacts import TunedOptimizer
 from optoscope.optimizers import AbstractOptimizer
@@ -98,7 +99,7 @@ def _search(scorer, task, rule, space, num_samples, num_rechecked, key, seed) ->
         samples = samples.astype(np.float32).astype(np.float64)  # exactly what is run
         scores, reached = _screen(scorer, samples, list(space), attempt)
         if not np.isfinite(scores).any():
-            raise ValueError(
+            raise DivergedError(
                 f"all {num_samples} samples of {rule} diverged on {name_of(task)}; "
                 "search smaller learning rates (pass `space`)."
             )
