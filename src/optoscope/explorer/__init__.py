@@ -1,0 +1,1 @@
+"""One page on which an optimizer can be touched."""
