@@ -43,7 +43,10 @@ export class Chart {
     if (this.square) this.#makeEqual(width, height);
     const few = Math.max(3, Math.round(width / 110));
     const ticks = (axis, side, n) =>
-      axis.tickSizeOuter(0).ticks(n, side.log ? (x) => (isPower(x) ? show(x) : "") : show);
+      axis
+        .tickSizeOuter(0)
+        .ticks(n)
+        .tickFormat(side.log ? (x) => (isPower(x) ? show(x) : "") : show);
     const bottom = this.svg
       .append("g")
       .attr("class", "axis")
