@@ -45,7 +45,7 @@ def test_what_an_optimizer_does_not_have_says_why(page):
 def test_the_page_is_one_file_that_loads_nothing(page, tmp_path):
     path = page.save(tmp_path / "new" / "page.html")
     text = path.read_text()
-    assert not re.findall(r"(?:src|href)=[\"']?(?!#|data:)", text.partition('<script type="application/json"')[0])
+    assert not re.findall(r"(?:src|href)=[\"'](?!#|data:)", text.partition('<script type="application/json"')[0])
     assert "default-src 'none'" in text
     script = text.rpartition("<script>")[2].partition("</script>")[0]
     digest = re.search(r"'sha256-([^']+)'", text).group(1)
