@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: reproduce test check format slow campaign benchmark docs clean
+.PHONY: reproduce test check format slow campaign benchmark docs explorer clean
 
 reproduce: .venv/.runtime
 	$(BIN)/optoscope reproduce --out out/reproduce --force
@@ -28,6 +28,10 @@ format: .venv/.dev
 
 docs: .venv/.docs
 	$(BIN)/sphinx-build -W --keep-going -q -d out/doctrees docs out/docs
+
+# The script of the interactive page; it needs npm. What it makes is in the repository, so that nobody else needs it.
+explorer:
+	cd src/optoscope/explorer/script && npm ci --ignore-scripts && npm run build
 
 benchmark: .venv/.runtime
 	$(BIN)/python -m benchmarks

@@ -70,8 +70,15 @@ def write_reference(app):
         public_names.write_pages(Path(app.srcdir) / "api")
 
 
+def write_explorer(app):
+    """Make the interactive page that the page on the explorer shows."""
+    names = ("rosenbrock", "rosenbrock/momentum", "rosenbrock/adam")
+    optoscope.explore(*names, task=optoscope.tasks.get("rosenbrock")).save(Path(app.outdir) / "explorer.html")
+
+
 def setup(app):
     """Say what is done when."""
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_explorer)
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-docstring", with_types_as_code, priority=600)  # and after

@@ -1,9 +1,13 @@
 """Shared set-up: run-time type checks of every annotation, and small problems."""
 
 import os
+import sys
+from pathlib import Path
 
 # Several virtual devices, so that sharing out problems is tested everywhere.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `chromium`
 
 import jax
 import pytest

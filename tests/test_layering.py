@@ -29,6 +29,7 @@ LEVELS = {
     "distillation": 6,
     "robustness": 6,
     "calibration": 7,
+    "explorer": 7,
     "figures": 7,
     "recordings": 7,
     "paper": 8,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from optoscope.calibration import optax_gallery as optax_gallery
     from optoscope.distillation import Distilled as Distilled
     from optoscope.distillation import distill as distill
+    from optoscope.explorer import Explorer as Explorer
+    from optoscope.explorer import explore as explore
     from optoscope.interventions import Ablation as Ablation
     from optoscope.interventions import ablate as ablate
     from optoscope.mechanisms import Comparison as Comparison
@@ -83,6 +85,8 @@ _PUBLIC: dict[str, str | None] = {
     "evaluate": "optoscope.running",
     "Examination": "optoscope.recordings",
     "examine": "optoscope.recordings",
+    "explore": "optoscope.explorer",
+    "Explorer": "optoscope.explorer",
     "figures": None,
     "find_component": "optoscope.whole",
     "from_optax": "optoscope.optimizers",

@@ -34,6 +34,7 @@ BASES = {
     "states": "rosenbrock/momentum --task rosenbrock --out new.npz --num-problems 2 --num-steps 5",
     "figure": "3 --out new",
     "reproduce": "rosenbrock --out new",
+    "explore": "optax:sgd(0.1) --out new.html --num-steps 40",
     "compare": "optax:sgd(0.1) optax:sgd(0.2) --out new --num-steps 20",
     "structure": "optax:sgd(0.1) --out new",
     "structures": "optax --out new --name sgd",

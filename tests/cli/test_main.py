@@ -29,6 +29,7 @@ CALLS = {
     "figure": ["figure", "3"],
     "reproduce": ["reproduce", "rosenbrock"],
     "diagnose": ["diagnose", "optax:sgd(0.1)"],
+    "explore": ["explore", "rosenbrock/adam", "--out", "o.html"],
     "compare": ["compare", "rosenbrock/adam", "optax:adam(0.1)"],
     "structure": ["structure", "optax:adam(0.1)"],
     "structures": ["structures", "optax", "--out", "o"],
@@ -128,8 +129,9 @@ def test_a_directory_for_mnist_that_cannot_be_read(command, refused):
 
 @pytest.mark.parametrize("command", having("out"))
 def test_an_output_for_which_there_is_no_place(command, refused):
-    call = [one for one in CALLS[command] if one not in ("--out", "o", "o.npz")]
-    assert "nothing can be written into it" in refused(*call, "--out", "/dev/null/o.npz")
+    call = [one for one in CALLS[command] if one not in ("--out", "o", "o.npz", "o.html")]
+    name = "o.html" if "o.html" in CALLS[command] else "o.npz"
+    assert "nothing can be written into it" in refused(*call, "--out", f"/dev/null/{name}")
 
 
 @pytest.mark.parametrize("command", having("trust"))

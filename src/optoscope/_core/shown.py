@@ -42,11 +42,12 @@ class Shown:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data with stable names: the tables and the fields, but arrays only if there are no tables.
 
-        A field takes the place of a table of its name. Complex numbers are pairs, and what is not finite is null.
+        A field takes the place of a table of its name. Complex numbers are pairs, and what is not finite is null. What
+        `repr` leaves out is left out here too.
         """
         tables = self.tables()
         shown = {table.name for table in tables}
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(typing.cast(Any, self))}
+        fields = {field.name: getattr(self, field.name) for field in _shown_fields(self)}
         about = {name: fields.pop(name) for name in ("provenance",) if name in fields}
         if tables:
             fields = {k: v for k, v in fields.items() if k in shown or not isinstance(v, np.ndarray)}
@@ -76,9 +77,13 @@ class Shown:
         hints = typing.get_type_hints(type(self))
         return [
             (field.name, _brief(getattr(self, field.name), hints.get(field.name)))
-            for field in dataclasses.fields(typing.cast(Any, self))
+            for field in _shown_fields(self)
             if field.name != "provenance"
         ]
+
+
+def _shown_fields(result: Any) -> list[dataclasses.Field]:
+    return [field for field in dataclasses.fields(result) if field.repr]
 
 
 def axes_of(name: str, annotation: Any, ndim: int) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class Command(abc.ABC):
         self.set_up()
         prepared = self.prepare()
         place: Path | None = getattr(self, "out", None)
-        with contextlib.nullcontext() if place is None else held(place, is_file=place.suffix == ".npz"):
+        with contextlib.nullcontext() if place is None else held(place, is_file=place.suffix in (".npz", ".html")):
             with make_reporter(self.title) as report:
                 result = self.compute(prepared, report)
             failure = self.failure(result)

@@ -19,6 +19,7 @@ from optoscope.cli.diagnose import Diagnose
 from optoscope.cli.distill import Distill
 from optoscope.cli.evaluate import Evaluate
 from optoscope.cli.examine import Examine
+from optoscope.cli.explore import Explore
 from optoscope.cli.figure import Figure
 from optoscope.cli.gallery import Gallery
 from optoscope.cli.generalize import Generalize
@@ -59,6 +60,7 @@ COMMANDS = (
     Figure,
     Reproduce,
     Diagnose,
+    Explore,
     Compare,
     Structure,
     Structures,

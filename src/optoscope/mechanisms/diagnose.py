@@ -1,6 +1,7 @@
 """All mechanisms of one optimizer, from one call."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class MechanismReport(Shown):
         gradients: the smallest and the largest magnitude of the gradients used.
         gradients_origin: where this range comes from.
         provenance: who made it.
+        dossier: what else is known of the optimizer; no part of what is printed or saved.
     """
 
     optimizer: str
@@ -66,6 +68,7 @@ class MechanismReport(Shown):
     gradients: list[float]
     gradients_origin: str
     provenance: dict[str, Any]
+    dossier: Dossier = dataclasses.field(repr=False, compare=False)
 
     @property
     def explained(self) -> float:
@@ -77,6 +80,11 @@ class MechanismReport(Shown):
         columns = ["mechanism", "verdict", "effect", "interval", "untrained_effect", "reason"]
         rows = [[getattr(verdict, column) for column in columns] for verdict in self.verdicts.values()]
         return [Table("verdicts", columns, rows, title="Mechanisms")]
+
+    def explore(self) -> Any:
+        """Return a page on which the optimizer can be touched: an `optoscope.explorer.Explorer`."""
+        # The explorer lies above the mechanisms, so it is asked of the package, not imported.
+        return sys.modules[__name__.partition(".")[0]].explore(self)
 
     def save(self, directory: str | Path) -> Path:
         """Write `diagnosis.json`, and each verdict with its evidence as `MECHANISM.npz`, into a directory."""
@@ -171,6 +179,7 @@ def assess(dossier: Dossier) -> MechanismReport:
         gradients=[dossier.range.low, dossier.range.high],
         gradients_origin=dossier.range.origin,
         provenance=provenance(num_steps=dossier.num_steps),
+        dossier=dossier,
     )
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from optoscope import tasks
 from optoscope._core.choices import check_choice
 from optoscope._core.progress import Report, silent
+from optoscope.explorer import Explorer, explore
+from optoscope.figures.style import in_sentence
+from optoscope.mechanisms import diagnose
 from optoscope.paper.claims import judge
 from optoscope.paper.figures import FIGURES, available, draw, figures_for
 from optoscope.paper.study import (
@@ -80,7 +84,7 @@ def reproduce(
         ValueError: for an unknown task.
     """
     from optoscope.paper.figures.drawn import save_figure
-    from optoscope.paper.report.page import write_page
+    from optoscope.paper.report.page import EXPLORER, write_page
 
     chosen = check_tasks(task_names)
     directory.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,21 @@ def reproduce(
         save_figure(drawn[-1], directory / "figures")
         report("figures", i + 1, len(numbers))
     ledger = judge(study, asked=asked, seed=seed, report=report)
+    _explorer(study, report).save(directory / EXPLORER)
     return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
+
+
+def _explorer(study: Study, report: Report) -> Explorer:
+    """The interactive page of what the report is about: each learned optimizer beside what was tuned for its task."""
+    optimizers: dict[str, Any] = {}
+    for task in study.evaluations:
+        optimizers[f"learned on {in_sentence(task)}"] = study.trained[task]
+        optimizers |= {f"{rule}, tuned on {in_sentence(task)}": one for rule, one in study.tuned[task].items()}
+    reports = []
+    for i, (name, one) in enumerate(optimizers.items()):
+        reports.append(diagnose(one, name=name))
+        report("explorer", i + 1, len(optimizers))
+    return explore(*reports)
 
 
 def draw_figures(

@@ -18,6 +18,9 @@ from optoscope.paper.study import Study
 from optoscope.running.evaluate import Evaluation
 from optoscope.training.recipes import RECIPES
 
+#: The interactive page beside this one.
+EXPLORER = "explorer.html"
+
 
 @functools.cache
 def _templates() -> Any:
@@ -76,6 +79,7 @@ def write_page(
         .render(
             tasks=tasks,
             command=command,
+            explorer=EXPLORER,
             source="optimizers made anew by the same call"
             if from_scratch
             else "the optimizers that ship with the package",

@@ -47,7 +47,7 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
+        self.resize(width, height)
 
     def call(self, method: str, **params: Any) -> Any:
         """Send a command and return its result; events that come meanwhile are kept."""
@@ -63,9 +63,13 @@ class Page:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path: Path) -> None:
+    def resize(self, width: int, height: int = 800) -> None:
+        """Make the screen another one."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
+
+    def open(self, path: Path, fragment: str = "") -> None:
         """Load a file, and wait until all of it is there."""
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 
@@ -74,6 +78,14 @@ class Page:
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 60.0) -> Any:
+        """Wait until an expression is true; returns its value."""
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < end, f"{expression} did not become true"
+            time.sleep(0.05)
+        return value
 
     def of(self, method: str) -> list[dict[str, Any]]:
         """Return the parameters of all events of one kind."""
