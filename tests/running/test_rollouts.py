@@ -212,5 +212,7 @@ def test_save_checks_its_interval():
 
 
 def test_what_is_not_an_optimizer_is_refused(problems, keys):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="an optimizer is a shipped name"):
+        rollout_batch(TASK, problems, 3, num_steps=2, keys=keys)
+    with pytest.raises(FileNotFoundError, match="unknown optimizer 'momentum'"):
         rollout_batch(TASK, problems, "momentum", num_steps=2, keys=keys)

@@ -172,7 +172,7 @@ class _Translation:
             return given
         if name in _MOVES:
             return self.moved(equation, given)
-        return [self.one(equation, _SAME.get(name, name), given)]
+        return [self.one(equation, _SAME.get(name) or name, given)]
 
     def one(self, equation: Any, name: str, given: list[_Value]) -> _Value:
         params, out = equation.params, equation.outvars[0].aval

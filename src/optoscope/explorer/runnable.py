@@ -107,7 +107,7 @@ def _with_settings(rule: AbstractOptimizer, values: dict[str, Any]) -> AbstractO
     if not values:
         return rule
     leaves, structure = jax.tree.flatten_with_path(rule)
-    named = [values.get(getattr(path[0], "name", None), leaf) for path, leaf in leaves]
+    named = [values.get(str(getattr(path[0], "name", "")), leaf) for path, leaf in leaves]
     return jax.tree.unflatten(structure, named)
 
 

@@ -186,6 +186,7 @@ def _reads_gradients(bench, num_steps):
     return float(change) if np.isfinite(change) else 0.0
 
 
+#: What is treated as one, in words, by unit.
 UNIT_WORDS = {
     "component": "every component by itself",
     "row and column": "an entry depends on its row and its column",
