@@ -36,6 +36,7 @@ PROCESSOR_SECONDS = 90
 PATIENCE = 600.0
 #: Address space of a child: what asks for more gets a MemoryError instead of the machine's last page.
 ADDRESS_SPACE = 12 << 30
+_DROP_FROM_BOUNDS = 24  # PR_CAPBSET_DROP of <sys/prctl.h>
 _OVERRIDE = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, <linux/capability.h>
 _CAPABILITIES_3 = 0x20080522
 
@@ -158,6 +159,9 @@ def obey_permissions() -> None:
         header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
         sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, twice 32 bits
         libc = ctypes.CDLL(None)
+        for capability in range(32):
+            if _OVERRIDE >> capability & 1:
+                libc.prctl(_DROP_FROM_BOUNDS, capability, 0, 0, 0)  # or root has it again after `exec`
         if libc.capget(header, sets) == 0:
             for word in range(3):
                 sets[word] &= ~_OVERRIDE
