@@ -170,6 +170,8 @@ class _Translation:
             return [_Value(-1, np.shape(one), one) for one in found]
         if name == "optimization_barrier":
             return given
+        if not equation.outvars:  # a check, or something to print: no number comes of it
+            return []
         if name in _MOVES:
             return self.moved(equation, given)
         return [self.one(equation, _SAME.get(name) or name, given)]

@@ -1,5 +1,6 @@
 """The main job: from artifacts to figures, a table of results and an index page."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from optoscope import tasks
 from optoscope._core.choices import check_choice
 from optoscope._core.progress import Report, silent
 from optoscope.explorer import Explorer, explore
+from optoscope.explorer.program import UntranslatableError
 from optoscope.figures.style import in_sentence
 from optoscope.mechanisms import diagnose
 from optoscope.paper.claims import judge
@@ -112,7 +114,9 @@ def reproduce(
         save_figure(drawn[-1], directory / "figures")
         report("figures", i + 1, len(numbers))
     ledger = judge(study, asked=asked, seed=seed, report=report)
-    _explorer(study, report).save(directory / EXPLORER)
+    # Where JAX has operations that the page does not know, the report goes without it.
+    with contextlib.suppress(UntranslatableError):
+        _explorer(study, report).save(directory / EXPLORER)
     return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
 
 

@@ -79,7 +79,7 @@ def write_page(
         .render(
             tasks=tasks,
             command=command,
-            explorer=EXPLORER,
+            explorer=EXPLORER if (directory / EXPLORER).exists() else None,
             source="optimizers made anew by the same call"
             if from_scratch
             else "the optimizers that ship with the package",
