@@ -12,7 +12,6 @@ from optoscope._core.choices import check_choice
 from optoscope._core.progress import Report, silent
 from optoscope.explorer import Explorer, explore
 from optoscope.explorer.program import UntranslatableError
-from optoscope.figures.style import in_sentence
 from optoscope.mechanisms import diagnose
 from optoscope.paper.claims import judge
 from optoscope.paper.figures import FIGURES, available, draw, figures_for
@@ -122,6 +121,8 @@ def reproduce(
 
 def _explorer(study: Study, report: Report) -> Explorer:
     """The interactive page of what the report is about: each learned optimizer beside what was tuned for its task."""
+    from optoscope.figures.style import in_sentence
+
     optimizers: dict[str, Any] = {}
     for task in study.evaluations:
         optimizers[f"learned on {in_sentence(task)}"] = study.trained[task]
