@@ -180,3 +180,37 @@ def test_recipes(transformation, expected):
     assert tuple(words(report).values()) == expected
     if expected[1] == "present":
         assert report.verdicts["clipping"].corner == pytest.approx(1.0, rel=1e-3)
+
+
+class Restarted(AbstractOptimizer):
+    """A heavy ball that forgets its momentum when a gradient goes against it, with a rate that falls as 1 / sqrt(t)."""
+
+    def initial_state(self):
+        return jnp.zeros(2)
+
+    def step(self, h, g):
+        v = jnp.where(h[0] * g < 0, 0.0, 0.9 * h[0]) + g
+        return jnp.stack([v, h[1] + 1]), -0.1 / jnp.sqrt(h[1] + 1) * v
+
+
+class Waved(AbstractOptimizer):
+    """A map behind a memory that counts large gradients in proportion to their size."""
+
+    def initial_state(self):
+        return jnp.zeros(1)
+
+    def step(self, h, g):
+        v = 0.5 * h[0] + g
+        return jnp.stack([v]), -0.1 * (v + 0.3 * jnp.sin(v))
+
+
+def test_a_gain_that_goes_by_signs_is_not_said_to_go_by_squares():
+    report = diagnose(Restarted())
+    assert report.explained < 0.95 and "squared" not in report.summary
+    assert report.verdicts["schedule"].verdict == "present"
+
+
+def test_a_map_that_acts_at_few_magnitudes_is_put_where_it_stands():
+    report = diagnose(Waved())
+    assert report.explained > 0.999 and "the map stands behind the memory" in report.summary
+    assert report.verdicts["clipping"].verdict == "absent"

@@ -12,7 +12,7 @@ from optoscope.mechanisms.explanation.memory import LinearMemory
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
 from optoscope.mechanisms.explanation.words import curve_in_words, decay_in_words, map_in_words
-from optoscope.mechanisms.unexplained import changed, keep_confirmed, only_sign
+from optoscope.mechanisms.unexplained import changed, is_in_proportion, keep_confirmed, no_clipping, only_sign
 
 #: Shares of the response later than the present step between which momentum is undecided.
 _ABSENT, _PRESENT = 0.05, 0.1
@@ -126,6 +126,8 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
         if getattr(verdict, "kind", "") == "sign-like":
             reason = "the update is neither proportional to the gradient nor its sign"
             return changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
+        if verdict.verdict == "present" and is_in_proportion(verdict):
+            verdict = no_clipping(verdict)
         return verdict, [map_in_words(found), *remarks]
     shape = SHAPES.get(found.name)
     if shape is None or not shape.clips:

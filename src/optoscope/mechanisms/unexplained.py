@@ -83,7 +83,7 @@ def _momentum(verdict: Any, behavior: Behavior) -> Any:
 def _adaptation(verdict: Any, momentum: Any, behavior: Behavior) -> Any:
     """A gain that goes by signs is not driven by squares."""
     masked = momentum.verdict == "absent" and behavior.remembers
-    if verdict.kind != "squared gradient" or not (masked or _goes_by_signs(verdict)):
+    if verdict.kind != "squared gradient" or (behavior.only_sizes and not (masked or _goes_by_signs(verdict))):
         return verdict
     return changed(
         verdict,
@@ -113,9 +113,19 @@ def _clipping(verdict: Any, behavior: Behavior) -> Any:
 
 def _without_sign(verdict: Any) -> Any:
     """What there is to say where the update has no tangent at 0, and is not the sign either."""
+    if is_in_proportion(verdict):
+        return no_clipping(verdict)
+    return changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
+
+
+def is_in_proportion(verdict: Any) -> bool:
+    """Whether updates over the last decade of gradients are in proportion to these."""
     sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
     top = grid > grid[-1] / 10
-    if sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE):
-        reason = "the largest gradients count in proportion to their size"
-        return changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)
-    return changed(verdict, "undecided", "", "the update has no tangent, and is not the sign either")
+    return bool(sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE))
+
+
+def no_clipping(verdict: Any) -> Any:
+    """Return a verdict on clipping that says why there is none."""
+    reason = "the largest gradients count in proportion to their size"
+    return changed(verdict, "absent", "", reason, threshold=None, kind="none", corner=None)

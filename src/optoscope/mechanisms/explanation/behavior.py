@@ -7,6 +7,8 @@ import numpy as np
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation.probes import make_probes
 
+#: Seed of the signs that are given to gradients in place of their own.
+_SIGNS = 3
 #: Kinds of sequences that leave something to remember, and how many lengths of each: some memories show at every second
 #: step or so.
 _BUSY, _LENGTHS = ("a constant gradient", "an alternating gradient", "normal gradients"), 3
@@ -30,6 +32,7 @@ class Behavior:
         remembers, forgets: whether earlier gradients move the parameter, with their signs.
         saturates, in_proportion: what the largest gradients do, after small ones.
         adapts, steady: whether the gain goes by what came before.
+        only_sizes: whether it is the same after gradients of the same sizes with other signs.
         falls: whether the gain of later gradients still falls with the largest ones.
         varies, timeless: whether the same gradients do something else later.
         only_sign: whether a tenfold gradient never makes another size of update.
@@ -42,6 +45,7 @@ class Behavior:
     in_proportion: bool
     adapts: bool
     steady: bool
+    only_sizes: bool
     falls: bool
     varies: bool
     timeless: bool
@@ -63,14 +67,16 @@ def observe(probe: Probe, *, low: float, high: float, num_steps: int) -> Behavio
     rows = np.concatenate([np.pad(rows, ((0, 0), (late, 0)))[:, :num_steps] for late in range(_LENGTHS)])
     earlier, present = rows[:, :-1], np.abs(rows[:, -1])
     present = np.where(present > 0, present, scales)
-    reached = probe.drive(np.concatenate([earlier, -earlier, 0.5 * earlier, np.zeros((1, num_steps - 1))]))[0][:, -1]
-    after, turned, halved = np.split(reached[:-1], 3)
+    others = earlier * np.random.default_rng(_SIGNS).choice([-1.0, 1.0], earlier.shape)
+    histories = [earlier, -earlier, 0.5 * earlier, others, np.zeros((1, num_steps - 1))]
+    reached = probe.drive(np.concatenate(histories))[0][:, -1]
+    after, turned, halved, mixed = np.split(reached[:-1], 4)
     calm = np.broadcast_to(reached[-1], after.shape)
     with np.errstate(all="ignore"):
         return Behavior(
             **_memory(probe, after, turned, halved, calm, present),
             **_proportion(probe, after[scales <= _SMALL * high], high),
-            **_gains(probe, after, calm, present, scales, high),
+            **_gains(probe, after, mixed, calm, present, scales, high),
             falls=_falls(probe, high, num_steps),
             **_over_time(probe, rows[scales > low], num_steps),
             loses_nothing=_loses_nothing(probe, probes.gradients[busy]),
@@ -108,13 +114,18 @@ def _proportion(probe, after, high):
     }
 
 
-def _gains(probe, after, calm, present, scales, high):
-    changes = []
-    for magnitudes in (np.full(len(present), high), present):
-        ratios = np.log(np.abs(probe.gain(after, magnitudes) / probe.gain(calm, magnitudes)))
-        changes.append(np.where(np.isfinite(ratios), np.abs(ratios), 0.0))
-    steady = bool((changes[0][scales >= _LARGE * high] < _STEADY).all())
-    return {"adapts": bool((np.stack(changes) > _ADAPTS).any()), "steady": steady}
+def _gains(probe, after, mixed, calm, present, scales, high):
+    def change(states, others, magnitudes):
+        ratios = np.log(np.abs(probe.gain(states, magnitudes) / probe.gain(others, magnitudes)))
+        return np.where(np.isfinite(ratios), np.abs(ratios), 0.0)
+
+    sizes = (np.full(len(present), high), present)
+    changes = [change(after, calm, magnitudes) for magnitudes in sizes]
+    return {
+        "adapts": bool((np.stack(changes) > _ADAPTS).any()),
+        "steady": bool((changes[0][scales >= _LARGE * high] < _STEADY).all()),
+        "only_sizes": bool(np.all([change(after, mixed, magnitudes) < _STEADY for magnitudes in sizes])),
+    }
 
 
 def _falls(probe, high, num_steps):

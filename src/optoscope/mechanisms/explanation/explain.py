@@ -15,8 +15,11 @@ from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 
 #: Steps that an explanation covers at most.
 LONGEST = 200
-#: Share of the updates above which no other candidate is tried, and by how much a later one must be better.
-_ENOUGH, _BETTER = 0.9995, 0.002
+#: Share of the updates above which no other candidate is tried; by how much a later one must be better, or to what share
+#: of it the part that is missed must shrink.
+_ENOUGH, _BETTER, _LEAVES = 0.9995, 0.002, 0.3
+#: Share of every probe's updates above which nobody asks whether a map stands on the other side of the memory.
+_EVERYWHERE = 0.999
 #: Size, beside that of other updates at this scale, of what is left where gradients cancel.
 _CANCELED = 1e-6
 #: Share of the updates below which an optimizer is not explained.
@@ -97,15 +100,19 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adap
     probes = make_probes(low, high, num_steps, seed=_CHOOSING)
     true = probe.updates(probes.gradients)
 
-    def score(rule: ExplainedOptimizer) -> float:
-        return float(shares(true, rule.run(probes.gradients), probes.scales).mean())
+    def score(rule: ExplainedOptimizer) -> tuple[float, bool]:
+        found = shares(true, rule.run(probes.gradients), probes.scales)
+        # A map acts at a few magnitudes of many: the mean over all hardly tells on which side of a memory it stands.
+        has_place = rule.memory.order > 0 and not (rule.inner.is_linear and rule.outer.is_linear)
+        return float(found.mean()), bool(found.mean() > _ENOUGH and not (has_place and found.min() < _EVERYWHERE))
 
     rules = candidates(do, adapts=adapts)
     best = next(rules)
-    best_share = score(best)
-    while best_share <= _ENOUGH and (rule := next(rules, None)) is not None:
-        if (share := score(rule)) > best_share + _BETTER:
-            best, best_share = rule, share
+    best_share, is_enough = score(best)
+    while not is_enough and (rule := next(rules, None)) is not None:
+        share, is_enough_too = score(rule)
+        if share > best_share + _BETTER or 1 - share < _LEAVES * (1 - best_share):
+            best, best_share, is_enough = rule, share, is_enough_too
     held_out = make_probes(low, high, num_steps, seed=_JUDGING)
     truth = probe.updates(held_out.gradients)
     found = shares(truth, best.run(held_out.gradients), held_out.scales)
