@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import functools
 import hashlib
 import html
 import json
@@ -15,6 +14,7 @@ from optoscope._core.files import write_whole
 from optoscope._core.provenance import provenance
 from optoscope._core.shown import Shown
 from optoscope._core.tables import Table
+from optoscope._core.templates import templates_of
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer
 from optoscope.explorer.landscapes import runnable_landscapes
@@ -64,12 +64,16 @@ class Explorer(Shown):
         script = (room / "explorer.js").read_text(encoding="utf-8")
         style = (room / "templates" / "style.css").read_text(encoding="utf-8")
         content = json.dumps(self.data | {"provenance": self.provenance}, allow_nan=False, separators=(",", ":"))
-        return _template().render(
-            title=", ".join(self.optimizers),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            style=style,
-            data=content.replace("<", "\\u003c"),  # so that no text of the data can end the script element
+        return (
+            templates_of("optoscope.explorer")
+            .get_template("page.html")
+            .render(
+                title=", ".join(self.optimizers),
+                script=script,
+                script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+                style=style,
+                data=content.replace("<", "\\u003c"),  # so that no text of the data can end the script element
+            )
         )
 
     def save(self, path: str | Path) -> Path:
@@ -132,13 +136,3 @@ def explore(
 def _distinct(name: str, taken: list[str]) -> str:
     """The name, with a number behind it if it is taken."""
     return next(one for one in (name, *(f"{name} ({n})" for n in range(2, len(taken) + 3))) if one not in taken)
-
-
-@functools.cache
-def _template() -> Any:
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("optoscope.explorer"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return templates.get_template("page.html")

@@ -164,6 +164,9 @@ class _Translation:
             raise UntranslatableError("it has a loop whose length is not known or long")
         if inner is not None:
             return self.run(inner, given)
+        if hasattr(params.get("_prim"), "expand"):  # from JAX 0.11 on, a function with derivatives of its own
+            shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
+            return self.run(jax.make_jaxpr(params["_prim"].expand)(*shapes), given)
         if all(one.known is not None for one in given) and "callback" not in name:
             found = equation.primitive.bind(*(one.known for one in given), **params)
             found = found if equation.primitive.multiple_results else [found]

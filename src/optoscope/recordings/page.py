@@ -1,27 +1,11 @@
 """The page of an examination: one HTML file that needs nothing else."""
 
 import base64
-import functools
 from pathlib import Path
-from typing import Any
 
 from optoscope._core.files import write_json, write_whole
+from optoscope._core.templates import templates_of
 from optoscope.recordings.examination import Examination
-
-
-@functools.cache
-def _template() -> Any:
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("optoscope.recordings"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    templates.tests["number_text"] = lambda value: str(value)[:1].isdigit() or str(value)[:1] == "-"
-    return templates.get_template("examination.html")
 
 
 def write_examination(examination: Examination, directory: str | Path) -> list[Path]:
@@ -46,29 +30,34 @@ def write_examination(examination: Examination, directory: str | Path) -> list[P
     }
     made = examination.provenance
     explained = f" It gives {_short(examination.explained)} of the squared updates." if examination.mechanisms else ""
-    html = _template().render(
-        title=f"{examination.optimizer}: {len(examination.steps)} steps examined",
-        findings=examination.findings,
-        rule=f"{examination.rule}.{explained}",
-        mechanisms=[
-            [one["name"], one["sentence"], _short(one["size"]), _short(one["turned"])] for one in examination.mechanisms
-        ],
-        pictures=pictures,
-        layers=[
-            [
-                one["name"],
-                one["role"],
-                one["group"],
-                *(_short(one[k]) for k in ("gradient", "update", "parameter", "ratio")),
-            ]
-            for one in examination.layers
-        ],
-        about=[
-            *made["versions"].items(),
-            ("examined", made["made"]),
-            ("recorded", made["settings"]["recorded"].get("made", "unknown")),
-            ("expected", made["settings"]["expect"] or "nothing was said"),
-        ],
+    html = (
+        templates_of("optoscope.recordings")
+        .get_template("examination.html")
+        .render(
+            title=f"{examination.optimizer}: {len(examination.steps)} steps examined",
+            findings=examination.findings,
+            rule=f"{examination.rule}.{explained}",
+            mechanisms=[
+                [one["name"], one["sentence"], _short(one["size"]), _short(one["turned"])]
+                for one in examination.mechanisms
+            ],
+            pictures=pictures,
+            layers=[
+                [
+                    one["name"],
+                    one["role"],
+                    one["group"],
+                    *(_short(one[k]) for k in ("gradient", "update", "parameter", "ratio")),
+                ]
+                for one in examination.layers
+            ],
+            about=[
+                *made["versions"].items(),
+                ("examined", made["made"]),
+                ("recorded", made["settings"]["recorded"].get("made", "unknown")),
+                ("expected", made["settings"]["expect"] or "nothing was said"),
+            ],
+        )
     )
     page, data = directory / "index.html", directory / "examination.json"
     write_whole(page, html.encode())

@@ -15,8 +15,8 @@ from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 
 #: Steps that an explanation covers at most.
 LONGEST = 200
-#: Share of the updates above which no other candidate is tried; by how much a later one must be better, or to what share
-#: of it the part that is missed must shrink.
+#: Share of the updates above which no other candidate is tried; by how much a later one must be better, or to what
+#: share of it the part that is missed must shrink.
 _ENOUGH, _BETTER, _LEAVES = 0.9995, 0.002, 0.3
 #: Share of every probe's updates above which nobody asks whether a map stands on the other side of the memory.
 _EVERYWHERE = 0.999

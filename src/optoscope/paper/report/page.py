@@ -1,7 +1,6 @@
 """The index page: one HTML file that needs nothing else."""
 
 import base64
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from optoscope._core.files import write_whole
 from optoscope._core.provenance import provenance
+from optoscope._core.templates import templates_of
 from optoscope.figures._save import small_png
 from optoscope.figures.style import in_sentence
 from optoscope.paper.claims import Ledger
@@ -20,21 +20,6 @@ from optoscope.training.recipes import RECIPES
 
 #: The interactive page beside this one.
 EXPLORER = "explorer.html"
-
-
-@functools.cache
-def _templates() -> Any:
-    import jinja2
-
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("optoscope.paper.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    templates.tests["number_text"] = _is_number_text
-    return templates
 
 
 def write_page(
@@ -74,7 +59,7 @@ def write_page(
     ]
     pictures = {one.number: _picture(directory / "figures", one) for one in drawn}
     page = (
-        _templates()
+        templates_of("optoscope.paper.report")
         .get_template("page.html")
         .render(
             tasks=tasks,
@@ -126,12 +111,6 @@ def _signed(value: float, interval: tuple[float, float]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
-
-
-def _is_number_text(value: object) -> bool:
-    """Whether a cell of a table begins as a number does."""
-    text = str(value)
-    return text[:1].isdigit() or text[:1] == "-"
 
 
 def _picture(directory: Path, drawn: Drawn) -> dict[str, Any]:
