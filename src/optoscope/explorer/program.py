@@ -27,6 +27,8 @@ _MOVES = frozenset({
 _REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod"}
 _REDUCTIONS |= {"reduce_and": "min", "reduce_or": "max"}
 _SAME = {"add_any": "add", "stop_gradient": "copy", "optimization_barrier": "copy", "copy_p": "copy"}
+# Total orders, with which newer JAX searches, put -0 before 0 and NaN last; between other numbers they are the same.
+_SAME |= {"lt_to": "lt", "le_to": "le", "eq_to": "eq"}
 #: Where a primitive keeps the function that it calls.
 _CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 #: The longest loop that is written out.
@@ -159,14 +161,17 @@ class _Translation:
         if name == "cond":
             return self.choose(given, params["branches"])
         if name == "scan" and params["length"] <= _LONGEST_LOOP:
-            return self.loop(given, params)
+            return self.loop(given, equation)
         if name in ("while", "scan"):
             raise UntranslatableError("it has a loop whose length is not known or long")
         if inner is not None:
             return self.run(inner, given)
         if hasattr(params.get("_prim"), "expand"):  # from JAX 0.11 on, a function with derivatives of its own
             shapes = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
-            return self.run(jax.make_jaxpr(params["_prim"].expand)(*shapes), given)
+            called = params["_prim"]
+            return self.run(
+                jax.make_jaxpr(lambda *flat: called.expand(*jax.tree.unflatten(called.in_tree, flat)))(*shapes), given
+            )
         if all(one.known is not None for one in given) and "callback" not in name:
             found = equation.primitive.bind(*(one.known for one in given), **params)
             found = found if equation.primitive.multiple_results else [found]
@@ -191,6 +196,10 @@ class _Translation:
             power = np.asarray(float(params["y"]))
             whole = [given[0], _Value(-1, (), power)]
             value = self.emit("square", given, out.shape) if params["y"] == 2 else self.emit("pow", whole, out.shape)
+        elif name == "one_minus_square":
+            one = _Value(-1, (), np.ones(()))
+            sides = [self.emit(sign, [one, given[0]], out.shape) for sign in ("add", "sub")]
+            value = self.emit("mul", sides, out.shape)
         elif name == "round":
             value = self.emit("round_even" if int(params["rounding_method"]) else "round_away", given, out.shape)
         elif name == "div" and np.issubdtype(out.dtype, np.integer):
@@ -264,9 +273,13 @@ class _Translation:
         results = [self.run(branch, rest) for branch in branches]
         return [self.emit("select_n", [which, *options], options[0].shape) for options in zip(*results)]
 
-    def loop(self, given: list[_Value], params: Any) -> list[_Value]:
-        """Write a loop out."""
-        num_consts, num_carry, length = params["num_consts"], params["num_carry"], params["length"]
+    def loop(self, given: list[_Value], equation: Any) -> list[_Value]:
+        """Write a loop out. What a turn takes is constants, what is carried on, and rows, which have an axis more."""
+        params, length = equation.params, equation.params["length"]
+        body = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
+        num_rows = sum(a.aval.ndim > b.aval.ndim for a, b in zip(equation.invars, body.invars, strict=True))
+        num_carry = sum(a.aval.ndim == b.aval.ndim for a, b in zip(equation.outvars, body.outvars, strict=True))
+        num_consts = len(given) - num_carry - num_rows
         consts, carry = given[:num_consts], given[num_consts : num_consts + num_carry]
         rows = given[num_consts + num_carry :]
         order = range(length)[::-1] if params["reverse"] else range(length)
