@@ -19,7 +19,7 @@ from optoscope.cli.output import Output, Reporter, make_reporter
 class Command(abc.ABC):
     """One command: a frozen dataclass whose fields are its arguments and whose docstrings are its help.
 
-    Every command takes --json, and those that compute --mnist-dir; the rest each declares for itself. `run` does four
+    Every command takes --json, and those that run tasks --mnist-dir; the rest each declares for itself. `run` does four
     things in this order, and nothing is written before the third unless `prepare` let it:
 
     1. `prepare` checks everything that can be known at once, and returns what it made of the arguments.
@@ -108,17 +108,25 @@ def _hint(words: str) -> Callable[[str], str]:
 
 
 class Computes(Command):
-    """A command that runs tasks."""
-
-    mnist_dir: MnistDir = None
+    """A command that computes."""
 
     def set_up(self) -> None:
-        """Use all cores, or as many devices as the run had that goes on, and remember where MNIST is."""
+        """Use all cores, or as many devices as the run had that goes on."""
         from optoscope.cli.devices import use_all_cores
         from optoscope.running.run_log import recorded
 
         out = getattr(self, "out", None)
         use_all_cores(recorded(out, "num_devices") if out is not None and getattr(self, "resume", False) else None)
+
+
+class RunsTasks(Computes):
+    """A command that runs tasks."""
+
+    mnist_dir: MnistDir = None
+
+    def set_up(self) -> None:
+        """Remember where MNIST is, too."""
+        super().set_up()
         if self.mnist_dir is not None:
             if not (self.mnist_dir.is_dir() and os.access(self.mnist_dir, os.R_OK | os.X_OK)):
                 raise ValueError(f"--mnist-dir {self.mnist_dir} is not a directory that can be read.")

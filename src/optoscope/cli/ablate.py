@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Names, NumSteps, Optimizer, Resume, Seed, SeveralProblems, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Ablate(TakesOptimizers):
+class Ablate(RunsTasks, TakesOptimizers):
     """Remove each mechanism of an optimizer, and try each alone: which are needed, and which are enough?
 
     OPTIMIZER is a shipped name, a path, or module:name(literals).

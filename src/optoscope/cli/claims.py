@@ -6,12 +6,12 @@ from typing import Any
 
 from optoscope.cli._arguments import Force, Seed, Tasks
 from optoscope.cli._checks import check_file, check_source
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Claims(Computes):
+class Claims(RunsTasks):
     """Print the paper's claims with what was measured: reproduced, partly, or not, by a stated rule.
 
     Example: optoscope claims linear_regression rosenbrock --out claims

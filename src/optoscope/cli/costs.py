@@ -7,12 +7,12 @@ from typing import Any
 from optoscope._core.tables import Table
 from optoscope.cli._arguments import Force, NumSteps, Optimizers, Seed, SeveralProblems, Task
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Costs(TakesOptimizers):
+class Costs(RunsTasks, TakesOptimizers):
     """Measure what a step of each optimizer costs, and compare losses after equal time, not only equal steps.
 
     Without OPTIMIZER: the learned optimizer and the tuned baselines that ship for the task.

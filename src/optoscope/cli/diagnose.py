@@ -9,12 +9,12 @@ import tyro
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnose(TakesOptimizers):
+class Diagnose(RunsTasks, TakesOptimizers):
     """Say which mechanisms an optimizer has: momentum, clipping, schedule, adaptation, grouping.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals).

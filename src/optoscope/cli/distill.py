@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Distill(TakesOptimizers):
+class Distill(RunsTasks, TakesOptimizers):
     """Distill an optimizer into a formula of few numbers, and measure what the formula keeps.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals).

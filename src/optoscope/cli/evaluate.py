@@ -6,12 +6,12 @@ from typing import Any
 
 from optoscope.cli._arguments import Force, NumSteps, Optimizers, Seed, SeveralProblems, Task
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(TakesOptimizers):
+class Evaluate(RunsTasks, TakesOptimizers):
     """Run optimizers on the same fresh problems of a task and compare them in pairs.
 
     Without OPTIMIZER: the learned optimizer and the tuned baselines that ship for the task.

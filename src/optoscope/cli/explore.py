@@ -9,14 +9,14 @@ import tyro
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Optimizers, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 _Out = Annotated[Path, tyro.conf.arg(metavar="PAGE.html")]
 
 
 @dataclasses.dataclass(frozen=True)
-class Explore(TakesOptimizers):
+class Explore(RunsTasks, TakesOptimizers):
     """Make one page on which optimizers can be touched: moved, driven, taken apart and raced against each other.
 
     Each OPTIMIZER is a shipped name, a path, or module:name(literals). The page opens from a file and loads nothing.

@@ -7,12 +7,12 @@ from typing import Any
 from optoscope._core.tables import Table
 from optoscope.cli._arguments import Force, Number, Seed
 from optoscope.cli._checks import check_file, check_source
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure(Computes):
+class Figure(RunsTasks):
     """Draw figures of the paper from what ships, or from artifacts of your own.
 
     Example: optoscope figure 3 --out figures

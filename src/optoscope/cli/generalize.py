@@ -11,12 +11,12 @@ from optoscope._core.allowed import NAMES, Allowed
 from optoscope._core.literals import name_in
 from optoscope.cli._arguments import NumProblems, Optimizers, Seed
 from optoscope.cli._checks import check_file, check_fits, check_place
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Generalize(TakesOptimizers):
+class Generalize(RunsTasks, TakesOptimizers):
     """Run optimizers on other tasks, for up to 1000 steps, with gradients rescaled from 0.01 to 100.
 
     Losses stand beside what the stability map and the range of gradients seen in training predicted. Without OPTIMIZER:

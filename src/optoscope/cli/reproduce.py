@@ -5,12 +5,12 @@ from pathlib import Path
 
 from optoscope.cli._arguments import Force, Seed, Tasks
 from optoscope.cli._checks import check_directory
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Reproduce(Computes):
+class Reproduce(RunsTasks):
     """Reproduce the paper's results: figures, table and an index page that opens without a network.
 
     Example: optoscope reproduce linear_regression rosenbrock --out reproduction

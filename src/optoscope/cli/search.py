@@ -10,13 +10,13 @@ from optoscope._core.allowed import Allowed
 from optoscope._core.tables import Table
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
 from optoscope.cli._checks import check_place
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli._settings import configured
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Search(Computes):
+class Search(RunsTasks):
     """Search meta-training's learning rate, scales, clip and width: short runs first, the best go on.
 
     Example: optoscope search rosenbrock --num-samples 16 --widths 16 32 --out runs/search

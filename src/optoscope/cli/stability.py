@@ -6,12 +6,12 @@ from typing import Any
 
 from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Stability(TakesOptimizers):
+class Stability(RunsTasks, TakesOptimizers):
     """Predict from its linearization at which curvatures an optimizer is stable, and measure it in simulation.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals). With a task, the edges stand beside the curvatures

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, NumProblems, NumSteps, Optimizer, Seed, TaskOption
 from optoscope.cli._checks import check_file, check_fits
-from optoscope.cli._command import TakesOptimizers
+from optoscope.cli._command import RunsTasks, TakesOptimizers
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class States(TakesOptimizers):
+class States(RunsTasks, TakesOptimizers):
     """Keep a bounded sample of what an optimizer's components met on test problems: states, gradients and updates.
 
     Example: optoscope states two_moons --task two_moons --out states.npz

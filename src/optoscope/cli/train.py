@@ -9,13 +9,13 @@ import tyro
 from optoscope._core.literals import name_in
 from optoscope.cli._arguments import Resume, Seed, Settings, Task
 from optoscope.cli._checks import check_place
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli._settings import configured
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Train(Computes):
+class Train(RunsTasks):
     """Meta-train a learned optimizer on a task.
 
     Example: optoscope train linear_regression --preset fast --out runs/lr

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from optoscope._core.allowed import Allowed
 from optoscope.cli._arguments import Force, Resume, Rule, Seed, Task
 from optoscope.cli._checks import check_place
-from optoscope.cli._command import Computes
+from optoscope.cli._command import RunsTasks
 from optoscope.cli.output import Output, Reporter
 
 
 @dataclasses.dataclass(frozen=True)
-class Tune(Computes):
+class Tune(RunsTasks):
     """Tune a hand-designed optimizer on a task by random search.
 
     Example: optoscope tune linear_regression momentum --out runs/momentum
