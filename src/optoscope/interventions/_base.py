@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
@@ -37,6 +38,43 @@ class AbstractIntervention(AbstractOptimizer):
         self, h: Float[Array, "component state"], g: Float[Array, " component"]
     ) -> tuple[Float[Array, "component state"], Float[Array, " component"]]:
         return self._advance(self.base.step_components, h, g)
+
+
+class AbstractAlongPath(AbstractIntervention):
+    """An intervention that refers to states given step by step; a clock in its state counts the steps.
+
+    Write the change in `_along`, as in `_advance`; it is given the clocks, too.
+    """
+
+    path: eqx.AbstractVar[Any]
+
+    def __check_init__(self):
+        check_state(self.base, "path", self.path)
+
+    @abc.abstractmethod
+    def _along(self, advance: Advance, h: Array, g: Array, clock: Array) -> tuple[Array, Array]:
+        """Return the base's new states [..., state] and the updates [...]."""
+
+    def initial_state(self) -> Float[Array, " state"]:
+        return with_clock(self.base.initial_state())
+
+    def _advance(self, advance: Advance, h: Array, g: Array) -> tuple[Array, Array]:
+        h, clock = split_clock(h)
+        h, dx = self._along(advance, h, g, clock)
+        return join_clock(h, tick(clock, self.path)), dx
+
+
+def check_state(optimizer: AbstractOptimizer, name: str, value: Any) -> None:
+    """Check that a state, or a path of states [step, state], fits an optimizer.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if np.shape(value)[-1:] != (optimizer.num_states,):
+        raise ValueError(
+            f"`{name}` must hold states of {type(optimizer).__name__}, which have {optimizer.num_states} variables, "
+            f"got shape {np.shape(value)}."
+        )
 
 
 def with_clock(h: Array) -> Array:

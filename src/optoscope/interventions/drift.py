@@ -8,8 +8,10 @@ import numpy as np
 from optoscope._core.checks import check_number
 from optoscope._core.types import Array, Float
 from optoscope.interventions._base import (
+    AbstractAlongPath,
     AbstractIntervention,
     Advance,
+    check_state,
     entry,
     join_clock,
     split_clock,
@@ -17,19 +19,6 @@ from optoscope.interventions._base import (
     with_clock,
 )
 from optoscope.optimizers import AbstractOptimizer
-
-
-def check_state(optimizer: AbstractOptimizer, name: str, value) -> None:
-    """Check that a state, or a path of states [step, state], fits an optimizer.
-
-    Raises:
-        ValueError: if it does not.
-    """
-    if np.shape(value)[-1:] != (optimizer.num_states,):
-        raise ValueError(
-            f"`{name}` must hold states of {type(optimizer).__name__}, which have {optimizer.num_states} variables, "
-            f"got shape {np.shape(value)}."
-        )
 
 
 @final
@@ -92,7 +81,7 @@ class FreezeDrift(AbstractIntervention):
 
 
 @final
-class ReadAtRest(AbstractIntervention):
+class ReadAtRest(AbstractAlongPath):
     """No schedule in the update: the state goes where it really goes, and is read out displaced.
 
     `h' = F(h, g)`, `dx = r(h - a_k + rest, g)`: the part `a_k` that the state has by itself is replaced by the state
@@ -112,16 +101,11 @@ class ReadAtRest(AbstractIntervention):
     rest: Float[Array, " state"] | Float[np.ndarray, " state"]
 
     def __check_init__(self):
-        check_state(self.base, "path", self.path)
         check_state(self.base, "rest", self.rest)
 
-    def initial_state(self) -> Float[Array, " state"]:
-        return with_clock(self.base.initial_state())
-
-    def _advance(self, advance: Advance, h: Array, g: Array) -> tuple[Array, Array]:
-        h, clock = split_clock(h)
+    def _along(self, advance: Advance, h: Array, g: Array, clock: Array) -> tuple[Array, Array]:
         displaced = h - entry(self.path, clock) + jnp.asarray(self.rest, h.dtype)
-        return join_clock(advance(h, g)[0], tick(clock, self.path)), advance(displaced, g)[1]
+        return advance(h, g)[0], advance(displaced, g)[1]
 
 
 @final

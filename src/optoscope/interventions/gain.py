@@ -8,20 +8,21 @@ import numpy as np
 
 from optoscope._core.types import Array, Float, Scalar
 from optoscope.interventions._base import (
+    AbstractAlongPath,
     AbstractIntervention,
     Advance,
+    check_state,
     entry,
     join_clock,
     split_clock,
     tick,
     with_clock,
 )
-from optoscope.interventions.drift import check_state
 from optoscope.optimizers import AbstractOptimizer
 
 
 @final
-class HoldGain(AbstractIntervention):
+class HoldGain(AbstractAlongPath):
     """No adaptation: the response to the present gradient is that of a reference state `p_k`, not of the present one.
 
     `h' = F(h, 0) + [F(p_k, g) - F(p_k, 0)]` and `dx = r(h, 0) + [r(p_k, g) - r(p_k, 0)]`. What is removed: every
@@ -44,21 +45,13 @@ class HoldGain(AbstractIntervention):
     base: AbstractOptimizer
     path: Float[Array, "step state"] | Float[np.ndarray, "step state"]
 
-    def __check_init__(self):
-        check_state(self.base, "path", self.path)
-
-    def initial_state(self) -> Float[Array, " state"]:
-        return with_clock(self.base.initial_state())
-
-    def _advance(self, advance: Advance, h: Array, g: Array) -> tuple[Array, Array]:
-        h, clock = split_clock(h)
+    def _along(self, advance: Advance, h: Array, g: Array, clock: Array) -> tuple[Array, Array]:
         reference = entry(self.path, clock)
         none = jnp.zeros_like(g)
         free_h, free_dx = advance(h, none)
         driven_h, driven_dx = advance(reference, g)
         rest_h, rest_dx = advance(reference, none)
-        new_h = free_h + (driven_h - rest_h)
-        return join_clock(new_h, tick(clock, self.path)), free_dx + (driven_dx - rest_dx)
+        return free_h + (driven_h - rest_h), free_dx + (driven_dx - rest_dx)
 
 
 @final

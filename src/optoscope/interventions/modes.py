@@ -9,21 +9,12 @@ from jaxtyping import Float
 from optoscope._core.types import Array, ArrayLike
 from optoscope.artifacts.takes import takes_rule
 from optoscope.dynamics import Modes
-from optoscope.interventions._base import (
-    AbstractIntervention,
-    Advance,
-    entry,
-    join_clock,
-    split_clock,
-    tick,
-    with_clock,
-)
-from optoscope.interventions.drift import check_state
+from optoscope.interventions._base import AbstractAlongPath, Advance, check_state, entry, tick, with_clock
 from optoscope.optimizers import AbstractOptimizer
 
 
 @final
-class RemoveDirections(AbstractIntervention):
+class RemoveDirections(AbstractAlongPath):
     """After every step the state's deviation from a reference loses its part in a subspace.
 
     `h' = F(h, g) - P (F(h, g) - p_(k+1))` with a projection `P`; the update of the step itself is the base's,
@@ -48,7 +39,6 @@ class RemoveDirections(AbstractIntervention):
     removed: Float[Array, "state state"] | Float[np.ndarray, "state state"]
 
     def __check_init__(self):
-        check_state(self.base, "path", self.path)
         check_state(self.base, "removed", self.removed)
 
     def initial_state(self) -> Float[Array, " state"]:
@@ -58,11 +48,9 @@ class RemoveDirections(AbstractIntervention):
     def _without(self, h, reference):
         return h - (h - reference) @ jnp.asarray(self.removed, h.dtype).T
 
-    def _advance(self, advance: Advance, h: Array, g: Array) -> tuple[Array, Array]:
-        h, clock = split_clock(h)
-        clock = tick(clock, self.path)
+    def _along(self, advance: Advance, h: Array, g: Array, clock: Array) -> tuple[Array, Array]:
         h, dx = advance(h, g)
-        return join_clock(self._without(h, entry(self.path, clock)), clock), dx
+        return self._without(h, entry(self.path, tick(clock, self.path))), dx
 
 
 def projection(found: Modes, which: ArrayLike) -> Float[np.ndarray, "state state"]:

@@ -12,8 +12,22 @@ from optoscope.optimizers._base import AbstractOptimizer
 _DECAY_HINT = "0 gives plain gradient descent, 0.9 is customary"
 
 
+class _OneMomentum(AbstractOptimizer):
+    """A decaying sum of gradients, and a learning rate."""
+
+    learning_rate: Scalar
+    decay: Scalar
+
+    def __check_init__(self):
+        check_number("learning_rate", self.learning_rate, low=0, open_low=True, hint="try 0.1")
+        check_number("decay", self.decay, low=0, high=1, hint=_DECAY_HINT)
+
+    def initial_state(self) -> Float[Array, " state"]:
+        return jnp.zeros(1)
+
+
 @final
-class Momentum(AbstractOptimizer):
+class Momentum(_OneMomentum):
     """Heavy ball: `v' = decay * v + g`, `dx = -learning_rate * v'` (Polyak, 1964).
 
     Args:
@@ -29,23 +43,13 @@ class Momentum(AbstractOptimizer):
     -0.19
     """
 
-    learning_rate: Scalar
-    decay: Scalar
-
-    def __check_init__(self):
-        check_number("learning_rate", self.learning_rate, low=0, open_low=True, hint="try 0.1")
-        check_number("decay", self.decay, low=0, high=1, hint=_DECAY_HINT)
-
-    def initial_state(self) -> Float[Array, " state"]:
-        return jnp.zeros(1)
-
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         h = self.decay * h + g
         return h, -self.learning_rate * h[0]
 
 
 @final
-class NesterovMomentum(AbstractOptimizer):
+class NesterovMomentum(_OneMomentum):
     """Nesterov momentum: `v' = decay * v + g`, `dx = -learning_rate * (g + decay * v')` (Sutskever et al., 2013).
 
     Args:
@@ -60,16 +64,6 @@ class NesterovMomentum(AbstractOptimizer):
     >>> float(dx)
     -1.5
     """
-
-    learning_rate: Scalar
-    decay: Scalar
-
-    def __check_init__(self):
-        check_number("learning_rate", self.learning_rate, low=0, open_low=True, hint="try 0.1")
-        check_number("decay", self.decay, low=0, high=1, hint=_DECAY_HINT)
-
-    def initial_state(self) -> Float[Array, " state"]:
-        return jnp.zeros(1)
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         h = self.decay * h + g
