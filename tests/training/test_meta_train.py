@@ -105,7 +105,7 @@ def test_a_step_that_is_not_finite_is_counted_and_not_applied(key):
     config = dataclasses.replace(TINY, num_meta_steps=3)
     devices = jax.local_devices()[:1]
     step = make_meta_step(Exploding(), config, devices)
-    state, objective = step.run(*replicate((initial_meta_state(optimizer, config), key), devices))
+    state, objective = step.run(*replicate((initial_meta_state(optimizer, config, LinearRegression()), key), devices))
     assert not np.isfinite(objective)
     assert (int(state.step), int(state.num_skipped)) == (1, 1)
     assert same(state.optimizer, optimizer)
@@ -118,7 +118,7 @@ def test_weights_that_are_not_finite_or_spike_go_back_to_their_average(key):
     config = dataclasses.replace(TINY, weight_average=0.9, spike_factor=2.0)
     for task, bias, counts in ((Exploding(), 1.0, (1, 0)), (Rising(), 0.1, (0, 1))):
         moved = eqx.tree_at(lambda o: o.readout_bias, drifted, jnp.full((), bias))
-        state = eqx.tree_at(lambda s: s.optimizer, initial_meta_state(good, config), moved)
+        state = eqx.tree_at(lambda s: s.optimizer, initial_meta_state(good, config, task), moved)
         state, _ = make_meta_step(task, config, devices).run(*replicate((state, key), devices))
         assert (int(state.num_skipped), int(state.num_rollbacks)) == counts
         assert same(state.optimizer, good)
@@ -201,7 +201,7 @@ def test_a_spike_is_seen_soon_after_a_warm_start(key):
         TINY, num_units=32, num_steps=100, batch_size=8, learning_rate=1e-9, weight_average=0.9, spike_factor=2.0
     )
     step = make_meta_step(LinearRegression(), config, devices)
-    state, meta_key = replicate((initial_meta_state(trained, config), key), devices)
+    state, meta_key = replicate((initial_meta_state(trained, config, LinearRegression()), key), devices)
     objectives = []
     for _ in range(40):
         state, objective = step.run(state, meta_key)

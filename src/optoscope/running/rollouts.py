@@ -49,6 +49,20 @@ class Save(eqx.Module):
         return {name: value[:, self.components] for name, value in flat.items()}
 
 
+class Midway(eqx.Module):
+    """Where runs of a batch of problems go on.
+
+    Attributes:
+        params: parameters of each problem.
+        state: the optimizer's state of each problem.
+        step: iterations that are done of each problem.
+    """
+
+    params: Params
+    state: PyTree
+    step: Int[Array, " problem"]
+
+
 class Rollout(eqx.Module):
     """One run of an optimizer on a problem, or on a batch of them with a leading problem axis everywhere.
 
@@ -144,6 +158,7 @@ def rollout_batch(
     keys: Keys,
     save: Save = Save(),  # noqa: B008 (frozen)
     segment_length: int | None = None,
+    start: Midway | None = None,
 ) -> Rollout:
     """Run an optimizer on a batch of problems for `num_steps` updates: the one inner loop of the library.
 
@@ -160,6 +175,7 @@ def rollout_batch(
         keys: one per problem; they draw the minibatches.
         save: what to keep along the way.
         segment_length: steps per rematerialized segment; a divisor of `num_steps`.
+        start: where an earlier run ended, to go on with the same problems and keys; their beginning if None.
 
     Returns:
         A `Rollout` whose arrays have a leading problem axis.
@@ -173,11 +189,15 @@ def rollout_batch(
     transformation = lift_over_problems(as_optimizer(optimizer))
     step_keys, final_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     value_and_gradient = jax.vmap(task.value_and_gradient)
+    if start is None:
+        params = problems.initial_params
+        start = Midway(params, transformation.init(params), jnp.zeros(len(keys), jnp.int32))
+    first_steps = start.step
 
     def step(carry, k):
         params, state = carry
         losses, gradients = value_and_gradient(
-            problems, params, jax.vmap(lambda key: jax.random.fold_in(key, k))(step_keys)
+            problems, params, jax.vmap(jax.random.fold_in)(step_keys, first_steps + k)
         )
         updates, new_state = transformation.update(gradients, state, params)
         new_params = jax.tree.map(jnp.add, params, updates)
@@ -196,9 +216,8 @@ def rollout_batch(
         # Gradients are small beside the states and dear to compute: they are kept for all steps.
         policy = jax.checkpoint_policies.save_only_these_names(SAVED_GRADIENTS)
         segment = jax.checkpoint(segment, policy=policy, prevent_cse=False)
-    start = (problems.initial_params, transformation.init(problems.initial_params))
     starts = jnp.arange(0, num_steps, length)
-    (params, state), (losses, saved) = jax.lax.scan(segment, start, starts)
+    (params, state), (losses, saved) = jax.lax.scan(segment, (start.params, start.state), starts)
     losses = jnp.moveaxis(losses.reshape(num_steps, -1), 0, 1)
     final_losses, _ = value_and_gradient(problems, params, final_keys)
     saved = jax.tree.map(lambda array: jnp.moveaxis(array, 0, 1), saved)

@@ -18,9 +18,14 @@ def device_mesh(devices: list[Device]) -> jax.sharding.Mesh:
     return jax.make_mesh((len(devices),), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices)
 
 
+def everywhere(devices: list[Device]) -> jax.sharding.NamedSharding:
+    """Return what says that every device holds all of an array."""
+    return jax.sharding.NamedSharding(device_mesh(devices), _EVERYWHERE)
+
+
 def replicate(tree: PyTree, devices: list[Device]) -> PyTree:
     """Place arrays on every device, as compiled functions over a mesh want them."""
-    return jax.device_put(tree, jax.sharding.NamedSharding(device_mesh(devices), _EVERYWHERE))
+    return jax.device_put(tree, everywhere(devices))
 
 
 def devices_for(count: int) -> list[Device]:

@@ -12,6 +12,9 @@ _MetaSteps = Annotated[int, Allowed(1, 1_000_000_000)]
 _Scale = Annotated[float, POSITIVE]
 _Decay = Annotated[float, Allowed(0, 1, below=True)]
 _Bound = Annotated[float, dataclasses.replace(POSITIVE, or_infinite=True)]
+#: Settings of one way to estimate the meta-gradient that mean nothing in the other.
+_OF_EVOLUTION = ("perturbation", "truncation")
+_OF_BACKPROPAGATION = ("segment_length", "memory_gigabytes", "part_size", "part_clip", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,13 @@ class MetaTrainConfig:
     """Length of the unroll."""
     batch_size: _Count = 64
     """Problems per meta-step."""
+    estimator: Literal["backpropagation", "evolution"] = "backpropagation"
+    """How the meta-gradient is found: exactly, through the whole unroll, or by persistent evolution strategies, which
+    run every problem twice, keep nothing of the unroll in memory, and go on where unrolls are chaotic."""
+    perturbation: _Scale = 0.01
+    """Standard deviation of the perturbations of the weights (evolution)."""
+    truncation: NumSteps | None = None
+    """Steps of a run per meta-step (evolution); a divisor of every unroll's length. None: whole unrolls."""
     num_meta_steps: _MetaSteps = 5000
     """Meta-steps in all."""
     learning_rate: _Scale = 4e-3
@@ -97,6 +107,21 @@ class MetaTrainConfig:
         if self.spike_factor != float("inf") and not self.weight_average:
             raise ValueError(
                 "`spike_factor` sets weights back to their average; set `weight_average` too, such as 0.995."
+            )
+        self._check_estimator()
+
+    def _check_estimator(self):
+        others = _OF_EVOLUTION if self.estimator == "backpropagation" else _OF_BACKPROPAGATION
+        for field in dataclasses.fields(self):
+            if field.name in others and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"`{field.name}` means nothing with estimator={self.estimator!r}; leave it at {field.default!r}."
+                )
+        lengths = [self.num_steps, *(length for length, _ in self.curriculum)]
+        if self.truncation is not None and any(length % self.truncation for length in lengths):
+            raise ValueError(
+                f"`truncation` must divide the length of every unroll ({', '.join(map(str, lengths))}), got "
+                f"{self.truncation}."
             )
 
 

@@ -17,11 +17,11 @@ _WORKING_COPIES = 12  # arrays of a state's size alive at once within the revers
 
 
 def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: int) -> float:
-    """Estimate what the reverse pass of one meta-step keeps, over all devices.
+    """Estimate what one meta-step keeps, over all devices.
 
-    Per problem and component: a state, three gates' activations (not where components are worked off in blocks) and
-    two numbers for every step of a segment; a state and a parameter for every segment; for networks also one gradient
-    for every step.
+    By backpropagation, per problem and component: a state, three gates' activations (not where components are worked
+    off in blocks) and two numbers for every step of a segment; a state and a parameter for every segment; for networks
+    also one gradient for every step. By evolution, two runs of every problem, of which no step is kept.
     """
     problem = jax.eval_shape(task.sample, jax.random.key(0))
     num_components = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(problem.initial_params))
@@ -29,6 +29,9 @@ def estimated_bytes(task: AbstractTask, config: MetaTrainConfig, num_devices: in
     length = config.segment_length or config.num_steps
     num_segments = config.num_steps // length
     units = config.num_units
+    if config.estimator == "evolution":
+        runs = 2 * config.batch_size * num_components * (_WORKING_COPIES + 2) * (units + 1)
+        return _FLOAT * (runs + 6 * config.batch_size * units**2) + 2 * num_devices * _task_bytes(task)
     activations = 0 if works_in_blocks(problems // num_devices * num_components) else 3 * units
     kept = length * (units + activations + 2) + num_segments * (units + 1) + _WORKING_COPIES * units
     if task.is_network:

@@ -1,4 +1,4 @@
-"""One meta-step: sample problems, unroll, backpropagate, clip, update."""
+"""One meta-step: sample problems, unroll, estimate the gradient, clip, update."""
 
 import functools
 from collections.abc import Callable
@@ -13,14 +13,15 @@ from optoscope._core.types import Array, Bool, Device, Float, Int, Keys, PRNGKey
 from optoscope.optimizers import GRUOptimizer
 from optoscope.running.problems import meta_objective, sample_problems
 from optoscope.running.rollouts import rollout_batch
-from optoscope.running.share_out import AXIS, replicate, share_out
+from optoscope.running.share_out import AXIS, everywhere, replicate, share_out
 from optoscope.tasks import AbstractTask, Problem
 from optoscope.training.config import MetaTrainConfig
+from optoscope.training.evolution import Pairs, initial_pairs, make_evolution
 from optoscope.training.memory import compiled_bytes
 
 
 class MetaState(eqx.Module):
-    """All that a meta-training run carries from step to step."""
+    """All that a meta-training run carries from step to step; `pairs` is None with backpropagation."""
 
     optimizer: GRUOptimizer
     average: GRUOptimizer
@@ -29,6 +30,7 @@ class MetaState(eqx.Module):
     running_objective: Float[Array, ""]
     num_skipped: Int[Array, ""]
     num_rollbacks: Int[Array, ""]
+    pairs: Pairs | None
 
 
 def meta_optimizer(config: MetaTrainConfig) -> optax.GradientTransformation:
@@ -62,7 +64,7 @@ def untrained(config: MetaTrainConfig, key: PRNGKeyArray) -> GRUOptimizer:
     )
 
 
-def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> MetaState:
+def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig, task: AbstractTask) -> MetaState:
     """Return the state before the first meta-step."""
     optimizer = jax.tree.map(jnp.array, optimizer)
     average = jax.tree.map(jnp.array, optimizer)  # a copy: the meta-step gives every buffer away
@@ -75,6 +77,7 @@ def initial_meta_state(optimizer: GRUOptimizer, config: MetaTrainConfig) -> Meta
         running_objective=jnp.ones(()),  # an untrained optimizer does nothing: its objective is 1
         num_skipped=jnp.zeros((), jnp.int32),
         num_rollbacks=jnp.zeros((), jnp.int32),
+        pairs=initial_pairs(task, optimizer, config) if config.estimator == "evolution" else None,
     )
 
 
@@ -129,6 +132,24 @@ def make_objective_and_gradient(
     return objective_and_gradient
 
 
+def make_estimator(config: MetaTrainConfig, devices: list[Device]) -> Callable[..., tuple]:
+    """Return the function from a task, weights, a run's key, the meta-step and pairs to objective, gradient and pairs.
+
+    Both ways include the penalty on the weights in the gradient, and not in the objective.
+    """
+    if config.estimator == "backpropagation":
+        exact = make_objective_and_gradient(config, devices)
+        return lambda task, optimizer, key, step, pairs: (*exact(task, optimizer, jax.random.fold_in(key, step)), pairs)
+    evolution = make_evolution(config, devices)
+
+    def estimate(task, optimizer, key, step, pairs):
+        objective, gradient, pairs = evolution(task, optimizer, key, step, pairs)
+        penalty = jax.grad(lambda optimizer: config.l2 * _norm(optimizer))(optimizer)
+        return objective, jax.tree.map(jnp.add, gradient, penalty), pairs
+
+    return estimate
+
+
 class MetaStep(NamedTuple):
     """A compiled meta-step, and how much memory it allocates over all devices."""
 
@@ -151,14 +172,14 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
         their average, which without averaging is where they are.
     """
     meta = meta_optimizer(config)
-    objective_and_gradient = make_objective_and_gradient(config, devices)
+    estimate = make_estimator(config, devices)
     data, structure = eqx.partition(task, eqx.is_array)
     data = replicate(data, devices)  # an argument, not a constant, of the compiled program
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere(devices))
     def meta_step(state: MetaState, key: PRNGKeyArray, data: AbstractTask):
         task = eqx.combine(data, structure)
-        objective, gradient = objective_and_gradient(task, state.optimizer, jax.random.fold_in(key, state.step))
+        objective, gradient, pairs = estimate(task, state.optimizer, key, state.step, state.pairs)
         finite = jnp.isfinite(objective) & _all_finite(gradient)
         spike = finite & (objective > config.spike_factor * state.running_objective)
         applied = finite & ~spike
@@ -173,10 +194,10 @@ def make_meta_step(task: AbstractTask, config: MetaTrainConfig, devices: list[De
         new = (optimizer, average, adam, running)
         optimizer, average, adam, running = jax.tree.map(lambda a, b: jnp.where(applied, b, a), old, new)
         num_skipped, num_rollbacks = state.num_skipped + ~finite, state.num_rollbacks + spike
-        return MetaState(optimizer, average, adam, step, running, num_skipped, num_rollbacks), objective
+        return MetaState(optimizer, average, adam, step, running, num_skipped, num_rollbacks, pairs), objective
 
-    example = replicate((initial_meta_state(untrained(config, jax.random.key(0)), config), jax.random.key(0)), devices)
-    compiled = meta_step.lower(*example, data).compile()
+    example = initial_meta_state(untrained(config, jax.random.key(0)), config, task), jax.random.key(0)
+    compiled = meta_step.lower(*replicate(example, devices), data).compile()
     return MetaStep(lambda state, key: compiled(state, key, data), compiled_bytes(compiled, len(devices)))
 
 

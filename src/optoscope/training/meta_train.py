@@ -77,7 +77,7 @@ def meta_train(
     stop_at: int | None = None,
     checkpoint_seconds: float | None = None,
 ) -> TrainedOptimizer:
-    """Meta-train a GRU optimizer on a task by backpropagation through whole unrolls (App. D.2).
+    """Meta-train a GRU optimizer on a task by backpropagation through whole unrolls (App. D.2), or by evolution.
 
     Problems are shared out over all local devices as far as the batch size allows. A meta-step whose objective or
     gradient is not finite is skipped and counted, never applied; if the weights have blown up, the run goes on from the
@@ -132,7 +132,7 @@ def _train(
     devices = devices_for(config.batch_size)
     phases = _Phases(task, segmented, devices, announce)
     validate = make_validation(task, config, key)
-    run = _Run.start(config, key, start.optimizer, announce)
+    run = _Run.start(task, config, key, start.optimizer, announce)
     if folder is not None:
         checkpoint = load_checkpoint(folder, run.arrays, run=log.identity, announce=announce)
         if checkpoint is not None:
@@ -250,11 +250,13 @@ class _Run:
         self.num_lost = 0  # in a row
 
     @staticmethod
-    def start(config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None, announce: Announce) -> "_Run":
+    def start(
+        task: AbstractTask, config: MetaTrainConfig, key: PRNGKeyArray, warm: GRUOptimizer | None, announce: Announce
+    ) -> "_Run":
         optimizer = untrained(config, Purpose.INITIALIZE.key(key))
         if warm is not None:
             optimizer = warm.embedded_in(optimizer)
-        return _Run(config, initial_meta_state(optimizer, config), announce)
+        return _Run(config, initial_meta_state(optimizer, config, task), announce)
 
     @property
     def arrays(self):
