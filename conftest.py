@@ -7,6 +7,8 @@ from pathlib import Path
 # Read when JAX is imported, by the commands that tests start as well.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# Each worker has one core: threads of torch and BLAS would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 collect_ignore = []
 if importlib.util.find_spec("torch") is None:

@@ -31,6 +31,8 @@ from optoscope.tasks import AbstractTask, name_of
 
 #: A run that ends above this multiple of its initial loss, or diverges, counts as this.
 CAP = 10.0
+#: Relative change that a control which changes nothing may show: compilers order sums as they like.
+_ROUNDING = 1e-5
 #: How far the search for the best scale of updates may go, in octaves.
 _OCTAVES = 10
 
@@ -65,7 +67,7 @@ class Ablation(Result):
         verdicts: one entry per mechanism, then one per combination: `mechanism`, `needed`, `why_needed`, `sufficient`,
             `why_sufficient`; see `optoscope.interventions.verdicts.decide` for the rules.
         notes: numbers about variants, by name: modes removed, how well controls match, factors.
-        identical: whether the controls that change nothing reproduced every objective to the bit.
+        identical: whether the controls that change nothing reproduced every objective, up to rounding.
         margin: the log of the smallest ratio that counts.
         cap: what a diverged run counts as.
         provenance: who made it.
@@ -313,7 +315,7 @@ def _summarize(task, objectives, variants, left_out, scales, mechanisms, margin,
         best_baseline=best_baseline,
         verdicts=decide(effects, left_out, mechanisms=mechanisms, margin=float(np.log1p(margin))),
         notes={one.name: one.notes for one in variants if one.notes},
-        identical=all(np.array_equal(objectives[i, 0], objectives[0, 0]) for i in nothing),
+        identical=all(np.allclose(objectives[i, 0], objectives[0, 0], rtol=_ROUNDING, atol=0) for i in nothing),
         margin=float(np.log1p(margin)),
         cap=CAP,
         provenance=made,

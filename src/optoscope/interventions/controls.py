@@ -15,7 +15,7 @@ from optoscope.optimizers import AbstractOptimizer
 
 @final
 class Unchanged(AbstractIntervention):
-    """States go where they really go: the base, to the bit, through the machinery of interventions."""
+    """States go where they really go: the base, through the machinery of interventions."""
 
     base: AbstractOptimizer
 

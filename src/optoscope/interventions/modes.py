@@ -28,7 +28,7 @@ class RemoveDirections(AbstractAlongPath):
         base: the optimizer.
         path: the reference states `p_0 ..` [step, state]; the last one holds after their end.
         removed: the projection `P` [state, state], not necessarily an orthogonal one; 0 removes nothing, and the
-            optimizer is the base, to the bit.
+            optimizer is the base, up to rounding.
 
     Raises:
         ValueError: if a shape does not fit.
