@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import jaxtyping
 import pytest
-from beartype.roar import BeartypeCallHintParamViolation
 
 from optoscope._core.markdown import table
 from optoscope.optimizers import Momentum
@@ -19,5 +18,5 @@ def test_shapes_are_checked():
 
 
 def test_functions_without_arrays_are_checked_too():
-    with pytest.raises(BeartypeCallHintParamViolation):
+    with pytest.raises(TypeError, match="violates type hint"):
         table("a", 3)

@@ -11,7 +11,7 @@ import jaxtyping
 from beartype import BeartypeConf, beartype
 
 #: As in PEP 484, an int is as good as a float.
-_PLAIN = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_PLAIN = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
 _WITH_SHAPES = jaxtyping.jaxtyped
 
 
