@@ -12,7 +12,9 @@ from benchmarks._report import RESULTS
 from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
 from benchmarks.ledger import counts_table, seeds_table
+from benchmarks.margins import margins_table
 from benchmarks.prevalence import prevalence_table
+from benchmarks.recording import recording_table
 from benchmarks.robustness_tables import generalization_tables, neighbors_table, stability_table
 from benchmarks.training_tables import (
     networks_table,
@@ -34,6 +36,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "distillation": {"distilled": distillation_tables},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},
+    "recordings": {"margins": margins_table, "recording": recording_table},
     "results": {"results": results_table, "counts": counts_table},
     "speed": {"speed": speed_table},
     "stability": {"stability": stability_table},

@@ -31,7 +31,16 @@ def in_float32(state):
             state[name] = state[name].float()
 
 
-def train(directory, plant="none", *, steps=STEPS, make=None, clip=1.0, seed=0):
+def linear(optimizer, last=-1):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.1, 1 - t / 100), last_epoch=last)
+
+
+def one_cycle(optimizer, last=-1):
+    """Schedules the decay of the memory, too."""
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=100, last_epoch=last)
+
+
+def train(directory, plant="none", *, steps=STEPS, make=None, clip=1.0, seed=0, schedule=linear):
     """Train a small network with one fault, recorded; returns the model."""
     model = network(seed)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -45,7 +54,7 @@ def train(directory, plant="none", *, steps=STEPS, make=None, clip=1.0, seed=0):
         optimizer = BFloat16State(params, lr=1e-2)
     else:
         optimizer = make(params)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.1, 1 - t / 100))
+    scheduler = schedule(optimizer)
     scaler = torch.amp.GradScaler("cpu", init_scale=4096.0)
     recorder = record(optimizer, directory, model=model)
     for step in range(steps):
@@ -70,9 +79,8 @@ def train(directory, plant="none", *, steps=STEPS, make=None, clip=1.0, seed=0):
         if plant == "momentum reset by a resume" and step == steps // 2:
             recorder.close()
             optimizer = make(params)  # its state was not restored
-            for group in optimizer.param_groups:
-                group["initial_lr"] = 1e-2
-            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: max(0.1, 1 - t / 100), last_epoch=step)
+            before, scheduler = scheduler.state_dict(), schedule(optimizer)
+            scheduler.load_state_dict(before)
             recorder = record(optimizer, directory, model=model)
     recorder.close()
     return model

@@ -12,7 +12,7 @@ from optoscope.recordings.findings import spikes
 from optoscope.recordings.identify import identify
 from optoscope.recordings.page import write_examination
 from optoscope.recordings.watching import look, write_scalars
-from tests.recordings.plants import train
+from tests.recordings.plants import one_cycle, train
 
 #: What each plant is called when it is found.
 NAMES = {
@@ -32,6 +32,22 @@ def test_each_plant_is_found_by_name_and_no_other(tmp_path, plant):
     found = examine(tmp_path)
     assert set(found.names()) & set(NAMES.values()) == ({NAMES[plant]} if plant in NAMES else set()), found
     assert found.explained > 0.999 and "mean square" in found.rule
+
+
+OTHERS = {
+    "SGD": lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9, nesterov=True),
+    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=1e-3, alpha=0.95),
+    "RMSprop with momentum": lambda p: torch.optim.RMSprop(p, lr=1e-3, momentum=0.9),
+    "Adam": lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.85, 0.98)),
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_lost_memory_is_found_of_any_rule_also_where_its_decay_is_scheduled(tmp_path, make):
+    train(tmp_path, "momentum reset by a resume", make=make, schedule=one_cycle, steps=20)
+    found = examine(tmp_path)
+    assert set(found.names()) & set(NAMES.values()) == {"memory lost"} and found.explained > 0.999, found
+    assert "scheduled momentum" in found.names()
 
 
 def test_the_rule_its_numbers_and_its_mechanisms_are_found(tmp_path):
@@ -56,6 +72,7 @@ def test_the_rule_its_numbers_and_its_mechanisms_are_found(tmp_path):
         (lambda p: torch.optim.SGD(p, lr=0.05), "the present gradient"),
         (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), "momentum with decay 0.9"),
         (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True), "Nesterov"),
+        (lambda p: torch.optim.RMSprop(p, lr=1e-3, momentum=0.8), "decay 0.8, of gradients divided by the root"),
         (lambda p: torch.optim.RMSprop(p, lr=1e-3), "the present gradient, divided by the root of the mean square"),
         (lambda p: torch.optim.Adagrad(p, lr=1e-2), "sum of all squares"),
         (lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.7, 0.95)), "decay 0.7, divided by the root"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from optoscope.recordings.identify import Identified, learning_rates
+from optoscope.recordings.identify import Identified, learning_rates, memory_decays
 from optoscope.recordings.reading import Recording
 
 #: A loss above this times its running minimum is a spike.
@@ -175,6 +175,11 @@ def _of_schedule(r: Recording) -> Iterator[Finding]:
             "that the schedule ends early",
             float(np.median(moved)), "learning rate",
         )  # fmt: skip
+    decays = memory_decays(r)
+    if np.isfinite(decays).any() and np.nanmin(decays) < np.nanmax(decays):
+        low, high = np.nanmin(decays), np.nanmax(decays)
+        says = f"the decay of the memory is scheduled, too: between {low:.3g} and {high:.3g}"
+        yield Finding("scheduled momentum", "note", says, float(high), "")
     rates = learning_rates(r)
     if not np.isfinite(rates).any():
         return

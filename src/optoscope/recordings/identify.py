@@ -19,6 +19,8 @@ FOUND, _CLEAR = 0.98, 0.999
 _BETTER = 0.5
 #: Decays that are tried where the groups do not name them.
 _DECAYS, _SLOW = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99), (0.9, 0.95, 0.98, 0.99, 0.999)
+#: Names under which groups hold the decay of the memory.
+_FIRST = ("betas.0", "b1", "momentum", "beta1", "decay")
 #: Names under which optimizers keep what the rules call memory and mean square.
 _MEMORIES = ("exp_avg", "momentum_buffer", "mu", "trace", "m")
 _SQUARES = ("exp_avg_sq", "square_avg", "nu", "v")
@@ -69,12 +71,12 @@ class Stretch:
         windows = [w for w in recording.windows() if recording.stride == 1]
         window = max(windows, key=lambda w: min(w.stop - w.start, _STEPS), default=slice(0, 0))
         begins = window.start == 0 and recording.kept_steps[:1] == [0]
-        rows = np.arange(window.start, min(window.stop, window.start + _STEPS))
-        if not begins and recording.state_names:
-            self.start = _state_after(recording, int(rows[0])) if len(rows) else None
-            rows = rows[1:]  # the state after the first is where it begins
-        else:
-            self.start = None
+        rows, self.start = np.arange(window.start, window.stop), None
+        known = np.flatnonzero(np.isfinite(recording.states[rows]).any((1, 2)))
+        if not begins and len(known) and len(rows) - known[0] > _FEWEST:
+            self.start = _state_after(recording, int(rows[known[0]]))
+            rows = rows[known[0] + 1 :]  # the state after that step is where it begins
+        rows = rows[:_STEPS]
         if len(rows) < _FEWEST:
             raise ValueError(
                 f"at least {_FEWEST + 1} consecutive steps with components are needed to say which rule was run, the "
@@ -93,6 +95,19 @@ class Stretch:
         self.has_rates = bool(np.isfinite(rates).all() and (rates != 0).any())
         self.rates = (rates if self.has_rates else np.ones_like(rates))[:, self.groups]
         self.num_groups = rates.shape[1]
+        decays = memory_decays(recording)[recording.kept_rows[rows]]
+        self.decays = decays if np.isfinite(decays).all() and np.ptp(decays) > 0 else None
+
+    def directions(
+        self, rule: Rule, *, resets: tuple[int, ...] = (), gradients: np.ndarray | None = None
+    ) -> Float[np.ndarray, "step component"]:
+        """Return what a rule makes of the gradients, or of others in their place."""
+        with np.errstate(all="ignore"):
+            found = rule.directions(
+                self.gradients if gradients is None else gradients, self.x, start=self.start, resets=resets,
+                decays=self.decays,
+            )  # fmt: skip
+        return np.nan_to_num(found)
 
 
 def learning_rates(recording: Recording) -> Float[np.ndarray, "step group"]:
@@ -101,6 +116,12 @@ def learning_rates(recording: Recording) -> Float[np.ndarray, "step group"]:
         if name in recording.setting_names:
             return recording.setting(name)
     return np.full(recording.settings.shape[:2], np.nan)
+
+
+def memory_decays(recording: Recording) -> Float[np.ndarray, " step"]:
+    """Return the decay of the memory of the first group at each step, as the optimizer held it; NaN if not known."""
+    named = [name for name in _FIRST if name in recording.setting_names]
+    return recording.setting(named[0])[:, 0] if named else np.full(len(recording.steps), np.nan)
 
 
 def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] | None = None) -> Identified:
@@ -129,12 +150,17 @@ def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] 
         rule, best = _refined(data, rule, best)
     resets: tuple[int, ...] = ()
     if best.left > 1 - _CLEAR:
-        reset, fit = _find_reset(data, rule, best)
-        if fit is not None:
-            resets, best = (reset,), fit
-            for other, candidate in ((one, _fit(data, one, resets)) for one, _ in tried):
-                if candidate.left < _BETTER * best.left:
-                    rule, best = other, candidate
+        borders = np.flatnonzero(np.diff(recording.sessions[recording.kept_rows[data.rows]])) + 1
+        # What a rule that was reset does looks like any rule, if like one at all.
+        others = [] if best.left <= 1 - FOUND else [one for one in tried if one[0] != rule]
+        left = best.left
+        for other, fit in [(rule, best), *others]:
+            reset, found = _find_reset(data, other, fit, left, borders)
+            if found is not None and found.left < _BETTER * best.left:
+                rule, best, resets = other, found, (reset,)
+        for other, fit in ((one, _fit(data, one, resets)) for one, _ in tried if resets):
+            if fit.left < _BETTER * best.left:
+                rule, best = other, fit
     return Identified(
         rule=rule,
         explained=1 - best.left,
@@ -160,9 +186,7 @@ class _Fit:
 
 def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
     """Fit rate and decay of each group, by least squares."""
-    with np.errstate(all="ignore"):
-        directions = rule.directions(data.gradients, data.x, start=data.start, resets=resets)
-    directions = np.nan_to_num(directions)
+    directions = data.directions(rule, resets=resets)
     rates, decays, left = np.full((3, data.num_groups), np.nan)
     errors, sizes = np.zeros(len(data.steps)), np.zeros(len(data.steps))
     along, own = np.zeros(len(data.steps)), np.zeros(len(data.steps))
@@ -207,7 +231,7 @@ def _candidates(recording: Recording) -> Iterator[Rule]:
 
     decay = named("weight_decay") or 0.0
     coupled = (0.0, decay) if decay else (0.0,)
-    own = named("betas.0", "b1", "momentum", "beta1", "decay")
+    own = named(*_FIRST)
     firsts = dict.fromkeys(_DECAYS if own is None else (0.0, own))
     seconds = _only(named("betas.1", "b2", "alpha", "beta2"), _SLOW)
     eps = _only(named("eps"), (1e-8,))
@@ -227,7 +251,8 @@ def _candidates(recording: Recording) -> Iterator[Rule]:
             for clock in ("runs", "none", "stands still"):
                 yield Rule(memory, b1, gain="mean square", b2=b2, eps=small, clock=clock, coupled=extra)
             if b1:
-                yield Rule("sum", b1, gain="mean square", b2=b2, eps=small, coupled=extra)
+                for after in (False, True):
+                    yield Rule("sum", b1, gain="mean square", b2=b2, eps=small, coupled=extra, after=after)
 
 
 def _only(value: float | None, others: tuple[float, ...]) -> tuple[float, ...]:
@@ -259,15 +284,14 @@ def _refined(data: Stretch, rule: Rule, fit: _Fit) -> tuple[Rule, _Fit]:
     return (at(found.x), better) if better.left < fit.left else (rule, fit)
 
 
-def _find_reset(data: Stretch, rule: Rule, fit: _Fit) -> tuple[int, _Fit | None]:
-    """The step before which the memory was lost, where forgetting it there explains most of what was left."""
-    steps = range(1, len(data.steps))
+def _find_reset(data: Stretch, rule: Rule, fit: _Fit, left: float, borders: np.ndarray) -> tuple[int, _Fit | None]:
+    """The step before which the memory was lost, where forgetting it there explains most of what is left."""
     if rule.memory == "none" and rule.gain == "none":
         return 0, None
-    order = sorted(steps, key=lambda k: -fit.of_steps[k] + fit.of_steps[k - 1])[:8]
-    tried = [(k, _fit(data, rule, (k,))) for k in order]
+    order = sorted(range(1, len(data.steps)), key=lambda k: -fit.of_steps[k] + fit.of_steps[k - 1])[:8]
+    tried = [(k, _fit(data, rule, (k,))) for k in dict.fromkeys([*borders.tolist(), *order])]
     best, found = min(tried, key=lambda one: one[1].left)
-    return (best, found) if found.left < _BETTER**2 * fit.left else (0, None)
+    return (best, found) if found.left < _BETTER**2 * left else (0, None)
 
 
 def _state_after(recording: Recording, row: int) -> tuple[np.ndarray, np.ndarray, float]:

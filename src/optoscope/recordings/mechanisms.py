@@ -43,8 +43,7 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
     rates = np.nan_to_num(rates)
 
     def way(one: Rule, gradients=data.gradients, rate=rates, decay=decays) -> np.ndarray:
-        moves = one.directions(gradients, data.x, start=data.start, resets=resets)
-        return -np.sum(rate * (np.nan_to_num(moves) + decay * data.x), axis=0)
+        return -np.sum(rate * (data.directions(one, resets=resets, gradients=gradients) + decay * data.x), axis=0)
 
     own = way(rule)
 
@@ -55,9 +54,9 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
         return float(sizes[1] / sizes[0]), float(own @ other / (sizes[0] * sizes[1]))
 
     made = []
-    directions = np.nan_to_num(rule.directions(data.gradients, data.x, start=data.start, resets=resets))
+    directions = data.directions(rule, resets=resets)
     if rule.b1 and rule.gain != "sign":
-        other = dataclasses.replace(rule, memory="none", b1=0.0, nesterov=False)
+        other = dataclasses.replace(rule, memory="none", b1=0.0, nesterov=False, after=False)
         present = _present(rule, data, directions, resets)
         factor = 1 / (1 - rule.b1) if rule.memory == "sum" else 1.0
         says = (
@@ -68,8 +67,8 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
     if rule.gain in ("mean square", "sum of squares"):
         root = _gains(rule, data)
         spread = float(np.divide(*np.quantile(root[root > 0], [0.95, 0.05]))) if (root > 0).any() else np.nan
-        plain = dataclasses.replace(rule, gain="none", b2=0.0, clock="none")
-        moves = plain.directions(data.gradients, data.x, start=data.start, resets=resets)
+        plain = dataclasses.replace(rule, gain="none", b2=0.0, clock="none", after=False)
+        moves = data.directions(plain, resets=resets)
         common = np.linalg.norm(rates * directions) / max(np.linalg.norm(rates * moves), 1e-300)
         says = (
             f"effective learning rates of components differ by a factor of {spread:.3g} (5% to 95%); without it, "
@@ -104,12 +103,14 @@ def signal_to_noise(recording: Recording) -> float:
 
 def _present(rule: Rule, data: Stretch, directions: np.ndarray, resets: tuple[int, ...]) -> float:
     """Share of the directions that the present gradient gives, projected on them."""
-    memory = dataclasses.replace(rule, gain="none", clock="none", b2=0.0, nesterov=False)
-    m = memory.directions(data.gradients, data.x, start=data.start, resets=resets)
+    total = float(np.sum(directions**2))
+    if rule.after:
+        alone = data.directions(dataclasses.replace(rule, memory="none", b1=0.0, after=False), resets=resets)
+        return float(np.clip(np.sum(alone * directions) / total, 0, 1)) if total else float("nan")
+    m = data.directions(dataclasses.replace(rule, gain="none", clock="none", b2=0.0, nesterov=False), resets=resets)
     own = (data.gradients + rule.coupled * data.x) * (1.0 if rule.memory == "sum" else 1 - rule.b1)
     whole, part = (own + rule.b1 * m, own * (1 + rule.b1)) if rule.nesterov else (m, own)
     scale = np.divide(directions, whole, out=np.zeros_like(whole), where=np.abs(whole) > 0)
-    total = float(np.sum(directions**2))
     return float(np.clip(np.sum(scale * part * directions) / total, 0, 1)) if total else float("nan")
 
 

@@ -20,7 +20,8 @@ class Rule:
     `b1 m + g` (Nesterov, of a sum), over `sqrt(v) + eps` for a gain by the mean square. With a clock that runs, `m` and
     `v` are divided by `1 - b1^t` and `1 - b2^t`; one that stands still leaves `t = 1`. For a gain by the sum of squares
     `v = v + g^2`. For a gain by sign the direction
-    is the sign of `b1 m + (1 - b1) g`, with `m = b2 m + (1 - b2) g`.
+    is the sign of `b1 m + (1 - b1) g`, with `m = b2 m + (1 - b2) g`. With `after` the gradients are divided first, and
+    the memory is of what comes out.
 
     Attributes:
         memory: of gradients.
@@ -30,6 +31,7 @@ class Rule:
         b2, eps: of the mean square.
         clock: of the bias corrections.
         coupled: weight decay that is added to the gradient.
+        after: whether the memory is of divided gradients.
     """
 
     memory: Memory = "none"
@@ -40,6 +42,7 @@ class Rule:
     eps: float = 0.0
     clock: Clock = "none"
     coupled: float = 0.0
+    after: bool = False
 
     def __str__(self) -> str:
         parts = []
@@ -51,7 +54,8 @@ class Rule:
             if self.nesterov:
                 parts.append("Nesterov's look ahead")
             if self.gain == "mean square":
-                parts.append(f"divided by the root of the mean square (decay {self.b2:.5g}, eps {self.eps:.3g})")
+                of = "of gradients " if self.after else ""
+                parts.append(f"{of}divided by the root of the mean square (decay {self.b2:.5g}, eps {self.eps:.3g})")
             if self.gain == "sum of squares":
                 parts.append(f"divided by the root of the sum of all squares (eps {self.eps:.3g})")
             if self.clock == "runs":
@@ -69,6 +73,7 @@ class Rule:
         *,
         start: tuple[np.ndarray, np.ndarray, float] | None = None,
         resets: tuple[int, ...] = (),
+        decays: Float[np.ndarray, " step"] | None = None,
     ) -> Float[np.ndarray, "step component"]:
         """Return the direction at each step.
 
@@ -77,6 +82,7 @@ class Rule:
             x: the parameters before each step.
             start: memory, mean square and step counter before the first step; none of either without.
             resets: steps before which all of it is forgotten.
+            decays: of the memory at each step, in place of `b1`, where that is scheduled.
         """
         size = gradients.shape[1]
         m, v, t = (np.zeros(size), np.zeros(size), 0.0) if start is None else start
@@ -84,21 +90,23 @@ class Rule:
         for k, (g, here) in enumerate(zip(gradients, x)):
             if k in resets:
                 m, v, t = np.zeros(size), np.zeros(size), 0.0
-            t = t + 1
+            t, b1 = t + 1, self.b1 if decays is None or not self.b1 else float(decays[k])
             if self.coupled:
                 g = g + self.coupled * here
             if self.gain == "sign":
-                found[k] = np.sign(self.b1 * m + (1 - self.b1) * g)
+                found[k] = np.sign(b1 * m + (1 - b1) * g)
                 m = self.b2 * m + (1 - self.b2) * g
                 continue
-            m = self.b1 * m + (g if self.memory != "average" else (1 - self.b1) * g)
-            out = g + self.b1 * m if self.nesterov else m
             count = {"none": np.inf, "runs": t, "stands still": 1.0}[self.clock]
-            if self.memory == "average" and self.clock != "none":
-                out = out / (1 - self.b1**count)
+            root = np.ones(size)
             if self.gain in ("mean square", "sum of squares"):
                 v = v + g * g if self.gain == "sum of squares" else self.b2 * v + (1 - self.b2) * g * g
                 root = np.sqrt(v if self.clock == "none" or not self.b2 else v / (1 - self.b2**count)) + self.eps
-                out = np.divide(out, root, out=np.zeros(size), where=root > 0)
-            found[k] = out
+            divided = lambda out, root=root: np.divide(out, root, out=np.zeros(size), where=root > 0)
+            fed = divided(g) if self.after else g
+            m = b1 * m + (fed if self.memory != "average" else (1 - b1) * fed)
+            out = fed + b1 * m if self.nesterov else m
+            if self.memory == "average" and self.clock != "none":
+                out = out / (1 - b1**count)
+            found[k] = out if self.after else divided(out)
         return found

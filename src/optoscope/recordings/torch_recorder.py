@@ -14,11 +14,14 @@ from optoscope._core.allowed import SEED, Allowed, check_setting, settings_of
 from optoscope._core.progress import Announce, silent
 from optoscope._core.provenance import provenance
 from optoscope.recordings._components import choose_components, in_words, role_of
-from optoscope.recordings._torch_watch import find_scaler, find_scheduler, listen, stop_listening
+from optoscope.recordings._torch_samples import Sample, dense, norms, numbers, thinned, thinned_scales
+from optoscope.recordings._torch_watch import find_around, listen, stop_listening, unwrapped
 from optoscope.recordings.files import Writer
 
 #: Steps, counted from the first one seen, before which it is looked for schedulers and scalers.
 _LOOK = (0, 1, 8)
+#: What the optimizer keeps for each component is kept once in so many recorded steps; the rest follows from it.
+_STATES = 16
 #: Gradients that differ from one factor times the raw ones by more than this share were not multiplied by one.
 _ONE_FACTOR = 1e-3
 
@@ -37,9 +40,10 @@ def record(
     """Record what a torch optimizer does to a model; the training loop is not changed.
 
     Of every step it keeps the loss, the numbers in the optimizer's groups, and norms; of a sample of components their
-    parameter, their gradient as the backward pass left it and as the optimizer got it, their update, and what the
-    optimizer keeps for them. A file of at most `megabytes` is kept on disk: beyond it, steps in the middle lose their
-    components, then every second of those goes. `repr` says what it takes before it starts.
+    parameter, their gradient as the backward pass left it and as the optimizer got it, their update, and, every 16
+    steps, what the optimizer keeps for them. Norms of parameters and updates of arrays of more than 131,072 components
+    are estimated from about 4,096 of those. Files of at most `megabytes` are kept on disk: beyond it, steps in the
+    middle lose their components, then every second of those goes. `repr` says what it takes before it starts.
 
     A directory that holds a recording of the same model is gone on with, as a new session.
 
@@ -75,7 +79,7 @@ def record(
     for name, value in {"every": every, "components": components, "seed": seed, "megabytes": megabytes}.items():
         check_setting(name, value, hints[name])
     recorder = Recorder(
-        _unwrapped(optimizer), Path(directory), model, every=every, components=components, seed=seed,
+        _checked(optimizer), Path(directory), model, every=every, components=components, seed=seed,
         megabytes=megabytes,
     )  # fmt: skip
     announce(repr(recorder))
@@ -84,22 +88,23 @@ def record(
 
 @final
 class Recorder:
-    """A recording at work; `record` makes it."""
+    """A recording at work; `record` makes it.
+
+    Attributes:
+        optimizer, directory, every: what is recorded, where, and how often.
+        bound, memory: largest number of bytes on disk, of all processes, and what it takes of memory.
+    """
 
     def __init__(
         self, optimizer: Any, directory: Path, model: Any, *, every: int, components: int, seed: int, megabytes: float
     ):
-        import torch
 
         self.optimizer, self.directory, self.every = optimizer, directory, every
         self._params = [x for group in optimizer.param_groups for x in group["params"]]
         parameters = _described(optimizer, model)
         groups = [one["group"] for one in parameters]
         owners, places = choose_components([x.numel() for x in self._params], groups, components, seed=seed)
-        self._places = [
-            torch.tensor([k for i, k in zip(owners, places) if i == n], dtype=torch.int64, device=x.device)
-            for n, x in enumerate(self._params)
-        ]
+        self._sample, self._scales = Sample(self._params, owners, places), thinned_scales(self._params)
         self._about = {
             "framework": "torch",
             "optimizer": type(optimizer).__name__,
@@ -113,25 +118,22 @@ class Recorder:
         numbers = len(groups) and (4 + 4) * len(owners) + 3 * len(parameters)  # four states, at most, are counted
         row_bytes = 4 * numbers + 8 * (12 + len(set(groups)) * (len(self._about["setting_names"]) + 1))
         self.bound = int(megabytes * 1e6)
-        self._memory = sum(x.numel() * x.element_size() for x in self._params) + 128 * row_bytes
+        self.memory = sum(x.numel() * x.element_size() for x in thinned(self._params)) + 128 * row_bytes
         self._writer = Writer(directory, self._about, process=process, bound=self.bound // world, row_bytes=row_bytes)
         self._count, self._start = self._writer.next_step, time.monotonic()
         self._first, self._is_open = self._count, True
         self._heard: list[Any] = []
-        self._touched, self._passes, self._depth, self._passes_before = False, 0, 0, 0
-        self._raw: list[Any] = [None] * len(self._params)
+        self._passes, self._depth, self._passes_before = 0, 0, 0
+        self._seen = [_stamp(x.grad) for x in self._params]
+        self._raw: Any = None
         self._before: list[Any] | None = None
+        self._x: Any = None
         self._row: dict[str, Any] | None = None
         self._scheduler = self._scaler = None
         me = weakref.ref(self)
         self._hooks = [  # those of the optimizer keep the recorder alive, whether or not somebody else does
             optimizer.register_step_pre_hook(lambda _, args, kwargs: self._begin(args, kwargs)),
             optimizer.register_step_post_hook(lambda _, args, kwargs: self._end(args, kwargs)),
-            *(
-                x.register_post_accumulate_grad_hook(lambda x, n=n: _call(me, "_take_raw", n, x))
-                for n, x in enumerate(self._params)
-                if x.requires_grad and x.is_leaf
-            ),
         ]
         listen(self)
         self._at_exit = lambda: _call(me, "close")
@@ -142,7 +144,7 @@ class Recorder:
         return (
             f"Recorder({self._about['optimizer']}: {kind}, {len(self._about['components']['index'])} components of "
             f"{sum(x.numel() for x in self._params):,}; at most {in_words(self.bound)} on disk in {self.directory}, "
-            f"{in_words(self._memory)} of memory)"
+            f"{in_words(self.memory)} of memory)"
         )
 
     def __enter__(self) -> "Recorder":
@@ -193,18 +195,17 @@ class Recorder:
 
     def heard(self, loss: Any) -> None:
         """Take note of a backward pass, if it reached these parameters."""
-        if self._touched:
-            self._touched, self._passes = False, self._passes + 1
-            if self._is_due() and loss.numel() == 1:
+        before, self._seen = self._seen, [_stamp(x.grad) for x in self._params]
+        if not any(map(_changed, before, self._seen)):
+            return
+        self._passes += 1
+        if self._is_due():
+            self._raw = self._sample.of([dense(x.grad) for x in self._params])
+            if getattr(loss, "numel", lambda: 0)() == 1:
                 self._heard.append(loss.detach())
 
     def _is_due(self) -> bool:
         return self._count % self.every == 0
-
-    def _take_raw(self, n: int, x: Any) -> None:
-        self._touched = True
-        if self._is_due() and len(self._places[n]):
-            self._raw[n] = _taken(x.grad, self._places[n])
 
     def _begin(self, args: tuple, kwargs: dict[str, Any]) -> None:
         """Before a step: keep the parameters and the gradients."""
@@ -218,12 +219,14 @@ class Recorder:
         if not self._is_due():
             return
         if self._count - self._first in _LOOK:
-            self._scheduler = self._scheduler or find_scheduler(self.optimizer)
-            self._scaler = self._scaler or find_scaler(self.optimizer)
+            scheduler, scaler = find_around(self.optimizer)
+            self._scheduler, self._scaler = self._scheduler or scheduler, self._scaler or scaler
         with torch.no_grad():
+            thin = thinned(self._params)
             if self._before is None:
-                self._before = [torch.empty_like(x) for x in self._params]
-            torch._foreach_copy_(self._before, self._params)
+                self._before = [torch.empty_like(x) for x in thin]
+            torch._foreach_copy_(self._before, thin)
+            self._x = self._sample.of(self._params)
             self._row = {
                 "each.step": np.int64(self._count),
                 "each.session": np.int64(self._writer.session),
@@ -233,8 +236,8 @@ class Recorder:
                 ),
                 "each.scheduler_step": float(getattr(self._scheduler, "last_epoch", np.nan)),
                 "each.loss_scale": 1.0 if self._scaler is None else float(self._scaler.get_scale()),
-                "kept.x": self._sample(self._params),
-                "kept.parameter_norms": _norms(self._params),
+                "kept.x": numbers(self._x),
+                "kept.parameter_norms": (norms(self._before) * self._scales).astype(np.float32),
             }
             if not args and kwargs.get("closure") is None:  # a closure makes the gradients anew
                 self._take_gradients()
@@ -242,11 +245,11 @@ class Recorder:
     def _take_gradients(self) -> None:
         assert self._row is not None
         given = getattr(self.optimizer, "grad_scale", None)  # of optimizers that unscale for themselves
-        gradients = [None if x.grad is None else _dense(x.grad) for x in self._params]
+        gradients = [dense(x.grad) for x in self._params]
         if given is not None:
             gradients = [None if one is None else one / given for one in gradients]
-        self._row["kept.gradient"] = self._sample(gradients)
-        self._row["kept.gradient_norms"] = _norms(gradients)
+        self._row["kept.gradient"] = numbers(self._sample.of(gradients))
+        self._row["kept.gradient_norms"] = norms(gradients)
 
     def _end(self, args: tuple, kwargs: dict[str, Any]) -> None:
         """After a step: keep what it did."""
@@ -258,24 +261,22 @@ class Recorder:
             return
         row, self._count = self._row, self._count + 1
         passes, self._passes, heard, self._heard = self._passes, 0, self._heard, []
-        raw, self._raw = self._raw, [None] * len(self._params)
+        raw, self._raw = self._raw, None
         if row is None or self._before is None or row["each.step"] != self._count - 1:
             return
         with torch.no_grad():
             if "kept.gradient" not in row:
                 self._take_gradients()
-            torch._foreach_sub_(self._before, self._params)  # minus the updates
-            row["kept.update"] = -self._sample(self._before)
-            row["kept.update_norms"] = _norms(self._before)
-            for name in self._state_names():
-                row[f"kept.state.{name}"] = self._sample([self._state(x, name) for x in self._params])
+            torch._foreach_sub_(self._before, thinned(self._params))  # minus the updates
+            row["kept.update_norms"] = (norms(self._before) * self._scales).astype(np.float32)
+            row["kept.update"] = numbers(self._sample.of(self._params) - self._x)
+            for name in self._state_names() if (self._count - 1 - self._first) // self.every % _STATES == 0 else ():
+                row[f"kept.state.{name}"] = numbers(self._sample.of([self._state(x, name) for x in self._params]))
         scale = row["each.loss_scale"]
         row["each.loss"] = sum(float(one) for one in heard) / scale if heard else np.nan
         row["each.backward_passes"] = float(passes) if passes else np.nan
         row["each.clock"] = np.array([self._clock(group) for group in self._groups])
-        row["kept.raw"] = (
-            _joined(raw, self._places) / scale if any(g is not None for g in raw) else row["kept.gradient"]
-        )
+        row["kept.raw"] = row["kept.gradient"] if raw is None else numbers(raw) / scale
         row["each.clip_factor"] = _one_factor(row["kept.raw"], row["kept.gradient"])
         for kind in ("gradient", "update", "parameter"):
             row[f"each.{kind}_norm"] = float(np.sqrt(np.nansum(row[f"kept.{kind}_norms"].astype(np.float64) ** 2)))
@@ -290,11 +291,6 @@ class Recorder:
     @property
     def _groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups[: len({one["group"] for one in self._about["parameters"]})]
-
-    def _sample(self, tensors: list[Any]) -> np.ndarray:
-        return _joined(
-            [None if x is None else _taken(x, places) for x, places in zip(tensors, self._places)], self._places
-        )
 
     def _state_names(self) -> list[str]:
         """What the optimizer keeps for each component; described in the header when it is first seen."""
@@ -325,17 +321,16 @@ def _call(me: Any, method: str, *args: Any) -> None:
         getattr(recorder, method)(*args)
 
 
-def _unwrapped(optimizer: Any) -> Any:
-    """The optimizer of torch inside what a trainer wrapped around it."""
+def _checked(optimizer: Any) -> Any:
+    """The optimizer of torch that is meant."""
     import torch
 
-    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-        optimizer = inner
-    if not isinstance(optimizer, torch.optim.Optimizer):
+    found = unwrapped(optimizer)
+    if not isinstance(found, torch.optim.Optimizer):
         raise TypeError(
             f"`record` takes a torch optimizer, got {type(optimizer).__name__}; for optax use `optoscope.recorded`."
         )
-    return optimizer
+    return found
 
 
 def _described(optimizer: Any, model: Any) -> list[dict[str, Any]]:
@@ -379,39 +374,13 @@ def _number(group: dict[str, Any], name: str) -> float:
     return np.nan if value is None or isinstance(value, str) else float(value)
 
 
-def _dense(gradient: Any) -> Any:
-    return gradient.to_dense() if gradient.is_sparse else gradient
+def _stamp(gradient: Any) -> tuple[Any, int]:
+    """What is another one when a gradient has changed."""
+    return (None, 0) if gradient is None else (weakref.ref(gradient), gradient._version)
 
 
-def _taken(x: Any, places: Any) -> Any:
-    import torch
-
-    return torch.take(_dense(x.detach()), places)
-
-
-def _joined(parts: list[Any], places: list[Any]) -> np.ndarray:
-    """Pieces as one array; NaN where there is none."""
-    import torch
-
-    blank = lambda where: torch.full((len(where),), float("nan"), device=where.device)
-    some = [blank(where) if part is None else part.float() for part, where in zip(parts, places) if len(where)]
-    if len({one.device for one in some}) > 1:
-        some = [one.cpu() for one in some]
-    return torch.cat(some).cpu().numpy()
-
-
-def _norms(tensors: list[Any]) -> np.ndarray:
-    """Norm of each tensor; NaN where there is none."""
-    import torch
-
-    found = np.full(len(tensors), np.nan, np.float32)
-    some = [i for i, x in enumerate(tensors) if x is not None]
-    if some:
-        norms = torch._foreach_norm([tensors[i] for i in some], 2, torch.float32)
-        if len({one.device for one in norms}) > 1:
-            norms = [one.cpu() for one in norms]
-        found[some] = torch.stack(list(norms)).cpu().numpy()
-    return found
+def _changed(before: tuple[Any, int], now: tuple[Any, int]) -> bool:
+    return now[0] is not None and not (now[0] is before[0] and now[1] == before[1])
 
 
 def _one_factor(raw: np.ndarray, used: np.ndarray) -> float:
