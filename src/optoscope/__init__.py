@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from optoscope.training import tune as tune
     from optoscope.whole import Structure as Structure
     from optoscope.whole import find_component as find_component
+    from optoscope.whole import find_edges as find_edges
     from optoscope.whole import structure as structure
 
 #: public name -> the module that holds it (None: the name is itself a subpackage)
@@ -89,6 +90,7 @@ _PUBLIC: dict[str, str | None] = {
     "Explorer": "optoscope.explorer",
     "figures": None,
     "find_component": "optoscope.whole",
+    "find_edges": "optoscope.whole",
     "from_optax": "optoscope.optimizers",
     "from_torch": "optoscope.optimizers",
     "generalize": "optoscope.robustness",

@@ -26,4 +26,12 @@ def test_an_optimizer_without_a_linearization(run, tmp_path):
 def test_bad_calls(refused):
     assert "unknown task 'nothing'" in refused("stability", "rosenbrock", "--task", "nothing", "--out", "x")
     assert "`--num-problems` must be" in refused("stability", "rosenbrock", "--num-problems", "0", "--out", "x")
-    assert "does not" in refused("stability", "optax:lamb(0.1)", "--out", "x")  # not the rule of one component
+    assert "by itself" in refused("stability", "optax:lamb(0.1)", "--task", "rosenbrock", "--out", "x")
+
+
+def test_a_whole_optimizer(run, tmp_path):
+    called = run("stability", "optax:adamw(0.001)", "--out", str(tmp_path / "w"), "--json")
+    assert called.code == 0, called.err
+    found = json.loads(called.out)
+    np.testing.assert_allclose(found["measured"], found["predicted"], rtol=0.02)
+    assert (tmp_path / "w" / "edges.npz").exists()

@@ -10,7 +10,9 @@ def test_it_writes_a_page(run, tmp_path):
     (row,) = json.loads(called.out)["rows"]
     assert row["name"] == "sgd" and row["structure"]["unit"] == "component"
     assert "Optimizers of optax" in (tmp_path / "s" / "optax_structures.html").read_text()
-    assert run(*call).code == 2  # it is not empty
+    assert run(*call).code == 2  # it is there
+    again = run(*call, "--force")  # what is done is kept
+    assert again.code == 0 and json.loads(again.out)["rows"] == [row]
 
 
 def test_bad_calls(refused):

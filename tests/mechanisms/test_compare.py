@@ -140,3 +140,11 @@ def test_where_two_part_is_told_with_numbers(tmp_path):
     np.testing.assert_array_equal(again.first_updates, found.first_updates)
     with pytest.raises(ValueError, match="increasing"):
         compare(Momentum(0.1, 0.9), Momentum(0.1, 0.8), gradients=(1.0, 0.1))
+
+
+def test_whole_optimizers_are_compared_with_what_ties_them_together():
+    one, same, other = (optax.adamw(1e-3, weight_decay=w) for w in (0.1, 0.1, 0.01))
+    assert compare(one, same, num_steps=20).same
+    found = compare(one, other, num_steps=20)
+    assert not found.same and found.first_step is None and found.mechanism == "decay"
+    assert "decay: the first has decoupled weight decay: 0.0001" in found.summary

@@ -181,3 +181,16 @@ def test_a_learned_optimizer_of_others_goes_through_the_same_door():
     assert found.exponents["others"] == 0.0 and abs(found.exponents["all"]) < 0.01
     component = from_torch(LearnedByOthers, context=Context(((2, 2),)))
     assert {"step"} <= set(component.state_names) and component.num_states > 6
+
+
+def test_a_script_with_groups_and_a_scheduler_for_each():
+    model = torch.nn.Linear(3, 2)
+    groups = [{"params": [model.weight], "weight_decay": 0.1}, {"params": [model.bias], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [lambda step: 0.5**step, lambda step: 0.25**step])
+    stack = TorchStack(optimizer, scheduler=scheduler, clip_norm=1.0)
+    for one, rate in ((stack, 0.5), (stack.with_group(1), 0.25)):
+        running = one([torch.ones(2, 2, requires_grad=True)])
+        running.params[0].grad = torch.ones(2, 2)
+        running.step()
+        assert running.param_groups[0]["lr"] == pytest.approx(1e-3 * rate)

@@ -11,7 +11,9 @@ import optoscope
 from optoscope.optimizers import Context, from_optax
 from optoscope.whole import find_component, find_decay, find_rhythm, off_diagonal_leak, spectral_update, structure
 from optoscope.whole._bench import make_bench
+from optoscope.whole._exponents import SETTINGS, make_case
 from optoscope.whole._kinks import find_thresholds
+from optoscope.whole._symmetries import is_of_matrices, measure_symmetries, rotates
 
 
 def test_a_rule_of_one_component_is_said_to_be_one():
@@ -122,3 +124,48 @@ def test_anything_is_taken():
     assert structure(optoscope.optimizers.GradientDescent(0.1)).unit == "component"
     with pytest.raises(TypeError):
         structure(3)
+
+
+def test_it_does_not_depend_on_the_clock(monkeypatch):
+    import time
+
+    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))
+    found = structure(tx)
+    ticks = iter(range(0, 10**9, 1000))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))  # as if each moment took a quarter of an hour
+    again = structure(tx)
+    assert found.summary == again.summary and np.array_equal(found.table, again.table)
+
+
+def test_a_step_of_many_operations_is_looked_at_less():
+    torch = pytest.importorskip("torch")
+    from optoscope.whole.structure import _plan
+
+    class Slow(torch.optim.SGD):
+        def step(self, closure=None):
+            for _ in range(1500):
+                self.param_groups[0]["params"][0].data.mul_(1.0)
+            return super().step(closure)
+
+    many, few = (_plan(make_bench(lambda params, kind=kind: kind(params, lr=0.1))) for kind in (Slow, torch.optim.SGD))
+    assert many[1] < few[1] and len(many[0]) < len(few[0])
+    assert few == _plan(make_bench(optax.sgd(0.1)))
+
+
+def test_a_loss_is_given_under_the_name_that_is_asked_for():
+    run = make_bench(optax.contrib.sophia(0.1)).run([make_case(SETTINGS[0], 4)])[0]
+    assert np.isfinite(run[0]).all()
+
+
+def test_noise_makes_no_optimizer_of_matrices():
+    leaks = measure_symmetries(make_bench(optax.chain(optax.add_noise(0.01, 0.55, 0), optax.sgd(0.1))), 8)
+    assert rotates(leaks) and not is_of_matrices(leaks)
+    assert is_of_matrices(measure_symmetries(make_bench(optax.contrib.muon(0.1)), 8))
+
+
+def test_a_decay_behind_clipping_goes_through_the_momentum():
+    schedule = optax.warmup_cosine_decay_schedule(0, 0.1, 20, 200)
+    inner = optax.sgd(schedule, momentum=0.9, nesterov=True)
+    found = find_decay(optax.chain(optax.clip(1.0), optax.add_decayed_weights(5e-4), inner))
+    assert found.kind == "coupled" and found.size == pytest.approx(5e-4, rel=0.01)
+    assert find_decay(optax.chain(optax.clip(1.0), optax.adamw(schedule, weight_decay=0.1))).kind == "decoupled"

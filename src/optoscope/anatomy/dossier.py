@@ -67,6 +67,8 @@ from optoscope.whole import structure as find_structure
 NUM_SHIFTS = 4
 #: Constant gradients at which fixed points are searched for from everywhere, in units of the largest one met.
 INPUTS = np.array([-1.0, -0.1, -0.01, 0.01, 0.1, 1.0])
+#: Length of the run without a gradient where each step leaves JAX for the host, and the steps are counted.
+_HOST_STEPS = 400
 
 
 class Dossier:
@@ -131,7 +133,8 @@ class Dossier:
         if untrained is None and isinstance(found, TrainedOptimizer):
             untrained = found.untrained
         self._whole = found.optimizer if isinstance(found, TrainedOptimizer | TunedOptimizer) else found
-        self.component = find_component(self._whole)
+        known = None if structure is None else structure.symmetries
+        self.component = find_component(self._whole, symmetries=known)
         if task is not None and self.component.view != "own":
             raise ValueError(
                 "on a task only optimizers can be looked at whose components stand by themselves; this one's does not: "
@@ -229,7 +232,10 @@ class Dossier:
 
     @cached_property
     def _calm(self) -> RestPoint:
-        return find_rest(self.optimizer, num_steps=max(SETTLING_STEPS, self.num_steps))
+        settling = SETTLING_STEPS
+        if self.optimizer.runs_on_host and getattr(self.optimizer, "has_running_clock", False):
+            settling = _HOST_STEPS  # it never rests: what is left to see is what changes late
+        return find_rest(self.optimizer, num_steps=max(settling, self.num_steps))
 
     @cached_property
     def autonomous(self) -> AutonomousTrajectory:

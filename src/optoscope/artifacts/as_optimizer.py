@@ -116,6 +116,8 @@ def read(given: AnyOptimizer, *, trust: bool = False, make: Callable[[Any], Any]
         trust: as for `as_optimizer`.
         make: what becomes of a function that makes a torch optimizer of a list of parameters.
     """
+    if hasattr(given, "gradient_transformation"):  # optax.MultiSteps
+        given = given.gradient_transformation()
     if isinstance(given, Read):
         return given
     if isinstance(given, str):

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from optoscope._core.files import write_json
-from optoscope._core.progress import Report, silent
+from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
 from optoscope.anatomy import Dossier
 from optoscope.calibration.collections import Entry, find_entries, version_of
 from optoscope.mechanisms.diagnose import assess
+from optoscope.running.run_log import open_run
 from optoscope.whole import structure
 from optoscope.whole._bench import explain
 
@@ -65,7 +66,10 @@ def find_structures(
     *,
     names: tuple[str, ...] | None = None,
     diagnoses: bool = True,
+    num_steps: int = 200,
+    directory: Path | None = None,
     report: Report = silent,
+    announce: Announce = silent,
 ) -> Structures:
     """Measure every optimizer of a collection, made with its defaults.
 
@@ -73,10 +77,13 @@ def find_structures(
         collection: "optax", "torch" or "pytorch_optimizer"; its package must be installed.
         names: of some of them; all if None.
         diagnoses: whether each is diagnosed as well, which takes longer than the structure.
+        num_steps: that a diagnosis looks at; torch's optimizers, which are run step by step, take long with many.
+        directory: keeps each optimizer as it is done; the same call goes on with those that are left.
         report: told what is going on: a name, how many are done, of how many.
+        announce: told what is not as it should be, but does not stop the run.
 
     Raises:
-        ValueError: for an unknown collection or name.
+        ValueError: for an unknown collection or name, or if the directory holds another collection.
         ImportError: if the package is not installed.
     """
     entries = find_entries(collection)
@@ -87,15 +94,23 @@ def find_structures(
                 f"{collection} has no {', '.join(sorted(unknown))}; it has {', '.join(e.name for e in entries)}."
             )
         entries = [entry for entry in entries if entry.name in names]
+    settings = {
+        "collection": collection,
+        "version": version_of(collection),
+        "diagnoses": diagnoses,
+        "num_steps": num_steps,
+    }
     rows = []
-    for i, entry in enumerate(entries):
-        report(collection, i, len(entries))
-        rows.append(_measured(entry, diagnoses))
+    with open_run(directory, settings, resume=True, announce=announce) as log:
+        for i, entry in enumerate(entries):
+            report(collection, i, len(entries))
+            measure = lambda entry=entry: _measured(entry, diagnoses, num_steps)
+            rows.append(log.known_or([entry.name, entry.arguments], measure))
     report(collection, len(entries), len(entries))
     return Structures(collection, version_of(collection), rows, provenance())
 
 
-def _measured(entry: Entry, diagnoses: bool) -> dict[str, Any]:
+def _measured(entry: Entry, diagnoses: bool, num_steps: int) -> dict[str, Any]:
     start = time.monotonic()
     row: dict[str, Any] = {"name": entry.name, "arguments": entry.arguments, "structure": None, "view": None}
     row |= {"diagnosis": "", "explained": None, "reason": ""}
@@ -105,7 +120,7 @@ def _measured(entry: Entry, diagnoses: bool) -> dict[str, Any]:
             found = structure(entry.make(), name=entry.name)
             row["structure"] = found.to_json()
             if diagnoses:
-                report = assess(Dossier(entry.make(), structure=found, name=entry.name))
+                report = assess(Dossier(entry.make(), structure=found, name=entry.name, num_steps=num_steps))
                 row |= {"view": report.view, "diagnosis": report.summary, "explained": report.explained}
         except Exception as error:  # whatever others' code raises is its reason
             row["reason"] = explain(error)

@@ -15,7 +15,8 @@ class Stability(RunsTasks, TakesOptimizers):
     """Predict from its linearization at which curvatures an optimizer is stable, and measure it in simulation.
 
     OPTIMIZER is a shipped name, a path, or module:name(literals). With a task, the edges stand beside the curvatures
-    that the optimizer's runs meet there, and beside the edges of momentum tuned on it, where that ships.
+    that the optimizer's runs meet there, and beside the edges of momentum tuned on it, where that ships. Of a whole
+    optimizer (weight decay, norms over tensors) it is one component among others whose gradients have the size 1.
 
     Example: optoscope stability linear_regression --task linear_regression --out stability
     """
@@ -41,17 +42,22 @@ class Stability(RunsTasks, TakesOptimizers):
         """Return the arguments of the study."""
         from optoscope import artifacts, tasks
         from optoscope.robustness.generalization import affordable_problems
+        from optoscope.whole import find_component
 
         check_file(self.out / "stability.json", self.force)
+        check_file(self.out / "edges.npz", self.force)
         task = None if self.task is None else tasks.get(self.task)
         kind = "" if task is None else task.kind
         num_problems = self.num_problems or (64 if task is None else affordable_problems(task))
         if task is not None:
             check_fits(task, num_problems=num_problems, num_steps=self.num_steps)
+        component = find_component(self.optimizer, trust=self.trust)
+        if component.view != "own" and task is not None:
+            raise ValueError(f"this optimizer does not treat every component by itself: {component.reason}; no --task.")
         other = f"{kind}/momentum"
         baseline = artifacts.load(other).optimizer if other in artifacts.shipped() and other != self.optimizer else None
         return {
-            "optimizer": self.read_rule(self.optimizer),
+            "optimizer": component.optimizer if component.view == "own" else None,
             "task": task,
             "baseline": baseline,
             "baseline_name": other,
@@ -62,8 +68,12 @@ class Stability(RunsTasks, TakesOptimizers):
         """Predict and measure."""
         import jax
 
+        from optoscope.artifacts.as_optimizer import as_whole
         from optoscope.robustness.stability import study_stability
+        from optoscope.whole import find_edges
 
+        if prepared["optimizer"] is None:
+            return find_edges(as_whole(self.optimizer, trust=self.trust))
         return study_stability(
             name=self.optimizer,
             key=jax.random.key(self.seed),
@@ -75,6 +85,9 @@ class Stability(RunsTasks, TakesOptimizers):
     def save(self, result: Any) -> list[Path]:
         """Write the results and the figure."""
         from optoscope.figures.stability import save_stability_figure
+        from optoscope.whole import WholeEdges
 
+        if isinstance(result, WholeEdges):
+            return [result.save(self.out / "edges.npz")]
         result.save(self.out)
         return list(save_stability_figure(result, self.out))

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope.cli._arguments import Force, Names
-from optoscope.cli._checks import check_directory
+from optoscope.cli._arguments import Force, Names, NumSteps
+from optoscope.cli._checks import check_file, check_place
 from optoscope.cli._command import Computes
 from optoscope.cli.output import Reporter
 
@@ -16,7 +16,8 @@ from optoscope.cli.output import Reporter
 class Structures(Computes):
     """Measure what every optimizer of a collection depends on, or say what it needs.
 
-    COLLECTION is optax, torch, or pytorch_optimizer (a package to install first).
+    COLLECTION is optax, torch, or pytorch_optimizer (a package to install first). Optimizers that are done are kept in
+    --out; the same command goes on with those that are left.
 
     Example: optoscope structures torch --out structures
     """
@@ -27,6 +28,8 @@ class Structures(Computes):
     """Directory for COLLECTION_structures.json and the page COLLECTION_structures.html."""
     name: Names = ()
     """Names of optimizers; all of them if none is given."""
+    num_steps: NumSteps = 200
+    """Steps that each diagnosis looks at; torch's optimizers take long with many."""
     force: Force = False
 
     def prepare(self) -> None:
@@ -38,13 +41,21 @@ class Structures(Computes):
 
         for name in self.name:
             check_choice(f"optimizer of {self.collection}", name, known)
-        check_directory(self.out, force=self.force)
+        check_file(self.out / f"{self.collection}_structures.json", self.force)
+        check_place(self.out / "done")
 
     def compute(self, prepared: None, report: Reporter) -> Any:
         """Measure them all."""
         from optoscope.calibration.structures import find_structures
 
-        return find_structures(self.collection, names=self.name or None, report=report.stage)
+        return find_structures(
+            self.collection,
+            names=self.name or None,
+            num_steps=self.num_steps,
+            directory=self.out / "done",
+            report=report.stage,
+            announce=report.note,
+        )
 
     def save(self, result: Any) -> list[Path]:
         """Write the page."""

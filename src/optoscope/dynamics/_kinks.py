@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from optoscope._core.chunks import RUNS, in_chunks
 from optoscope._core.compiled import compiled
-from optoscope.dynamics._chunks import RUNS, in_chunks
 from optoscope.optimizers import AbstractOptimizer
 
 #: Impulses by which both sides are tried: a bend is one at every size, a curvature only at the large ones.

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from optoscope._core.chunks import PAIRS, RUNS, in_chunks
 from optoscope._core.compiled import compiled
-from optoscope.dynamics._chunks import PAIRS, RUNS, in_chunks
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.update_function import one_sided_slopes
 from optoscope.optimizers import AbstractOptimizer

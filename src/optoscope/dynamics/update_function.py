@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from optoscope._core.checks import check_number
+from optoscope._core.chunks import PAIRS, in_chunks
 from optoscope._core.compiled import compiled
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.types import ArrayLike
 from optoscope.artifacts.takes import takes_rule
-from optoscope.dynamics._chunks import PAIRS, in_chunks
 from optoscope.dynamics._kinks import has_kink
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.optimizers import AbstractOptimizer

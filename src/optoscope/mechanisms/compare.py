@@ -12,17 +12,21 @@ from optoscope._core.json_data import to_json
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
-from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
+from optoscope.artifacts.as_optimizer import AnyOptimizer, name_of_optimizer
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation.explain import Explanation, explain
 from optoscope.mechanisms.explanation.probes import Probes, make_probes
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.translation import Adjustable, adjustable, numbers_of, trials
+from optoscope.mechanisms.whole_optimizer import differences_of_wholes
+from optoscope.whole import find_component
 
 #: Largest relative difference of updates of one sequence that floats allow.
 TOLERANCE = 1e-6
 #: Gradients tried where no range is given.
 RANGE = (1e-8, 1e4)
+#: The same of a component among others whose gradients have the size 1.
+RANGE_AMONG = (1e-8, 0.1)
 #: Parts of an explanation that may be responsible, and their names.
 _PARTS = {
     "learning rate": ("after", "before"),
@@ -105,9 +109,10 @@ def compare(
     """Find out whether two optimizers are the same, and if not, where and why they part.
 
     Args:
-        a, b: whatever `as_rule` takes: component-wise optimizers of any framework. Given as a text
-            `module:name(literals)`, or as a rule of numbers, `b` is also tried with other settings.
-        gradients: smallest and largest magnitude; 1e-8 to 1e4 if None.
+        a, b: whatever `as_optimizer` takes, of any framework. Given as a text `module:name(literals)`, or as a rule of
+            numbers, `b` is also tried with other settings. Of whole optimizers a component of each is compared as
+            `find_component` has it, and what `structure` says of the whole.
+        gradients: smallest and largest magnitude; 1e-8 to 1e4 if None, small beside others' where there are others.
         num_steps: length of the sequences.
         tolerance: relative difference of updates that counts as none.
         names: what to call the two.
@@ -126,26 +131,32 @@ def compare(
     """
     num_steps = check_count("num_steps", num_steps, minimum=10)
     check_number("tolerance", tolerance, low=0, open_low=True, hint="1e-6 is the default")
-    low, high = (float(x) for x in (RANGE if gradients is None else gradients))
+    components = [find_component(given, trust=trust) for given in (a, b)]
+    among = any(one.context is not None for one in components)
+    low, high = (float(x) for x in ((RANGE_AMONG if among else RANGE) if gradients is None else gradients))
     check_number("gradients", [low, high], low=0, open_low=True, hint="use magnitudes, such as (1e-3, 10.0)")
     if not low < high:
         raise ValueError(f"`gradients` must be an increasing pair, got ({low:g}, {high:g}).")
     probes = make_probes(low, high, num_steps)
     called = names or (name_of_optimizer(a) or "the first", name_of_optimizer(b) or "the second")
-    first, second = (Probe(as_rule(given, trust=trust)) for given in (a, b))
+    first, second = (Probe(one.optimizer) for one in components)
     one, two = (probe.updates(probes.gradients) for probe in (first, second))
     apart = _relative(one, two)
     differs = apart > tolerance
-    same = not differs.any()
+    wholes = any(one.view != "own" for one in components)
+    otherwise = differences_of_wholes(a, b, trust=trust) if wholes else []
+    same = not differs.any() and not otherwise
     names_of = np.array(probes.names)
     difference = {kind: float(apart[names_of == kind].max()) for kind in dict.fromkeys(probes.names)}
     row = int(np.argmax(apart.max(1)))
     step = None
-    if not same:
+    if differs.any():
         step = int(np.argmax(differs.any(0)))
         row = int(np.argmax(apart[:, step] >= 0.99 * apart[:, step].max()))  # the simplest kind that shows it
     mechanism, parts, translation, left = "", ("", ""), {}, 0.0
-    if not same:
+    if not same and step is None:
+        mechanism = " and ".join(name for name, _, _ in otherwise)
+    elif not same:
         explained = [explain(probe, low=low, high=high, num_steps=num_steps) for probe in (first, second)]
         mechanism, parts = _responsible(explained, probes, two)
         open_a, open_b = adjustable(a, trust=trust), adjustable(b, trust=trust)
@@ -154,8 +165,8 @@ def compare(
     found = Comparison(
         same=same,
         first_step=None if step is None else step + 1,
-        probe="" if same else probes.names[row],
-        gradient_scale=None if same else float(probes.scales[row]),
+        probe="" if step is None else probes.names[row],
+        gradient_scale=None if step is None else float(probes.scales[row]),
         difference=difference,
         mechanism=mechanism,
         translation=translation,
@@ -170,7 +181,7 @@ def compare(
         second_updates=two[row],
         provenance=provenance(num_steps=num_steps, tolerance=tolerance),
     )
-    return dataclasses.replace(found, summary=_summary(found, parts))
+    return dataclasses.replace(found, summary="; ".join([_summary(found, parts), *_told(found.names, otherwise)]))
 
 
 def _relative(one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -224,10 +235,15 @@ def _translate(one, probes, second: Adjustable, wanted, tolerance) -> tuple[dict
     return best, least if best else 0.0
 
 
+def _told(names: list[str], otherwise: list[tuple[str, str, str]]) -> list[str]:
+    return [f"{name}: {names[0]} has {one}, {names[1]} has {two}" for name, one, two in otherwise]
+
+
 def _summary(found: Comparison, parts: tuple[str, str]) -> str:
     one, two = found.names
-    if found.same:
-        return f"{one} and {two} are the same, to {found.tolerance:.0e} of an update, under all gradients tried"
+    if found.first_step is None:
+        those = f"{one} and {two}" if found.same else f"single components of {one} and {two}"
+        return f"{those} are the same, to {found.tolerance:.0e} of an update, under all gradients tried"
     text = (
         f"they part at step {found.first_step} under {found.probe} of size {found.gradient_scale:.2g}; "
         f"responsible: {found.mechanism}"

@@ -28,8 +28,8 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 
 #: Logarithm of a ratio of learning rates from which on there is a schedule, and below which there is none.
 PRESENT, ABSENT = 0.1, 0.03
-#: States after the run at which the learning rate is measured.
-_LATER = 1000
+#: States after the run at which the learning rate is measured, at first and where it has moved.
+_LATER = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> Schedule
         verdict=word,
         effect=effect,
         interval=[effect, effect],
-        summary=f"a schedule ({', '.join(words) or 'cycles'})" if word == "present" else "",
+        summary=f"a schedule ({', '.join(words) or _there_and_back(sizes)})" if word == "present" else "",
         reason=f"the learning rate changes by a factor of at most {short(float(np.exp(effect)))} without a gradient",
         learning_rates=rates,
         probe=magnitude,
@@ -96,17 +96,29 @@ def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> Schedule
     )
 
 
+def _there_and_back(sizes: np.ndarray) -> str:
+    """What a learning rate does that ends where it began."""
+    turns = np.diff(np.sign(np.diff(sizes)[np.abs(np.diff(sizes)) > ABSENT * sizes.max() / len(sizes)]))
+    least = short(float(sizes.min() / sizes.max()))
+    return f"a dip to {least} of the largest" if np.count_nonzero(turns) == 1 else "cycles"
+
+
 def _later(dossier: Dossier, sizes: np.ndarray, magnitude: float) -> dict[str, Any]:
     """Where the learning rate leaves its range, after the run."""
-    states = dossier.long_run
-    at = np.arange(len(sizes), len(states), max(1, -(-(len(states) - len(sizes)) // _LATER)))
-    tried = np.full(len(at), magnitude)
-    rates = dossier.probe.gain(states[at], tried) if magnitude else dossier.probe.slope(states[at], tried)
-    later, floor = np.abs(rates), 1e-6 * sizes.max(initial=0.0)
-    above = later > np.exp(PRESENT) * sizes.max(initial=0.0)
-    below = later < np.exp(-PRESENT) * sizes.min(initial=np.inf) - floor
-    left = (above | below) & np.isfinite(later)
-    first = int(np.argmax(left)) if left.any() else None
-    if first is None:
-        return {"later_step": None, "later_rate": None}
-    return {"later_step": int(at[first]), "later_rate": float(rates[first])}
+    start, end = len(sizes), len(dossier.long_run)
+    found: dict[str, Any] = {"later_step": None, "later_rate": None}
+    while end > start:  # ever closer to the first one
+        stride = -(-(end - start) // _LATER)
+        at = np.arange(start, end, stride)
+        states, tried = dossier.long_run[at], np.full(len(at), magnitude)
+        rates = dossier.probe.gain(states, tried) if magnitude else dossier.probe.slope(states, tried)
+        later, floor = np.abs(rates), 1e-6 * sizes.max(initial=0.0)
+        above = later > np.exp(PRESENT) * sizes.max(initial=0.0)
+        below = later < np.exp(-PRESENT) * sizes.min(initial=np.inf) - floor
+        left = (above | below) & np.isfinite(later)
+        if not left.any():
+            break
+        first = int(np.argmax(left))
+        found = {"later_step": int(at[first]), "later_rate": float(rates[first])}
+        start, end = max(start, int(at[first]) - stride + 1), int(at[first])
+    return found

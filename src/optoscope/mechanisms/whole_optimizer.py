@@ -13,9 +13,10 @@ parameter is seen, not what it is for: an average of iterates, a slow copy, or w
 import numpy as np
 
 from optoscope.anatomy import Dossier
+from optoscope.artifacts.as_optimizer import AnyOptimizer, as_whole
 from optoscope.mechanisms._verdict import Judgement, Verdict, short
 from optoscope.mechanisms.explanation.explain import Explanation
-from optoscope.whole import UNIT_WORDS, Structure
+from optoscope.whole import UNIT_WORDS, Structure, structure
 
 #: A decay is said in units of the learning rate if their ratio is a number of two digits at late steps, to this share.
 _FOLLOWS = 0.01
@@ -66,6 +67,21 @@ def assess_whole(dossier: Dossier, explanation: Explanation) -> dict[str, Verdic
     }
 
 
+def differences_of_wholes(a: AnyOptimizer, b: AnyOptimizer, *, trust: bool = False) -> list[tuple[str, str, str]]:
+    """Return what two whole optimizers do otherwise, beside their components: a name, and what each of them has."""
+    one, two = (structure(as_whole(given, trust=trust)) for given in (a, b))
+    found = []
+    if one.decay["kind"] != two.decay["kind"] or not np.isclose(one.decay["size"], two.decay["size"], rtol=_FOLLOWS):
+        found.append(("decay", one.decay["sentence"], two.decay["sentence"]))
+    scopes = [_scope(each).summary or UNIT_WORDS[each.unit] for each in (one, two)]
+    if scopes[0] != scopes[1]:
+        found.append(("scope", *scopes))
+    rhythms = [each.rhythm["sentence"] or "a step for each gradient" for each in (one, two)]
+    if rhythms[0] != rhythms[1]:
+        found.append(("accumulation", *rhythms))
+    return found
+
+
 def _verdict(name: str, present: bool, effect: float, summary: str, reason: str) -> Verdict:
     word: Judgement = "present" if present else "absent"
     return Verdict(
@@ -103,6 +119,8 @@ def _in_learning_rates(found: Structure, explanation: Explanation) -> str:
     follows = found.decay["follows_learning_rate"]
     if follows is not None:
         words += ", which follows the learning rate" if follows else ", whatever the learning rate is"
+    if len(sizes) and np.ptp(sizes) > _FOLLOWS * sizes.max():
+        words += f" ({sizes[0]:.3g} in the first of {len(sizes)} steps)"
     num = min(len(sizes), len(rates))
     if explanation.explained < 0.99 or num == 0 or min(sizes[:num].min(), rates.min()) <= 0:
         return words

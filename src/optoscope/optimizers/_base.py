@@ -1,6 +1,7 @@
 """The scientific object: the rule for one parameter component, driven by its gradient."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -18,6 +19,9 @@ class AbstractOptimizer(eqx.Module):
 
     The one abstract rule is `step`, not `F` and a readout apart, because some rules (Lion) read the old state.
     """
+
+    #: Whether each step leaves JAX for the host, which takes its time.
+    runs_on_host: ClassVar[bool] = False
 
     @abc.abstractmethod
     def initial_state(self) -> Float[Array, " state"]:

@@ -335,13 +335,17 @@ def _numbers_moved_by(factory, door, context, *, moves: bool) -> list[Number]:
 def _copies_its_parameter(factory, door, context) -> bool:
     """Whether a number follows the parameter: where the run starts elsewhere, it is elsewhere by as much."""
     low, high = (
-        _flat_numbers(next(_run(factory, door, context, [1.0], moves=True, start=start))[0]) for start in (0.25, 0.75)
+        [_flat_numbers(live) for live, _ in _run(factory, door, context, [1.0, 1.0], moves=False, start=start)]
+        for start in (0.25, 0.75)
     )
-    with np.errstate(invalid="ignore"):
-        return any(
-            path in high and high[path][0].shape == value.shape and (np.abs(high[path][0] - value - 0.5) < 0.1).any()
-            for path, (value, _) in low.items()
-        )
+
+    def follows(path, step):
+        pair = [run[step][path][0] if path in run[step] else np.zeros(0) for run in (low, high)]
+        return np.abs(pair[1] - pair[0] - 0.5) < 0.1 if pair[0].shape == pair[1].shape else np.zeros(len(pair[0]), bool)
+
+    with np.errstate(invalid="ignore"):  # a decay may make a difference as large in the first step
+        both = ((follows(path, 0), follows(path, 1)) for path in low[0])
+        return any(len(a) == len(b) and bool((a & b).any()) for a, b in both)
 
 
 def _flat_numbers(live) -> dict[Path, tuple[np.ndarray, bool]]:

@@ -1,5 +1,6 @@
 """What a torch optimizer keeps for each component and what it shares, found by changing one gradient."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from optoscope.optimizers._agreement import Sequences, fresh_sequences, refuse_d
 from optoscope.optimizers._image import Path, name_of
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line
 from optoscope.optimizers._torch_rule import TorchRule, Variable
-from optoscope.optimizers.torch_host import CannotRun, Live, Refusal, find_door, refusal
+from optoscope.optimizers.torch_host import CannotRun, Live, NoOptimizerError, Refusal, find_door, refusal
 
 _SEED = 0
 #: Components of the vectors on which the layout of the memory is read off.
@@ -34,29 +35,33 @@ def find_rule(factory: Any, *, reads_parameters: bool = False) -> TorchRule:
         Refusal: if there is none; the message gives what was measured.
         CannotRun: if the optimizer cannot be made or stepped; the message says what it asks for.
     """
-    door = find_door(factory)
     try:
-        Live(factory, door, [np.zeros(_FEW)]).step([np.ones(_FEW)])
-    except Exception as error:
-        raise refusal(f"it cannot be made for a vector of parameters, or stepped ({first_line(error)})") from error
-    try:
-        return _found(factory, door, reads_parameters)
-    except (Refusal, CannotRun):
+        rule = _candidate(factory)
+        sequences = fresh_sequences(_SEED)
+        refuse_disagreement(rule, sequences, reads_parameters=reads_parameters)
+        visited = _visited(rule, sequences)[2:6, sequences.moderate]
+        rule.choose_derivatives(visited.reshape(-1, visited.shape[-1]))
+        return rule
+    except (Refusal, CannotRun, NoOptimizerError):
         raise
     except Exception as error:
         raise refusal(f"it fails on gradients ({first_line(error)})") from error
 
 
-def _found(factory, door, reads_parameters):
+@functools.lru_cache(maxsize=1)  # one that reads its parameter is asked for twice
+def _candidate(factory):
+    """The rule of a component as it is if there is one, before it is compared with the whole optimizer."""
+    door = find_door(factory)
+    try:
+        Live(factory, door, [np.zeros(_FEW)]).step([np.ones(_FEW)])
+    except Exception as error:
+        raise refusal(f"it cannot be made for a vector of parameters, or stepped ({first_line(error)})") from error
     sequences = fresh_sequences(_SEED)
     variables = _variables(factory, door)
     copies = _copies_of_the_parameter(factory, door, variables)
     rule = _sorted_out(TorchRule(factory, door, variables, carries_parameter=bool(copies)), sequences)
     if copies and copies <= rule.left_out and _agrees_alone(rule, sequences.firsts()):
         rule = _sorted_out(TorchRule(factory, door, variables), sequences)
-    refuse_disagreement(rule, sequences, reads_parameters=reads_parameters)
-    visited = _visited(rule, sequences)[2:6, sequences.moderate]
-    rule.choose_derivatives(visited.reshape(-1, visited.shape[-1]))
     return rule
 
 
@@ -101,12 +106,14 @@ def _copies_of_the_parameter(factory, door, variables) -> frozenset[Variable]:
     ends = []
     for start in (0.25, 0.75):
         live = Live(factory, door, [np.full(_FEW, start)])
-        live.step([np.ones(_FEW)])
-        ends.append([live.read(v.path) for v in variables])
+        for _ in range(2):  # a decay may make a difference as large in the first
+            live.step([np.ones(_FEW)], hold=True)
+            ends.append([_copied(live.read(v.path)) for v in variables])
+    follows = lambda low, high: np.allclose((high.double() - low.double()).numpy(), 0.5, atol=0.1)
     return frozenset(
         v
-        for v, low, high in zip(variables, *ends)
-        if low is not None and np.allclose((high.double() - low.double()).numpy(), 0.5, atol=0.1)
+        for v, low, low_later, high, high_later in zip(variables, *ends)
+        if low is not None and follows(low, high) and follows(low_later, high_later)
     )
 
 

@@ -1,6 +1,7 @@
 """The rule of one component inside a torch optimizer, as a function of packed states: one step, and its derivatives."""
 
 import contextlib
+import math
 import threading
 import warnings
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Variable(NamedTuple):
     @property
     def width(self) -> int:
         """Number of columns that it takes in a packed state."""
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
 
 
 class Skeleton:

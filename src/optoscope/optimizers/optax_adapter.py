@@ -226,14 +226,16 @@ def _stands_alone_at_0(tx) -> bool:
             _refuse_leaks(tx, _find_shared(tx), reads_parameters=True)
         except ValueError:
             return False
-        low, high = (jax.tree.leaves(_after_one_step(tx, jnp.full(3, x))) for x in (0.25, 0.75))
-        return not any(
-            np.any(np.abs(np.asarray(b, float) - np.asarray(a, float) - 0.5) < 0.1) for a, b in zip(low, high)
-        )
+        low, high = (_after_two_steps(tx, jnp.full(3, x)) for x in (0.25, 0.75))
+        return not any(np.any(np.all(np.abs(b - a - 0.5) < 0.1, axis=0)) for a, b in zip(low, high))
 
 
-def _after_one_step(tx, x):
-    return tx.update(jnp.ones_like(x), tx.init(x), x)[1]
+def _after_two_steps(tx, x):
+    """Each leaf of the state after the first and after the second step, where the parameter stays in place."""
+    first = tx.update(jnp.ones_like(x), tx.init(x), x)[1]
+    second = tx.update(jnp.ones_like(x), first, x)[1]
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second))
+    return [np.array([np.asarray(a, float), np.asarray(b, float)]) for a, b in pairs]
 
 
 def _in_context(tx, context, frozen_at):

@@ -1,6 +1,5 @@
 """One component of a whole optax transformation among others."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, final
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optoscope._core.chunks import in_chunks
 from optoscope._core.types import Array, Float, Params, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._leaks import LEAK_TOLERANCE, first_line, worst_leak
@@ -20,6 +20,8 @@ from optoscope.optimizers.context import TRIED_FACTORS, Context, gradients_to_vi
 _RECORDED = 512
 _NUM_STEPS, _CHECKED_STEPS = 40, 64
 _MOST = 160
+#: Moments at which it is tried whether they matter, and rows in one compiled call.
+_MOMENTS, _ROWS = 300, 512
 #: Curvature of the quadratic that rules get which evaluate a loss.
 CURVATURE = 1.0
 
@@ -38,7 +40,7 @@ def with_everything(tx: optax.GradientTransformation, value: Scalar = 1.0) -> Ca
             return jnp.asarray(value, float) + sum(jax.tree.leaves(parts))
 
         usual = {"value": jnp.asarray(value, float), "grad": gradients, "value_fn": loss}
-        for extra in (usual, {**usual, "obj_fn": loss}):
+        for extra in ({**usual, "obj_fn": loss}, usual):
             try:
                 return update(gradients, state, params, **extra)
             except TypeError as error:  # not asked for, or asked for under another name
@@ -173,7 +175,7 @@ def _found(tx, context, frozen_at):
     with np.errstate(invalid="ignore"):
         carries = any(
             np.issubdtype(leaf.dtype, np.floating)
-            and bool((np.abs(leaf[4, 1].astype(float) - leaf[3, 1] - 0.5) < 0.1).any())
+            and bool((np.abs(leaf[4, 1:3].astype(float) - leaf[3, 1:3] - 0.5) < 0.1).all(0).any())
             for leaf in leaves
         )
     if carries:
@@ -197,8 +199,8 @@ def _found(tx, context, frozen_at):
     )
     make = lambda places, counts: OptaxContextOptimizer(tx, context, tuple(base), tuple(places), counts, counting, None)
     places += [(-1, 0)] * carries
-    full = _without_influence(make(places, True))
-    optimizer = full if _moments_matter(full) else make(full.places, False)
+    places, counts = _what_matters(make(places, True))
+    optimizer = make(places, counts)
     expected = updates[5:]
     found = np.asarray(_updates(optimizer, jnp.asarray(sequences)))
     leak, where = worst_leak(found, expected, labels)
@@ -211,7 +213,7 @@ def _found(tx, context, frozen_at):
             f"a relative {leak:.2g}"
         )
     if frozen_at is not None and optimizer.counts_steps:
-        return OptaxContextOptimizer(tx, context, tuple(base), full.places, False, counting, frozen_at)
+        return OptaxContextOptimizer(tx, context, tuple(base), places, False, counting, frozen_at)
     return optimizer
 
 
@@ -246,51 +248,37 @@ def _runner(tx, context):
     return run
 
 
-def _without_influence(optimizer):
-    """The optimizer without the numbers that no update of the component depends on, now or later."""
-    if not optimizer.places:
-        return optimizer
-    step = jax.jit(jax.vmap(lambda h, g: optimizer.step(h, g)))
-    h, visited = optimizer.initial_state()[None], []
+def _what_matters(optimizer) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """The numbers that updates of the component depend on, now or later, and whether the moment matters to them."""
+    run = jax.jit(jax.vmap(optimizer.step))
+    step = lambda h, g: in_chunks(run, _ROWS, h, np.broadcast_to(g, len(h)))
+    num, h, visited = len(optimizer.places), np.asarray(optimizer.initial_state())[None], []
     for g in gradients_to_visit():
-        visited.append((np.asarray(h[0]), g))
-        h = step(h, jnp.array([g]))[0]
-    rows, g = np.array([row for row, _ in visited[2:]]), jnp.array([g for _, g in visited[2:]])
-    num = len(optimizer.places)
-    moved = np.repeat(rows[None], num, 0)
+        visited.append((h[0], g))
+        h = step(h, g)[0]
+    rows, gradients = np.array([row for row, _ in visited[2:]]), np.array([g for _, g in visited[2:]])
+    moved = np.repeat(rows[None], num + 1, 0)
     for column in range(num):
         moved[column, :, column] *= TRIED_FACTORS
-    both = jax.jit(jax.vmap(jax.vmap(lambda h, g: optimizer.step(h, g)), in_axes=(0, None)))
-    h, dx = (np.asarray(part) for part in both(jnp.concatenate([rows[None], moved]), g))
-    same = lambda values: ((values[1:] == values[:1]) | ((values[1:] != values[1:]) & (values[:1] != values[:1]))).all(
-        1
-    )
-    links, kept = ~same(h[..., :num]), ~same(dx)
+    moments = np.repeat(rows[4:5], _MOMENTS + 1, 0)
+    moments[:, -1] = [*range(_MOMENTS), _RECORDED - 1]
+    tried = np.concatenate([moved.reshape(-1, rows.shape[1]), moments])
+    new, dx = step(tried, np.concatenate([np.tile(gradients, num + 1), np.repeat(gradients[4:5], len(moments))]))
+    results = np.column_stack([new[:, :num], dx])
+    early, late = results[: -len(moments)].reshape(num + 1, len(rows), num + 1), results[-len(moments) :]
+    links = ~_same(early[:-1], early[-1:]).all(1)
+    kept = links[:, num].copy()
     if optimizer.carries_parameter:
-        kept |= links[:, -1]
+        kept |= links[:, num - 1]
         kept[-1] = True
-    while (more := (links & kept).any(1) & ~kept).any():
+    while (more := (links[:, :num] & kept).any(1) & ~kept).any():
         kept |= more
     places = tuple(place for place, keep in zip(optimizer.places, kept) if keep)
-    return OptaxContextOptimizer(**{**_fields(optimizer), "places": places})
+    return places, not _same(late, late[:1])[:, np.append(kept, True)].all()
 
 
-def _fields(optimizer):
-    return {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(optimizer)}
-
-
-def _moments_matter(optimizer) -> bool:
-    """Whether a state goes on otherwise at another moment."""
-    rng = np.random.default_rng(12)
-    step = jax.jit(jax.vmap(lambda h, g: optimizer.step(h, g)))
-    h = optimizer.initial_state()[None]
-    for g in rng.standard_normal(6):
-        h = step(h, jnp.array([g]))[0]
-    moments = np.array([*range(300), _RECORDED - 1])
-    rows = jnp.repeat(h, len(moments), 0).at[:, -1].set(moments)
-    new, dx = step(rows, jnp.full(len(moments), rng.standard_normal()))
-    results = np.column_stack([np.asarray(new)[:, :-1], np.asarray(dx)])
-    return not np.array_equal(results, np.broadcast_to(results[:1], results.shape), equal_nan=True)
+def _same(a, b):
+    return (a == b) | ((a != a) & (b != b))
 
 
 def _sequences() -> tuple[np.ndarray, list[str]]:

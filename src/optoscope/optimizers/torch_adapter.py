@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from optoscope._core.checks import check_choice, check_count
+from optoscope._core.chunks import num_before_padding
 from optoscope._core.types import Array, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 from optoscope.optimizers._torch_context import TorchContextRule, find_context_rule
@@ -43,6 +44,8 @@ class TorchOptimizer(AbstractOptimizer):
         clock_steps: the number of steps after which the clock was frozen; None if it runs.
         clock_values: the clock at that moment; empty if it runs, or there is none.
     """
+
+    runs_on_host: ClassVar[bool] = True
 
     rule: TorchRule | TorchContextRule = eqx.field(static=True)
     clock: Clock = eqx.field(static=True)
@@ -121,7 +124,9 @@ def _on_the_host(function, rows, shape):
 
     def call(rows):
         rows = np.array(rows)
-        flat = function(rows.reshape(-1, rows.shape[-1]))
+        flat = rows.reshape(-1, rows.shape[-1])
+        num = num_before_padding(flat)
+        flat = function(flat[:num])[np.minimum(np.arange(len(flat)), num - 1)]
         return flat.reshape(*rows.shape[:-1], *flat.shape[1:]).astype(rows.dtype)
 
     if not isinstance(rows, Tracer):

@@ -95,7 +95,7 @@ class RunningStack:
         self.params = [x for entry in params for x in (entry["params"] if isinstance(entry, dict) else [entry])]
         self.params = [x[1] if isinstance(x, tuple) else x for x in self.params]
         self.optimizer = stack._optimizer(params)
-        self.scheduler = None if stack._scheduler is None else _scheduler(stack._scheduler, self.optimizer)
+        self.scheduler = None if stack._scheduler is None else _scheduler(stack._scheduler, self.optimizer, stack.group)
         self.num_gradients = 0
         self.sums = [None for _ in self.params]
         self._settings = stack.accumulate, stack.clip_value, stack.clip_norm
@@ -216,7 +216,11 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in group.items() if k not in ("params", "param_names")}
 
 
-def _scheduler(scheduler: Any, optimizer: Any) -> Any:
+#: What schedulers keep for each parameter group.
+_PER_GROUP = ("base_lrs", "_last_lr", "lr_lambdas", "max_lrs", "min_lrs", "base_momentums", "max_momentums")
+
+
+def _scheduler(scheduler: Any, optimizer: Any, group: int) -> Any:
     if not hasattr(scheduler, "step"):
         return scheduler(optimizer)
     fresh = copy.copy(scheduler)
@@ -225,4 +229,15 @@ def _scheduler(scheduler: Any, optimizer: Any) -> Any:
     fresh.__dict__ = {name: copy.deepcopy(value, memo) for name, value in vars(scheduler).items()}
     if isinstance(getattr(fresh, "step", None), types.MethodType):
         fresh.__dict__.pop("step", None)
+    _keep_group(fresh, group)
     return fresh
+
+
+def _keep_group(scheduler: Any, group: int) -> None:
+    """Leave a scheduler, and those that it is made of, what belongs to one group."""
+    kept = vars(scheduler)
+    for name in _PER_GROUP:
+        if len(kept.get(name) or ()) > group:
+            kept[name] = [kept[name][group]]
+    for inner in kept.get("_schedulers", ()):
+        _keep_group(inner, group)

@@ -7,6 +7,8 @@ from optoscope.whole.component import off_diagonal_leak as off_diagonal_leak
 from optoscope.whole.component import spectral_update as spectral_update
 from optoscope.whole.decay import Decay as Decay
 from optoscope.whole.decay import find_decay as find_decay
+from optoscope.whole.edges import WholeEdges as WholeEdges
+from optoscope.whole.edges import find_edges as find_edges
 from optoscope.whole.rhythm import Rhythm as Rhythm
 from optoscope.whole.rhythm import find_rhythm as find_rhythm
 from optoscope.whole.structure import UNIT_WORDS as UNIT_WORDS

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ import numpy as np
 import optax
 
 from optoscope.artifacts.as_optimizer import as_whole
-from optoscope.optimizers import AbstractOptimizer, lift
+from optoscope.optimizers import AbstractOptimizer, lift, whole_torch
 from optoscope.optimizers._leaks import first_line
 from optoscope.optimizers.optax_context import with_everything
 from optoscope.optimizers.torch_host import CannotRun, Door, Live, find_door
 from optoscope.optimizers.torch_stack import as_factory
 
 Arrays = list[np.ndarray]
-#: Last gradients that are tried in one call.
-_TOGETHER = 17
+#: Cases, and steps, of one call: one size, so that one program does.
+_TOGETHER, _STRETCH = 16, 8
 
 
 @dataclasses.dataclass
@@ -54,63 +54,82 @@ class AbstractBench(abc.ABC):
     def after(self, case: Case, last: list[Arrays]) -> list[Arrays]:
         """Return the updates of one more step after a case, for each of many last gradients."""
 
+    def count_operations(self, case: Case) -> float:
+        """Return how many operations on the host one step of a case takes on average; 0 where it is compiled."""
+        return 0.0
+
 
 class OptaxBench(AbstractBench):
-    """Runs an optax transformation: all cases of one shape at once, in float64."""
+    """Runs an optax transformation in float64: any number of cases of any length, by one program for all."""
 
     rounding = float(np.finfo(np.float64).eps)
 
     def __init__(self, tx: optax.GradientTransformation):
-        self._tx = tx
-        self._run = jax.jit(jax.vmap(self._one))
-        self._last = jax.jit(lambda state, params, last: jax.vmap(lambda g: self._step(state, params, g))(last))
-        self._end = jax.jit(lambda *case: self._one(*case, keep_end=True))
+        self.tx = tx
+        self._start = jax.jit(jax.vmap(self._started))
+        self._go_on = jax.jit(jax.vmap(self._steps))
 
     def run(self, cases: list[Case]) -> list[Arrays]:
-        if not cases:
-            return []
-        with jax.enable_x64(True):
-            stack = lambda trees: [jnp.asarray(np.stack(parts)) for parts in zip(*trees)]
-            found = self._run(
-                stack([case.params for case in cases]),
-                stack([case.gradients for case in cases]),
-                jnp.array([case.hold for case in cases]),
-                jnp.array([case.value for case in cases]),
-                jnp.array([case.seed for case in cases]),
-            )
-            found = [np.asarray(part) for part in found]
-        return [[part[i] for part in found] for i in range(len(cases))]
-
-    def after(self, case: Case, last: list[Arrays]) -> list[Arrays]:
-        with jax.enable_x64(True):
-            arrays = lambda parts: [jnp.asarray(part) for part in parts]
-            state, params = self._end(
-                arrays(case.params), arrays(case.gradients), case.hold, float(case.value), case.seed
-            )
-            found = []
-            for i in range(0, len(last), _TOGETHER):  # one size, so that one program does
-                some = last[i : i + _TOGETHER]
-                padded = [*some, *[some[-1]] * (_TOGETHER - len(some))]
-                updates = self._last(state, params, [jnp.asarray(np.stack(parts)) for parts in zip(*padded)])
-                updates = [np.asarray(part) for part in updates]
-                found += [[part[k] for part in updates] for k in range(len(some))]
+        found = []
+        for i in range(0, len(cases), _TOGETHER):
+            some = cases[i : i + _TOGETHER]
+            carry = self._started_together(some)
+            length, parts = len(some[0].gradients[0]), []
+            for t in range(0, length, _STRETCH):
+                carry, updates = self._stretch(carry, some, [[g[t : t + _STRETCH] for g in c.gradients] for c in some])
+                parts.append(updates)
+            whole = [np.concatenate(of, axis=1)[:, :length] for of in zip(*parts)]
+            found += [[part[k] for part in whole] for k in range(len(some))]
         return found
 
-    def _step(self, state, params, gradients):
-        return with_everything(self._tx)(gradients, state, params)[0]
+    def after(self, case: Case, last: list[Arrays]) -> list[Arrays]:
+        before = len(case.gradients[0])
+        join = lambda g: [np.concatenate([part, own[None]]) for part, own in zip(case.gradients, g)]
+        cases = [dataclasses.replace(case, gradients=join(g)) for g in last]
+        return [[part[before] for part in run] for run in self.run(cases)]
 
-    def _one(self, params, gradients, hold, value, seed, keep_end=False):
-        update = with_everything(self._tx, value)
+    def _started_together(self, cases):
+        params = [
+            _filled([np.asarray(part, float) for part in parts]) for parts in zip(*(case.params for case in cases))
+        ]
+        with jax.enable_x64(True):
+            return params, self._start(params, _filled([np.uint32(case.seed) for case in cases]))
 
-        def step(carry, g):
-            params, state = carry
-            updates, state = update(g, state, params)
-            moved = [jnp.where(hold, x, x + u).astype(x.dtype) for x, u in zip(params, updates)]
-            return (moved, state), updates
+    def _stretch(self, carry, cases, gradients):
+        """Some steps more of all cases: where there are fewer gradients, nothing happens after them."""
+        num = len(gradients[0][0])
+        pad = lambda g: np.pad(g, [(0, _STRETCH - num)] + [(0, 0)] * (g.ndim - 1))
+        given = [_filled([pad(np.asarray(g, float)) for g in parts]) for parts in zip(*gradients)]
+        acts = np.broadcast_to(np.arange(_STRETCH) < num, (_TOGETHER, _STRETCH))
+        hold, value = (_filled([np.asarray(getattr(case, name)) for case in cases]) for name in ("hold", "value"))
+        with jax.enable_x64(True):
+            carry, updates = self._go_on(carry, given, acts, hold, value.astype(float))
+        return carry, [np.asarray(part) for part in updates]
 
-        state = jax.tree.map(lambda leaf: _reseeded(leaf, seed), self._tx.init(params))
-        end, updates = jax.lax.scan(step, (params, state), gradients)
-        return (end[1], end[0]) if keep_end else updates
+    def _started(self, params, seed):
+        return jax.tree.map(lambda leaf: _reseeded(leaf, seed), self.tx.init(params))
+
+    def _steps(self, carry, gradients, acts, hold, value):
+        update = with_everything(self.tx, value)
+
+        def step(carry, inputs):
+            (params, state), (g, acts) = carry, inputs
+            updates, new = update(g, state, params)
+            moved = [jnp.where(hold | ~acts, x, x + u).astype(x.dtype) for x, u in zip(params, updates)]
+            return (moved, jax.tree.map(lambda a, b: _chosen(acts, a, b), new, state)), updates
+
+        return jax.lax.scan(step, carry, (gradients, acts))
+
+
+def _filled(rows):
+    """Rows put together, with the last one again and again in the place of those that are missing."""
+    return np.stack([*rows, *[rows[-1]] * (_TOGETHER - len(rows))])
+
+
+def _chosen(acts, new, old):
+    if jnp.issubdtype(jnp.result_type(old), jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.where(acts, jax.random.key_data(new), jax.random.key_data(old)))
+    return jnp.where(acts, new, old).astype(jnp.result_type(old))
 
 
 def _reseeded(leaf, seed):
@@ -149,6 +168,22 @@ class TorchBench(AbstractBench):
             found.append(live.step(g, value=case.value))
         return found
 
+    def count_operations(self, case: Case) -> float:
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        class Counter(TorchDispatchMode):
+            count = 0
+
+            def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+                self.count += 1
+                return func(*args, **(kwargs or {}))
+
+        live, counter = self._live(case), Counter()
+        with counter:
+            for g in zip(*case.gradients):
+                live.step(g, value=case.value, hold=case.hold)
+        return counter.count / len(case.gradients[0])
+
     def _live(self, case: Case) -> Live:
         live = Live(self.factory, self.door, case.params)
         if case.seed:
@@ -178,6 +213,13 @@ def make_bench(optimizer: Any) -> AbstractBench:
         factory = getattr(optimizer.update, "factory", None)
         return OptaxBench(optimizer) if factory is None else TorchBench(factory)
     raise TypeError(f"an optimizer is needed, got {type(optimizer).__name__}.")
+
+
+def make_functions(optimizer: Any) -> tuple[Any, Any]:
+    """Return `init` and `update` of an optimizer, given as to `as_optimizer`; what updates ask for they get."""
+    bench = make_bench(optimizer)
+    tx = bench.tx if isinstance(bench, OptaxBench) else whole_torch(cast(TorchBench, bench).factory)
+    return tx.init, with_everything(tx)
 
 
 def explain(error: Exception) -> str:

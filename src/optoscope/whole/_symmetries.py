@@ -7,6 +7,8 @@ from optoscope.whole._exponents import PARAMETER_SIZE, SHAPE, Setting, make_case
 
 #: A leak below this is none; symmetries of matrices are kept only up to how few bits some optimizers compute in.
 SYMMETRIC, _ROTATES = 1e-3, 0.15
+#: Factor between what permutations and what rotations leave out, of an optimizer of matrices.
+_CLEARLY = 3.0
 #: In the order of `Structure.symmetries`.
 SYMMETRIES = (
     "sign of one component",
@@ -66,8 +68,12 @@ def rotates(symmetries: dict[str, float]) -> bool:
 
 
 def is_of_matrices(symmetries: dict[str, float]) -> bool:
-    """Whether a matrix is treated as one: neither the signs of single components nor their order are free."""
-    return min(symmetries["order of components"], symmetries["sign of one component"]) > SYMMETRIC
+    """Whether a matrix is treated as one: neither the signs of single components nor their order are free.
+
+    What leaves out rotations as much, as noise does, says nothing.
+    """
+    least = max(SYMMETRIC, _CLEARLY * max(symmetries["rotation of rows"], symmetries["rotation of columns"]))
+    return min(symmetries["order of components"], symmetries["sign of one component"]) > least
 
 
 def _transposed(bench, case, expected, num_steps):

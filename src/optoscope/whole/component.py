@@ -35,7 +35,7 @@ class Component:
     reason: str = ""
 
 
-def find_component(optimizer: Any, *, trust: bool = False) -> Component:
+def find_component(optimizer: Any, *, trust: bool = False, symmetries: dict[str, float] | None = None) -> Component:
     """Take one component out of an optimizer: by itself, else among others, else a singular value.
 
     Of an optimizer that treats matrices as linear maps (it commutes with rotations of rows and columns, and neither
@@ -45,6 +45,7 @@ def find_component(optimizer: Any, *, trust: bool = False) -> Component:
         optimizer: whatever `as_optimizer` takes: an optax transformation; a torch optimizer, its class, a function
             that makes one, or a stack; a name, a text; or a rule of one component, which is returned as it is.
         trust: of a text: call whatever it names.
+        symmetries: of the optimizer, as `structure` has them; measured if None.
 
     Raises:
         TypeError: if it is none of these.
@@ -60,7 +61,7 @@ def find_component(optimizer: Any, *, trust: bool = False) -> Component:
     except ValueError as error:
         reason = what_is_not(error)
     tries = [_among_others, find_singular_value]
-    if _is_spectral(whole):
+    if _is_spectral(whole, symmetries):
         tries.reverse()
     try:
         return dataclasses.replace(tries[0](whole), reason=reason)
@@ -85,9 +86,9 @@ def _among_others(whole: Any) -> Component:
     return Component(found, "context", context, f"one component looked at {context.describe()}")
 
 
-def _is_spectral(whole: Any) -> bool:
+def _is_spectral(whole: Any, symmetries: dict[str, float] | None) -> bool:
     try:
-        symmetries = measure_symmetries(make_bench(whole), 16)
+        symmetries = symmetries or measure_symmetries(make_bench(whole), 16)
     except Exception:
         return False  # it does not take such matrices
     return rotates(symmetries) and is_of_matrices(symmetries)

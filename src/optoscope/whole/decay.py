@@ -13,6 +13,8 @@ _STEPS, _SIZE = 48, 0.1
 #: A share of what parameters change about updates that is explained, below which a kind of decay does not fit.
 _FITS = 0.999
 _NUDGE = 1e-4
+#: Share of what parameters change that a decay of where they are may miss, and gradients too small to be clipped.
+_REMEMBERED, _SMALL = 1e-6, 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,13 @@ def find_decay(optimizer: Any) -> Decay:
     size = float((pull * response).sum() / max((response**2).sum(), 1e-300))
     left_coupled = _left(pull, size * response) if size > 0 else np.inf
     steady = np.ptp(sizes) <= 1e-6 * np.abs(sizes).max()
+    if left <= 1 - _FITS and left_coupled > 1e-6 and _is_remembered(bench, x, g, sizes, rounding, flat):
+        size = _coupled_at_small_gradients(bench, x, g, flat)
+        if size is not None:
+            words = (
+                f"coupled weight decay: {size:.3g} times the parameter is added to the gradient, behind the clipping"
+            )
+            return Decay("coupled", size, [], None, left, words)
     if left <= 1 - _FITS and (steady or left <= left_coupled) and left_coupled > 1e-6:
         follows = _follows(optimizer, bench, sizes, point, x, g, flat)
         return _decoupled(sizes, follows, left)
@@ -87,6 +96,30 @@ def find_decay(optimizer: Any) -> Decay:
             sentence += f", the same here as taking {sizes[-1]:.3g} of the parameter per step"
         return Decay("coupled", size, [], None, left_coupled, sentence)
     return Decay("other", 0.0, [], None, min(left, left_coupled), "updates depend on the parameters")
+
+
+def _is_remembered(bench, x, g, sizes, rounding, flat) -> bool:
+    """Whether a step takes a share of where parameters have been: one that is decoupled, of where they are."""
+    runs = bench.run([Case(x, g, hold=False), Case([0 * part for part in x], g, hold=False)])
+    difference = flat(runs[0]) - flat(runs[1])
+    start = np.concatenate([part.ravel() for part in x])
+    apart = start + np.cumsum(np.vstack([0 * start, difference[:-1]]), axis=0)
+    missed = difference + sizes[:, None] * apart
+    return bool(np.abs(missed).max() > max(16 * rounding, _REMEMBERED * np.abs(difference).max()))
+
+
+def _coupled_at_small_gradients(bench, x, g, flat) -> float | None:
+    """The size of a coupled decay where gradients and parameters are too small to be clipped; None if there is none."""
+    small = lambda parts: [_SMALL * part for part in parts]
+    nowhere = [0 * part for part in x]
+    nudge = [part + _NUDGE * point for part, point in zip(small(g), small(x))]
+    here, zero, nudged = (
+        flat(run)
+        for run in bench.run([Case(*pair) for pair in ((small(x), small(g)), (nowhere, small(g)), (nowhere, nudge))])
+    )
+    pull, response = here - zero, (nudged - zero) / _NUDGE
+    size = float((pull * response).sum() / max((response**2).sum(), 1e-300))
+    return size if size > 0 and _left(pull, size * response) < 1e-4 else None
 
 
 def _decoupled(sizes, follows, left):

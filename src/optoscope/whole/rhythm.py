@@ -54,7 +54,9 @@ def find_rhythm(optimizer: Any) -> Rhythm:
     power = float(np.log10(differences[1] / differences[0])) if differences[0] > 0 and differences[1] > 0 else None
     words = []
     if period > 1:
-        words.append(f"it steps once in {period} gradients" + (f", with their {gathers}" if gathers else ""))
+        words.append(
+            f"it steps once in {period} gradients" + (f", with their {gathers}" if gathers in ("mean", "last") else "")
+        )
     if noise > 0:
         words.append(f"it draws random numbers, which make {noise:.2g} of its updates")
     return Rhythm(period, gathers, noise, power, "; ".join(words))

@@ -12,7 +12,7 @@ from optoscope._core.tables import Table
 from optoscope._core.types import Float
 from optoscope.artifacts.as_optimizer import name_of_optimizer
 from optoscope.whole._bench import AbstractBench, Case, make_bench
-from optoscope.whole._exponents import FACTORS, SETTINGS, make_case, measure
+from optoscope.whole._exponents import FACTORS, SETTINGS, Setting, make_case, measure
 from optoscope.whole._kinks import find_thresholds
 from optoscope.whole._symmetries import SYMMETRIC, measure_symmetries, rotates
 from optoscope.whole.decay import Decay, find_decay
@@ -20,9 +20,8 @@ from optoscope.whole.rhythm import Rhythm, find_rhythm
 
 #: An exponent, or a leak, below this is none.
 NOTHING = 1e-3
-#: Seconds that the runs for the exponents may take, and the steps of a run at best and at least.
-_SECONDS, _STEPS, _FEWEST = 5.0, 48, 16
-_SLOW = 4e-3
+#: Steps of the runs for the exponents; and their number where a step takes more operations of torch than the third.
+_STEPS, _FEWEST, _MANY_OPERATIONS = 24, 16, 1000
 
 UNITS = ("component", "row and column", "matrix", "layer", "network")
 
@@ -152,16 +151,10 @@ def structure(optimizer: Any, *, name: str | None = None) -> Structure:
     )
 
 
-def _plan(bench: AbstractBench):
-    """The settings and the steps of each run that fit into the time."""
-    case = make_case(SETTINGS[1], 6)
-    bench.run([case])
-    start = time.monotonic()
-    bench.run([case])
-    step = (time.monotonic() - start) / 6
-    settings = SETTINGS if step < _SLOW else SETTINGS[:5]
-    possible = int(_SECONDS / (step * len(settings) * (1 + len(FACTORS))))
-    return settings, int(np.clip(possible // 2 * 2, _FEWEST, _STEPS))
+def _plan(bench: AbstractBench) -> tuple[tuple[Setting, ...], int]:
+    """The settings and the steps of each run, fewer where a step takes very many operations; no clock is asked."""
+    many = bench.count_operations(make_case(SETTINGS[0], 4)) > _MANY_OPERATIONS
+    return (SETTINGS[:5], _FEWEST) if many else (SETTINGS, _STEPS)
 
 
 def _unit(union: dict[str, float], symmetries: dict[str, float]) -> str:
@@ -201,12 +194,13 @@ def _summary(unit, exponents, union, reads, symmetries, thresholds, decay: Decay
         return "its updates do not depend on the gradients"
     parts = [UNIT_WORDS[unit]]
     total = exponents["all"]
+    where = " of size 1" if thresholds else ""  # elsewhere it may be otherwise
     if abs(total) < 0.05:
-        parts.append("updates keep their size as all gradients grow")
+        parts.append(f"updates keep their size as all gradients{where} grow")
     elif abs(total - 1) < 0.05:
-        parts.append("updates grow as the gradients do")
+        parts.append(f"updates grow as gradients{where} do" if where else "updates grow as the gradients do")
     else:
-        parts.append(f"updates grow as the gradients to the power {total:.2f}")
+        parts.append(f"updates grow as gradients{where} to the power {total:.2f}")
     if unit == "matrix" and rotates(symmetries):
         leak = max(symmetries["rotation of rows"], symmetries["rotation of columns"])
         parts.append(f"it commutes with rotations of rows and columns to {leak:.1g}")

@@ -29,3 +29,14 @@ def in_chunks(function: Callable[..., Any], size: int, *rows: np.ndarray) -> Any
         rows = tuple(np.zeros((1, *part.shape[1:]), part.dtype) for part in rows)
     parts = [jax.tree.map(np.asarray, function(*(part[place] for part in rows))) for place in places]
     return jax.tree.map(lambda *found: (found[0] if len(found) == 1 else np.concatenate(found))[:number], *parts)
+
+
+def num_before_padding(rows: np.ndarray) -> int:
+    """Return the number of rows without the copies of the last one with which they are filled up.
+
+    >>> num_before_padding(np.array([[1.0], [2.0], [2.0]]))
+    2
+    """
+    words = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    others = np.flatnonzero((words != words[-1:]).any(1))
+    return int(others[-1]) + 2 if len(others) else 1
