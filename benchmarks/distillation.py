@@ -36,6 +36,8 @@ def distillation_tables() -> str:
         before: list[str] = []
         rows = []
         for i, size in enumerate(found["sizes"]):
+            if size.get("aim", "objective") != "objective":  # what was recorded before there were two aims has one
+                continue
             added = ", ".join(piece for piece in size["pieces"] if piece not in before)
             before = size["pieces"]
             mark = "**" if i == found["chosen"] else ""
@@ -67,7 +69,7 @@ def run(name: str, folder: Path) -> None:
     if path.exists():
         before = Distilled.load(path)
         sizes = [before.size(i) for i in range(len(before.pieces))]
-        found = measure(trained.optimizer, task, sizes, before.validations, before.chosen, **settings)
+        found = measure(trained.optimizer, task, sizes, before.validations, before.chosen, aims=before.aims, **settings)
     else:
         found = distill(trained.optimizer, task, **settings)
     found.save(path)

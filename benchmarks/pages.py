@@ -13,6 +13,7 @@ from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
 from benchmarks.ledger import counts_table, seeds_table
 from benchmarks.margins import margins_table
+from benchmarks.pairs import pairs_tables
 from benchmarks.prevalence import prevalence_table
 from benchmarks.recording import recording_table
 from benchmarks.robustness_tables import generalization_tables, neighbors_table, stability_table
@@ -33,6 +34,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "claims": {"ledger": seeds_table, "prevalence": prevalence_table},
     "command_line": {"settings": settings_reference, "arguments": arguments_reference},
+    "compare": {"pairs": pairs_tables},
     "distillation": {"distilled": distillation_tables},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},

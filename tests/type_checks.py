@@ -21,7 +21,10 @@ def install() -> None:
     jaxtyping.install_import_hook("optoscope", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 
-def _jaxtyped(*, typechecker):
+def _jaxtyped(*context, typechecker=None):
+    if context:  # not the hook's: a context in which axes are compared
+        return _WITH_SHAPES(*context)
+
     def decorate(function):
         if inspect.isfunction(function) and not any(map(_names_an_array, function.__annotations__.values())):
             return _PLAIN(function) if function.__annotations__ else function

@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from optoscope.distillation import DistillConfig, Distilled, ReadableOptimizer, distill, formula_of, measure
 from optoscope.distillation.distill import choose_size
+from optoscope.distillation.faithful import find_faithful
 from optoscope.distillation.fit import (
     Trajectories,
     draw_lanes,
@@ -20,7 +22,7 @@ from optoscope.distillation.fit import (
 from optoscope.distillation.readable import PIECES, complete, from_free, numbers_of, states_of, to_free
 from optoscope.distillation.search import _Search
 from optoscope.figures.distillation import distillation_figure, save_distillation_figure
-from optoscope.optimizers import Momentum
+from optoscope.optimizers import Momentum, from_optax
 from optoscope.running.problems import Purpose
 from optoscope.tasks import LinearRegression
 
@@ -167,10 +169,11 @@ def distilled(planted):
 
 
 def test_a_distillation_from_end_to_end(distilled, tmp_path):
-    assert distilled.num_numbers.tolist() == [2, 5]
-    assert distilled.objectives.shape == (4, 16)
+    own = [i for i, aim in enumerate(distilled.aims) if aim == "objective"]
+    assert distilled.num_numbers[own].tolist() == [2, 5]
+    assert distilled.objectives.shape == (2 + len(distilled.aims), 16)
     # The planted one is slow: tuned on the objective, formulas leave its updates behind and do better than it does.
-    assert (distilled.objectives[2:].mean(1) < distilled.objectives[0].mean()).all()
+    assert (distilled.objectives[2:][own].mean(1) < distilled.objectives[0].mean()).all()
     assert (distilled.one_step_r2 <= 1).all() and np.isfinite(distilled.running_r2).all()
     assert distilled.size(0).num_numbers == 2 and distilled.optimizer == distilled.size(distilled.chosen)
     assert distilled.advantage_kept().keys() == {"mean", "median", "log"}
@@ -186,7 +189,8 @@ def test_a_distillation_from_end_to_end(distilled, tmp_path):
 
 def test_what_is_written_of_a_distillation(distilled, tmp_path):
     names = {path.name for path in save_distillation_figure(distilled, tmp_path)}
-    assert names == {"distillation.png", "distillation.svg", "distillation.json", "formula.txt", "formula.tex"}
+    formulas = {f"{kind}formula.{ending}" for kind in ("", "faithful_") for ending in ("txt", "tex")}
+    assert names == {"distillation.png", "distillation.svg", "distillation.json", *formulas}
     assert names == {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "formula.txt").read_text() == f"{distilled.formula().text()}\n"
     assert (tmp_path / "formula.tex").read_text().startswith("\\begin{aligned}")
@@ -211,15 +215,53 @@ def test_the_interval_of_what_is_kept_holds_what_was_planted(distilled):
 
 def test_measuring_again_on_more_problems_changes_nothing_else(distilled, planted):
     config = DistillConfig(num_test=24, num_steps=20)
-    sizes = [distilled.size(i) for i in range(2)]
+    sizes = [distilled.size(i) for i in range(len(distilled.aims))]
     again = measure(
-        planted[0], TASK, sizes, distilled.validations, distilled.chosen, key=jax.random.key(0), config=config
+        planted[0], TASK, sizes, distilled.validations, distilled.chosen, aims=distilled.aims, key=jax.random.key(0),
+        config=config,
+    )  # fmt: skip
+    assert again.faithful == distilled.faithful
+    assert (
+        again.objectives.shape == (2 + len(sizes), 24)
+        and again.numbers == distilled.numbers
+        and again.chosen == distilled.chosen
     )
-    assert again.objectives.shape == (4, 24) and again.numbers == distilled.numbers and again.chosen == distilled.chosen
 
 
 def test_its_figure_draws_its_numbers(distilled):
     figure, numbers = distillation_figure(distilled)
-    np.testing.assert_allclose(numbers["panels"]["b"]["series"]["one step"]["y"], distilled.one_step_r2)
+    np.testing.assert_allclose(numbers["panels"]["b"]["series"]["one step"]["y"], distilled.one_step_r2[:2])
     assert len(figure.axes) == 3
     assert numbers["summary"]["formula"] == distilled.formula().text().splitlines()
+
+
+def fed(optimizer, seed):
+    """Updates under gradients that are drawn and fade."""
+    gradients = np.random.default_rng(seed).standard_normal((40, 32)) * np.linspace(2, 0.3, 40)[:, None]
+    return Trajectories(gradients.astype(np.float32), np.asarray(replay(optimizer, jnp.asarray(gradients))))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "numbers"),
+    [
+        (Momentum(0.1, 0.9), {"alpha": 0.1, "beta": 0.9}),
+        (
+            from_optax(optax.chain(optax.clip(1.0), optax.sgd(0.1, momentum=0.9))),
+            {"alpha": 0.1, "beta": 0.9, "theta_h": 1.0},
+        ),
+    ],
+    ids=["heavy ball", "heavy ball behind a hard clip"],
+)
+def test_a_classical_rule_comes_back_with_its_own_numbers(optimizer, numbers):
+    *_, found = find_faithful(fed(optimizer, 0), fed(optimizer, 1), max_numbers=30, key=jax.random.key(0))
+    assert found.numbers == numbers
+    assert r_squared(found, fed(optimizer, 2)) == pytest.approx(1, abs=1e-9)
+
+
+def test_both_results_are_said_with_their_fidelity(distilled):
+    """The planted one, whose updates the second aim finds, and which the first one leaves behind."""
+    assert distilled.aims[distilled.faithful] == "updates" and distilled.aims[distilled.chosen] == "objective"
+    assert distilled.one_step_r2[distilled.faithful] > 0.999
+    assert distilled.headline.startswith("The most faithful formula (") and "The best formula (" in distilled.headline
+    worse = dataclasses.replace(distilled, one_step_r2=np.full(len(distilled.aims), -0.5))
+    assert "further from the source's than no update at all would be (R2 -0.500)" in worse.headline

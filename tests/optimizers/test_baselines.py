@@ -1,5 +1,6 @@
 """The baselines against optax, or against a recursion in NumPy, in float64."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,3 +96,31 @@ def test_aggregated_momentum_is_the_sum_of_its_modes(rates, decays):
 
 def test_aggregated_momentum_with_one_real_mode_is_momentum():
     assert_same_updates(AggregatedMomentum([0.3], [0.9]), lift(Momentum(0.3, 0.9)))
+
+
+@pytest.mark.parametrize("rule", [Adam(0.1, 0.9, 0.99, 1e-8), RMSProp(0.1, 0.9), Momentum(0.1, 0.9)], ids=type)
+def test_a_parameter_without_a_gradient_has_finite_meta_gradients(rule):
+    """Two steps of a run in which one parameter never meets a gradient, differentiated by what multiplies it."""
+
+    def end(w, dead):
+        h, x = rule.initial_state(), jnp.ones(())
+        for _ in range(2):
+            h, dx = rule.step(h, dead * w * x)
+            x = x + dx
+        return x
+
+    assert np.isfinite(jax.grad(end)(0.5, 0.0)) and np.isfinite(jax.grad(end)(0.5, 1.0))
+    slopes = jax.grad(lambda rate: end(0.5, 0.0) * rate)(1.0), jax.grad(lambda r: _one_dead(r, rule))(0.1)
+    assert np.isfinite(slopes).all()
+
+
+def _one_dead(rate, rule):
+    """The same through optax's interface, by the learning rate."""
+    transformation = lift(eqx.tree_at(lambda rule: rule.learning_rate, rule, rate))
+    params = {"alive": jnp.ones(2), "dead": jnp.ones(2)}
+    state = transformation.init(params)
+    for _ in range(2):
+        gradients = {"alive": params["alive"], "dead": 0 * rate * params["dead"]}
+        updates, state = transformation.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    return jnp.sum(params["alive"]) + jnp.sum(params["dead"])

@@ -1,5 +1,6 @@
 """Everything that is known about one optimizer: each quantity computed once, when it is first asked for."""
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,14 @@ class Dossier:
             self.__dict__["visits"] = visits
         if structure is not None:
             self.__dict__["structure"] = structure
+
+    def of(self, optimizer: AbstractOptimizer) -> "Dossier":
+        """Return the dossier of another rule in place of this one, of which nothing is known yet."""
+        other = copy.copy(self)
+        quantities = {name for name in vars(Dossier) if isinstance(vars(Dossier)[name], cached_property)}
+        other.__dict__ = {name: value for name, value in vars(self).items() if name not in quantities}
+        other.optimizer = optimizer
+        return other
 
     @property
     def task_name(self) -> str:

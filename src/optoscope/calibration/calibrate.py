@@ -43,6 +43,8 @@ class Calibration(Result):
             mechanism, each with its 95% interval (Clopper and Pearson, 1934); the undecided are neither.
         errors: by half and number, how many were compared, the median and the largest error, the bar, and how many
             exceed it; those of networks, which are only as good as their imitation, are apart.
+        self_check: of all: among reports that are wrong, or about rules beyond all words, the share that begins with
+            saying so ("flagged"); among the others the share that does ("false alarms"); each with its interval.
         mistakes: by half, sentences about everything that is wrong.
         fits: of the networks, by what they imitate: the relative error in the worst sequence; those above the accepted
             error are left out.
@@ -55,6 +57,7 @@ class Calibration(Result):
     confusion: dict[str, Any]
     rates: dict[str, Any]
     errors: dict[str, Any]
+    self_check: dict[str, Any]
     mistakes: dict[str, list[str]]
     fits: dict[str, float]
     num_optimizers: int
@@ -76,7 +79,9 @@ class Calibration(Result):
                    "its_interval", "undecided"]  # fmt: skip
         numbers = [[half, name, *e.values()] for half in self.errors for name, e in self.errors[half].items()]
         mistakes = [[half, what] for half, some in self.mistakes.items() for what in some]
+        checks = [[name, *_counts(self.self_check[name])] for name in ("flagged", "false alarms")]
         return [
+            Table("self_check_rates", ["what", "count", "of", "interval"], checks, title="The self-check"),
             Table("verdicts", columns, rates, title="Verdicts"),
             Table("numbers", ["half", "number", "compared", "median_error", "largest", "bar", "beyond"], numbers),
             Table("all_mistakes", ["half", "what"], mistakes, title="Mistakes"),
@@ -156,6 +161,7 @@ def summarize(cases: Sequence[Case], *, fits: dict[str, float], num_steps: int =
         confusion={half: {name: _confusion(some, name) for name in PLANTED} for half, some in halves.items()},
         rates={half: {name: _rates(some, name) for name in PLANTED} for half, some in halves.items()},
         errors={half: _errors(some) for half, some in halves.items()},
+        self_check=_self_check(cases),
         mistakes={half: [f"{c.name}: {m}" for c in some for m in c.mistakes] for half, some in halves.items()},
         fits=fits,
         num_optimizers=len(cases),
@@ -166,6 +172,16 @@ def summarize(cases: Sequence[Case], *, fits: dict[str, float], num_steps: int =
             accepted_error=ACCEPTED_ERROR,
         ),
     )
+
+
+def _self_check(cases: Sequence[Case]) -> dict[str, Any]:
+    right, others = ([c for c in cases if c.is_right == wanted] for wanted in (True, False))
+    return {
+        "flagged": _share(sum(c.is_flagged for c in others), len(others)),
+        "false alarms": _share(sum(c.is_flagged for c in right), len(right)),
+        "not flagged": [c.name for c in others if not c.is_flagged],
+        "falsely flagged": [c.name for c in right if c.is_flagged],
+    }
 
 
 def _limits(cases: Sequence[Case], mechanism: str) -> dict[str, Any]:

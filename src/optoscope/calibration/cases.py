@@ -8,6 +8,7 @@ import numpy as np
 from optoscope.calibration.planted import Planted
 from optoscope.calibration.truth import Truth
 from optoscope.mechanisms import MechanismReport, diagnose
+from optoscope.mechanisms.explanation.explain import EXPLAINED
 
 #: Effects from these sizes on count as planted: finding nothing there is an error.
 PLANTED = {"momentum": 0.15, "clipping": 0.15, "schedule": 0.15, "adaptation": 0.2}
@@ -38,6 +39,8 @@ class Case:
         sizes: by mechanism, the size that was measured.
         kind: of adaptation, as found.
         errors: by number, the largest error; without those that were not found or are not known.
+        has_words: whether the explanation has words for it.
+        explained: the share of its updates that the explanation gives.
         summary: what `diagnose` says.
     """
 
@@ -55,7 +58,19 @@ class Case:
     sizes: dict[str, float]
     kind: str
     errors: dict[str, float]
+    has_words: bool
+    explained: float
     summary: str
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the report begins with saying that it does not explain the optimizer."""
+        return self.explained < EXPLAINED
+
+    @property
+    def is_right(self) -> bool:
+        """Whether there is nothing to be flagged: no mistake, and words for what it does."""
+        return self.has_words and not self.mistakes
 
     @property
     def mistakes(self) -> list[str]:
@@ -65,7 +80,12 @@ class Case:
             for name, expected in self.expected.items()
             if {expected, self.found[name]} == {"present", "absent"}
         ]
-        if "present" in (self.expected["adaptation"], self.found["adaptation"]) and self.kind != self.truth["kind"]:
+        judged = "adaptation" not in self.truth["unscored"]
+        if (
+            judged
+            and "present" in (self.expected["adaptation"], self.found["adaptation"])
+            and self.kind != self.truth["kind"]
+        ):
             wrong.append(f"the adaptation's kind is {self.kind}, planted is {self.truth['kind']}")
         if not self.is_network:
             wrong += [f"{name} is off by {e:.3g}" for name, e in self.errors.items() if not e <= BARS[name]]
@@ -93,16 +113,21 @@ def check_diagnosis(planted: Planted, half: str, *, num_steps: int = 200) -> Cas
         output_scale=planted.output_scale,
         num_states=planted.optimizer.num_states,
         truth=truth.to_json(),
-        expected={name: _expected(name, truth.size(name)) for name in PLANTED},
+        expected={name: _expected(name, truth) for name in PLANTED},
         found=found,
         sizes={name: float(report.verdicts[name].effect) for name in PLANTED},
         kind=getattr(report.verdicts["adaptation"], "kind", "none"),
         errors=errors_of(report, truth, is_network=planted.family == "imitation"),
+        has_words=planted.has_words,
+        explained=report.explained,
         summary=report.summary,
     )
 
 
-def _expected(mechanism: str, size: float) -> Expected:
+def _expected(mechanism: str, truth: Truth) -> Expected:
+    if mechanism in truth.unscored:
+        return "faint"
+    size = truth.size(mechanism)
     return "present" if size >= PLANTED[mechanism] else "absent" if size <= NEGLIGIBLE else "faint"
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optoscope._core.checks import check_number
-from optoscope._core.types import Array, Float, Scalar
+from optoscope._core.types import Array, Bool, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 
@@ -46,6 +46,9 @@ class InUnits(AbstractOptimizer):
         h = jnp.asarray(h)
         h, dx = self.optimizer.step(h, jnp.asarray(self.input_scale, h.dtype) * g)
         return h, jnp.asarray(self.output_scale, h.dtype) * dx
+
+    def has_derivative(self, h: Float[Array, " state"], g: Scalar) -> Bool[Array, ""]:
+        return self.optimizer.has_derivative(h, jnp.asarray(self.input_scale, h.dtype) * g)
 
 
 @final
@@ -88,9 +91,14 @@ class InCoordinates(AbstractOptimizer):
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         h = jnp.asarray(h)
-        z = jnp.asarray(self.inverse, h.dtype) @ (h - jnp.asarray(self.offset, h.dtype))
-        z, dx = self.optimizer.step(z, g)
+        z, dx = self.optimizer.step(self._own(h), g)
         return self._mixed(z), dx
+
+    def has_derivative(self, h: Float[Array, " state"], g: Scalar) -> Bool[Array, ""]:
+        return self.optimizer.has_derivative(self._own(h), g)
+
+    def _own(self, h):
+        return jnp.asarray(self.inverse, h.dtype) @ (h - jnp.asarray(self.offset, h.dtype))
 
     def _mixed(self, z):
         return jnp.asarray(self.mixing, z.dtype) @ z + jnp.asarray(self.offset, z.dtype)

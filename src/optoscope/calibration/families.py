@@ -9,10 +9,13 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from optoscope.calibration.brought import Brought
+from optoscope.calibration.oddities import beyond_words, with_words
 from optoscope.calibration.parts import Beside, Clip, Clock, Drift, Gain, Memory, OddGain, Pipeline, RecurrentCell
+from optoscope.calibration.recipes import of_optax, of_torch, order, recipe
 from optoscope.optimizers import GRUOptimizer
 
-Builder = Callable[[np.random.Generator, int], Pipeline]
+Builder = Callable[[np.random.Generator, int], Pipeline | Brought]
 
 _KINDS: tuple[str, ...] = ("hard", "soft", "algebraic")
 #: Length of a table of factors; the last one is kept.
@@ -277,4 +280,20 @@ FAMILIES: dict[str, tuple[int, Builder]] = {
     "momentum, RMSProp, clock": (4, _momentum_rmsprop_clock),
     "momentum, S-curve gain, drift": (4, _momentum_odd_gain_drift),
     "clipping, S-curve gain, clock": (4, _clip_odd_gain_clock),
+    "recipe": (24, recipe),
+    "orders of clipping, momentum and Adam": (6, order),
+    "rule of optax": (10, of_optax),
+    "rule of torch": (10, of_torch),
+    "rule with odd features": (28, with_words),
+    "rule beyond words": (36, beyond_words),
 }
+#: Families for which the explanation has no words: that has to be said of every one of them.
+BEYOND_WORDS = (
+    "S-curve gain",
+    "S-curve cell",
+    "momentum, S-curve gain, drift",
+    "clipping, S-curve gain, clock",
+    "rule beyond words",
+)
+#: Families that cannot do without torch.
+OF_TORCH = ("rule of torch",)

@@ -34,6 +34,10 @@ def calibration_page(calibration: Calibration) -> str:
         "",
         "Intervals are those of Clopper and Pearson, 95%. Each optimizer has its own units and coordinates.",
         "",
+        "## The self-check",
+        "",
+        *_self_check(calibration.self_check),
+        "",
         "## Confusion in the second half",
         "",
         _confusion(calibration.confusion["second"]),
@@ -68,11 +72,32 @@ def calibration_page(calibration: Calibration) -> str:
         "## All optimizers",
         "",
         table(
-            ["optimizer", "states", "gradient unit", "what `diagnose` says"],
-            [[c["name"], c["num_states"], f"{1 / c['input_scale']:.1e}", c["summary"]] for c in calibration.cases],
+            ["optimizer", "states", "gradient unit", "explained", "what `diagnose` says"],
+            [
+                [c["name"], c["num_states"], f"{1 / c['input_scale']:.1e}", f"{c['explained']:.1%}", c["summary"]]
+                for c in calibration.cases
+            ],
         ),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _self_check(check: dict[str, Any]) -> list[str]:
+    words = {
+        "flagged": "wrong reports, and those about rules for which there is no word: begin with saying so",
+        "false alarms": "right reports: begin with it all the same",
+    }
+    rows = [
+        [
+            words[name],
+            f"{r['count']} of {r['of']}",
+            f"{r['rate']:.1%} ({r['interval'][0]:.1%} to {r['interval'][1]:.1%})",
+        ]
+        for name in words
+        if (r := check[name])["of"]
+    ]
+    names = [[what, ", ".join(check[what]) or "none"] for what in ("not flagged", "falsely flagged")]
+    return [table(["of both halves", "count", "share"], rows), "", *(f"- {what}: {some}" for what, some in names)]
 
 
 def _rates(rates: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
 """The catalogue of planted optimizers: what the families build, in random units and coordinates."""
 
 import dataclasses
+import importlib.util
 
 import jax
 import numpy as np
 
 from optoscope._core.types import PRNGKeyArray
 from optoscope.anatomy.driven import WINDOW
+from optoscope.calibration.brought import Brought
 from optoscope.calibration.disguise import InUnits, in_random_coordinates
-from optoscope.calibration.families import ALWAYS_TOLD, FAMILIES
+from optoscope.calibration.families import ALWAYS_TOLD, BEYOND_WORDS, FAMILIES, OF_TORCH
 from optoscope.calibration.parts import Pipeline
 from optoscope.calibration.truth import Truth
 from optoscope.calibration.truths import truth_of
@@ -45,9 +47,16 @@ class Planted:
     input_scale: float
     output_scale: float
 
+    @property
+    def has_words(self) -> bool:
+        """Whether the explanation has words for it."""
+        return self.family not in BEYOND_WORDS
+
 
 def catalogue(*, key: PRNGKeyArray, num_steps: int = 200, families: tuple[str, ...] = tuple(FAMILIES)) -> list[Planted]:
     """Return the planted optimizers that are made by hand, with numbers drawn anew for each key.
+
+    Those of torch are left out where torch is not installed.
 
     Every second one of a family comes without a range of gradients: all magnitudes are tried then, so that its
     thresholds have to be found among sixteen decades.
@@ -60,7 +69,7 @@ def catalogue(*, key: PRNGKeyArray, num_steps: int = 200, families: tuple[str, .
     seed = np.asarray(jax.random.key_data(key)).ravel()
     planted = []
     for number, (family, (count, build)) in enumerate(FAMILIES.items()):
-        if family not in families:
+        if family not in families or (family in OF_TORCH and importlib.util.find_spec("torch") is None):
             continue
         rng = np.random.default_rng([*seed, number])
         for i in range(count):
@@ -73,7 +82,7 @@ def catalogue(*, key: PRNGKeyArray, num_steps: int = 200, families: tuple[str, .
 def disguise(
     name: str,
     family: str,
-    plain: AbstractOptimizer,
+    plain: AbstractOptimizer | Brought,
     rng: np.random.Generator,
     *,
     num_steps: int,
@@ -83,7 +92,7 @@ def disguise(
     """Put an optimizer made for gradients in `RANGE` into random units and coordinates.
 
     Args:
-        name, family, plain: see `Planted`.
+        name, family, plain: see `Planted`. One that was brought keeps its coordinates.
         rng: draws the disguise.
         num_steps: length of the runs by which it will be diagnosed.
         told: whether the range of gradients is told.
@@ -92,20 +101,22 @@ def disguise(
     Raises:
         TypeError: if there is no truth and `plain` is no pipeline.
     """
+    known: Truth | AbstractOptimizer = truth or (plain.truth if isinstance(plain, Brought) else plain)
+    rule = plain.optimizer if isinstance(plain, Brought) else plain
     low, high = np.log10(UNITS)
     input_scale, output_scale = (float(10 ** rng.uniform(low, high)) for _ in range(2))
-    if truth is None:
-        if not isinstance(plain, Pipeline):
-            raise TypeError(f"the truth about a {type(plain).__name__} has to be given; only a Pipeline's follows.")
+    if not isinstance(known, Truth):
+        if not isinstance(known, Pipeline):
+            raise TypeError(f"the truth about a {type(known).__name__} has to be given; only a Pipeline's follows.")
         largest = RANGE[1] if told else WINDOW[1] * input_scale
-        truth = truth_of(plain, largest=largest, num_steps=num_steps, departure=DEPARTURE)
-    scaled = InUnits(plain, input_scale=input_scale, output_scale=output_scale)
+        known = truth_of(known, largest=largest, num_steps=num_steps, departure=DEPARTURE)
+    scaled = InUnits(rule, input_scale=input_scale, output_scale=output_scale)
     return Planted(
         name=name,
         family=family,
-        optimizer=in_random_coordinates(scaled, rng),
-        plain=plain,
-        truth=truth.rescaled(input_scale, output_scale),
+        optimizer=scaled if isinstance(plain, Brought) else in_random_coordinates(scaled, rng),
+        plain=rule,
+        truth=known.rescaled(input_scale, output_scale),
         gradients=(RANGE[0] / input_scale, RANGE[1] / input_scale) if told else None,
         input_scale=input_scale,
         output_scale=output_scale,

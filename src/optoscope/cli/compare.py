@@ -31,7 +31,7 @@ class Compare(TakesOptimizers):
     num_steps: Annotated[int, Allowed(10, 10_000, advice="200 is the default")] = 200
     """Length of every sequence of gradients."""
     out: Path | None = None
-    """Directory for the comparison (JSON), with the updates where they part (.npz)."""
+    """Directory for the comparison (JSON), with the updates where they part (.npz), and its figure."""
     force: Force = False
 
     def prepare(self) -> tuple[float, float] | None:
@@ -58,7 +58,8 @@ class Compare(TakesOptimizers):
         if self.out is None:
             return []
         from optoscope._core.files import write_json
+        from optoscope.figures.comparison import save_comparison_figure
 
         result.save(self.out / "comparison.npz")
         write_json(self.out / "comparison.json", result.to_json())
-        return [self.out / "comparison.json"]
+        return [self.out / "comparison.json", *save_comparison_figure(result, self.out)]

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float, Int
@@ -22,6 +20,7 @@ from optoscope._core.tables import Table
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts import load, shipped
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_rule, name_of_optimizer
+from optoscope.distillation.faithful import find_faithful
 from optoscope.distillation.fit import (
     Scorer,
     Trajectories,
@@ -32,14 +31,13 @@ from optoscope.distillation.fit import (
     record_trajectories,
 )
 from optoscope.distillation.formula import Formula, formula_of
+from optoscope.distillation.measures import generalize, nearness, running_r2, update_functions
 from optoscope.distillation.readable import PIECES, ReadableOptimizer, numbers_of
 from optoscope.distillation.search import evolve
 from optoscope.optimizers import AbstractOptimizer, lift
 from optoscope.running import evaluate
-from optoscope.running.problems import Purpose, sample_problems
-from optoscope.running.rollouts import Save, rollout_batch
-from optoscope.tasks import TASKS, AbstractTask, name_of
-from optoscope.tasks import get as get_task
+from optoscope.running.problems import Purpose
+from optoscope.tasks import AbstractTask, name_of
 
 #: What is added to momentum, step by step.
 PATH: tuple[tuple[str, ...], ...] = (
@@ -108,10 +106,10 @@ class DistillConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Distilled(Result):
-    """A readable optimizer that stands for another, and how well.
+    """Readable optimizers that stand for another, and how well: the best one, and the most faithful one.
 
-    Sizes are nested: each has the pieces of the one before and more. All measures are on test problems, with numbers
-    rounded to the four significant digits that are printed.
+    Sizes of one aim are nested: each has the pieces of the one before and more. All measures are on test problems, with
+    numbers rounded to the four significant digits that are printed.
 
     Attributes:
         task: the task's name.
@@ -119,7 +117,9 @@ class Distilled(Result):
         pieces: of each size, all of them.
         numbers: of each size, by name.
         num_numbers: how many constants each size's formula has.
-        chosen: index of the size that validation chose.
+        aims: what each size was made for: "objective", to do as well, or "updates", to do the same.
+        chosen: index of the best one: of the size with the first aim that validation chose.
+        faithful: index of the most faithful one: of the last size with the second aim.
         validations: mean meta-objective of each size on validation problems.
         one_step_r2: of each size's updates, fed with the source's gradients.
         running_r2: of each size's updates on its own runs, against the source's on the same problems.
@@ -139,7 +139,9 @@ class Distilled(Result):
     pieces: list[list[str]]
     numbers: list[dict[str, float]]
     num_numbers: Int[np.ndarray, " size"]
+    aims: list[str]
     chosen: int
+    faithful: int
     validations: Float[np.ndarray, " size"]
     one_step_r2: Float[np.ndarray, " size"]
     running_r2: Float[np.ndarray, " size"]
@@ -166,9 +168,19 @@ class Distilled(Result):
         """The chosen one as an optax transformation."""
         return lift(self.optimizer)
 
-    def formula(self) -> Formula:
-        """Return the chosen one's step as sympy expressions, with `text()` and `latex()`."""
-        return formula_of(self.optimizer)
+    @property
+    def faithful_optimizer(self) -> ReadableOptimizer:
+        """The most faithful one."""
+        return self.size(self.faithful)
+
+    def formula(self, index: int | None = None) -> Formula:
+        """Return a size's step as sympy expressions, with `text()` and `latex()`; the chosen one's if None."""
+        return formula_of(self.size(self.chosen if index is None else index))
+
+    def fidelity(self, index: int) -> str:
+        """Say how near a size comes to the source: its updates under the same gradients, and its own runs."""
+        under, running = float(self.one_step_r2[index]), float(self.running_r2[index])
+        return f"under the same gradients its updates are {nearness(under)}, on runs of its own {nearness(running)}"
 
     def advantage_kept(self, index: int | None = None) -> dict[str, float]:
         """Return the share of the source's advantage over the baseline that a size keeps; the chosen one if None.
@@ -201,17 +213,21 @@ class Distilled(Result):
 
     @property
     def headline(self) -> str:
-        """The formula."""
-        return self.formula().text()
+        """Both formulas, each with its fidelity."""
+        parts = []
+        for what, index in (("The most faithful formula", self.faithful), ("The best formula", self.chosen)):
+            head = f"{what} ({self.num_numbers[index]} numbers; {self.fidelity(index)}):"
+            parts.append(f"{head}\n{self.formula(index).text()}")
+        return "\n\n".join(parts)
 
     def tables(self) -> list[Table]:
         """Return the sizes, smallest first."""
-        columns = ["chosen", "pieces", "num_numbers", "one_step_r2", "running_r2", "validation", "mean", "median",
-                   "advantage_kept", "advantage_interval"]  # fmt: skip
+        columns = ["chosen", "faithful", "aim", "pieces", "num_numbers", "one_step_r2", "running_r2", "validation",
+                   "mean", "median", "advantage_kept", "advantage_interval"]  # fmt: skip
         rows = [
-            [i == self.chosen, self.pieces[i], self.num_numbers[i], self.one_step_r2[i], self.running_r2[i],
-             self.validations[i], self.objectives[2 + i].mean(), np.median(self.objectives[2 + i]),
-             self.advantage_kept(i), self.advantage_interval(i)]
+            [i == self.chosen, i == self.faithful, self.aims[i], self.pieces[i], self.num_numbers[i],
+             self.one_step_r2[i], self.running_r2[i], self.validations[i], self.objectives[2 + i].mean(),
+             np.median(self.objectives[2 + i]), self.advantage_kept(i), self.advantage_interval(i)]
             for i in range(len(self.pieces))
         ]  # fmt: skip
         title = (
@@ -224,6 +240,9 @@ class Distilled(Result):
         """Return everything but single problems, as JSON data."""
         means = {"source_mean": self.objectives[0].mean(), "baseline_mean": self.objectives[1].mean()}
         formula = {"formula": self.formula().text().splitlines(), "latex": self.formula().latex()}
+        faithful = self.formula(self.faithful)
+        formula |= {"faithful_formula": faithful.text().splitlines(), "faithful_latex": faithful.latex()}
+        formula |= {"fidelity": self.fidelity(self.chosen), "faithful_fidelity": self.fidelity(self.faithful)}
         return super().to_json() | to_json({**means, **formula, "test_problems": self.objectives.shape[1]})
 
 
@@ -245,6 +264,9 @@ def distill(
     search and which size is best; a larger size is chosen only if it is better by `MARGIN`. The chosen one is searched
     once more.
 
+    Beside these, pieces are added one by one for the most faithful formula, each time the one that leaves least of the
+    updates, fitted by least squares; other problems say whether it stays.
+
     Args:
         optimizer: what to distill: anything that `optoscope.as_optimizer` takes and that is component-wise.
         task: where its problems come from.
@@ -263,9 +285,12 @@ def distill(
     check_count("num_starts", config.num_starts)
     check_count("num_lanes", config.num_lanes, minimum=config.num_starts)
     optimizer = as_rule(optimizer)
-    trajectories = record_trajectories(
-        task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps),
-        purpose=Purpose.TRAIN, key=key,
+    trajectories, held_out = (
+        record_trajectories(
+            task, optimizer, num_problems=config.num_problems, num_steps=min(50, config.num_steps), purpose=purpose,
+            key=key,
+        )
+        for purpose in (Purpose.TRAIN, Purpose.VALIDATE)
     )  # fmt: skip
     scorer = Scorer(
         task, num_problems=config.num_validation, num_steps=config.num_steps, purpose=Purpose.VALIDATE, key=key
@@ -275,9 +300,13 @@ def distill(
     polished, score = _polish(task, sizes[chosen], trajectories, scorer, config, key, report)
     if score < scores[chosen]:
         sizes[chosen], scores[chosen] = polished, score
+    alike = find_faithful(trajectories, held_out, max_numbers=config.max_numbers, key=key)
+    aims = ["objective"] * len(sizes) + ["updates"] * len(alike)
+    validations = np.array(scores + [scorer.one(size) for size in alike])
     return measure(
-        optimizer, task, sizes, np.array(scores), chosen, key=key, source=source, config=config, report=report
-    )
+        optimizer, task, [*sizes, *alike], validations, chosen, aims=aims, key=key, source=source, config=config,
+        report=report,
+    )  # fmt: skip
 
 
 def choose_size(validations: Sequence[float], num_numbers: Sequence[int], *, max_numbers: int) -> int:
@@ -345,6 +374,7 @@ def measure(
     validations: Float[np.ndarray, " size"],
     chosen: int,
     *,
+    aims: Sequence[str],
     key: PRNGKeyArray,
     source: str = "",
     config: DistillConfig | None = None,
@@ -355,9 +385,10 @@ def measure(
     Args:
         optimizer: what was distilled.
         task: where test problems come from.
-        sizes: formulas, each with the pieces of the one before and more.
+        sizes: formulas; of each aim, each with the pieces of the one before and more.
         validations: their scores, for the record.
         chosen: index of the size that they chose.
+        aims: of each size, "objective" or "updates"; the last of these is the most faithful.
         key, source, config, report: as in `distill`.
 
     Returns:
@@ -383,8 +414,8 @@ def measure(
     moments = np.unique(np.minimum([0, 5, 20, 80], config.num_steps - 1))
     largest = float(np.quantile(np.abs(replayed.gradients), 0.99))
     grid = np.linspace(-largest, largest, 201)
-    running = _running_r2(task, optimizer, sizes, key, config)
-    general = _generalize(task, optimizer, sizes[chosen], baselines.get(best), key, config)
+    running = running_r2(task, optimizer, sizes, key, config)
+    general = generalize(task, optimizer, sizes[chosen], baselines.get(best), key, config)
     report("measuring", 2, 2)
     return Distilled(
         task=name_of(task),
@@ -392,7 +423,9 @@ def measure(
         pieces=[list(size.pieces) for size in sizes],
         numbers=[{name: float(value) for name, value in size.numbers.items()} for size in sizes],
         num_numbers=np.array([size.num_numbers for size in sizes]),
+        aims=list(aims),
         chosen=chosen,
+        faithful=len(aims) - 1 - list(aims)[::-1].index("updates") if "updates" in aims else chosen,
         validations=validations,
         one_step_r2=np.array([r_squared(size.completed, replayed) for size in sizes]),
         running_r2=running,
@@ -401,53 +434,7 @@ def measure(
         baseline=best,
         moments=moments,
         gradients=grid,
-        update_functions=np.stack([_update_functions(o, replayed, moments, grid) for o in (optimizer, sizes[chosen])]),
+        update_functions=np.stack([update_functions(o, replayed, moments, grid) for o in (optimizer, sizes[chosen])]),
         generalization=general,
         provenance=provenance(task=repr(task), source=source, config=dataclasses.asdict(config)),
     )
-
-
-def _running_r2(task, optimizer, sizes, key, config):
-    problems, keys = sample_problems(task, Purpose.TEST.key(key), min(64, config.num_test))
-
-    @eqx.filter_jit
-    def updates(one):
-        run = rollout_batch(task, problems, one, num_steps=config.num_steps, keys=keys, save=Save(updates=True))
-        return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(run.updates)])
-
-    reference = np.asarray(updates(optimizer), np.float64)
-    with np.errstate(all="ignore"):
-        errors = [np.sum((np.asarray(updates(size.completed), np.float64) - reference) ** 2) for size in sizes]
-    return 1 - np.array(errors) / np.sum(reference**2)
-
-
-def _update_functions(optimizer, trajectories, moments, grid):
-    driven = jnp.asarray(trajectories.gradients[:, 0])
-
-    def advance(h, g):
-        return optimizer.step(h, g)[0], h
-
-    states = eqx.filter_jit(lambda g: jax.lax.scan(advance, optimizer.initial_state(), g)[1])(driven)[moments]
-    ask = jax.vmap(lambda h: jax.vmap(lambda g: optimizer.step(h, g)[1])(jnp.asarray(grid, jnp.float32)))
-    return np.asarray(eqx.filter_jit(ask)(states), np.float64)
-
-
-def _generalize(task, optimizer, chosen, baseline, key, config):
-    """Other horizons on the same task, and one other task."""
-    other = get_task(next(kind for kind in TASKS if kind != task.kind))
-    rows = []
-    for where, num_steps in ((task, config.num_steps // 4), (task, config.num_steps * 5), (other, config.num_steps)):
-        contenders = {"source": optimizer, "distilled": chosen}
-        if baseline is not None:
-            contenders["baseline"] = baseline
-        found = evaluate(where, contenders, num_problems=min(64, config.num_test), num_steps=max(num_steps, 1), key=key)
-        rows.append(
-            {
-                "task": name_of(where),
-                "num_steps": max(num_steps, 1),
-                "median": to_json(dict(zip(found.names, found.medians))),
-                "mean": to_json(dict(zip(found.names, found.means))),
-                "diverged": {name: int(value) for name, value in zip(found.names, found.num_diverged)},
-            }
-        )
-    return rows

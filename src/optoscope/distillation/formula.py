@@ -48,7 +48,7 @@ class Formula(NamedTuple):
     def compiled(self) -> Callable[[Mapping[str, float], float], tuple[dict[str, float], float]]:
         """Return a plain Python function of old state variables and gradient that gives the new ones and the update.
 
-        It is made from the expressions alone, so that it checks what is printed.
+        It is made from the expressions alone, so that it checks what is printed. What is divided by 0 counts as 0.
         """
         from sympy import lambdify
 
@@ -64,7 +64,10 @@ class Formula(NamedTuple):
         def step(h: Mapping[str, float], g: float) -> tuple[dict[str, float], float]:
             values = {"g": float(g), **{name: float(h[name]) for name in self.states}}
             for name, arguments, function in functions:
-                values[name] = function(*(values[argument] for argument in arguments))
+                try:
+                    values[name] = function(*(values[argument] for argument in arguments))
+                except ZeroDivisionError:  # before the first gradient that counts, agreement is 0 / 0
+                    values[name] = 0.0
             return {name: values[f"{name}'"] for name in self.states}, values["dx"]
 
         return step
@@ -91,6 +94,7 @@ def formula_of(optimizer: ReadableOptimizer) -> Formula:
 
     class Symbolic:
         abs, exp, tanh, cos, sin = sympy.Abs, sympy.exp, sympy.tanh, sympy.cos, sympy.sin
+        sign, minimum, maximum = sympy.sign, sympy.Min, sympy.Max
 
     states = states_of(optimizer.pieces)
     equations(optimizer.pieces, n, {name: _symbol(name) for name in states}, _symbol("g"), define, Symbolic)

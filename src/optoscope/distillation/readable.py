@@ -48,7 +48,8 @@ class Piece(NamedTuple):
     equation: str
 
 
-_FAR = 1e12
+#: Numbers with which what is positive does nothing.
+_FAR, _NEAR = 1e12, 1e-12
 
 #: Every piece by name. `momentum` is in every optimizer; the order of state variables is the order here.
 PIECES: dict[str, Piece] = {
@@ -182,6 +183,39 @@ PIECES: dict[str, Piece] = {
         ("k",),
         "g is replaced by g - g_0 exp(-k / tau_0)",
     ),
+    "dead zone": Piece(
+        (Number("d_0", "positive", "gradient up to which nothing counts", "gradient", 0.3, 1.0, _NEAR),),
+        (),
+        "g is replaced by sign(g) max(|g| - d_0, 0)",
+    ),
+    "hard clip": Piece(
+        (Number("theta_h", "positive", "largest gradient that counts", "gradient", 2.0, 1.0, _FAR),),
+        (),
+        "g is replaced by max(-theta_h, min(theta_h, g))",
+    ),
+    "sign": Piece(
+        (Number("sigma", "real", "share of what counts that is the sign of the gradient", "", 0.5, 0.3, 0.0),),
+        (),
+        "g is replaced by (1 - sigma) g + sigma sign(g)",
+    ),
+    "delay": Piece(
+        (Number("lag", "real", "share of the gradient that counts one step late", "", 0.5, 0.3, 0.0),),
+        ("g_before",),
+        "g is replaced by (1 - lag) g + lag g_before",
+    ),
+    "integrator": Piece(
+        (Number("alpha_i", "real", "learning rate of the sum of all gradients", "rate", 0.02, 0.02, 0.0),),
+        ("i",),
+        "i' = i + s, dx = -(... + alpha_i i')",
+    ),
+    "squared gain": Piece(
+        (
+            Number("gamma_s", "decay", "decay of the mean square of gradients", "", 0.95, 1.0, 0.5),
+            Number("eps", "positive", "root of the mean square that halves the update", "gradient", 0.1, 1.5, _FAR),
+        ),
+        ("v_s",),
+        "v_s' = gamma_s v_s + (1 - gamma_s) s^2, dx = -(...) / (1 + sqrt(v_s') / eps)",
+    ),
 }
 
 
@@ -217,7 +251,7 @@ def equations(
         n, h: numbers and state variables by name.
         g: gradient.
         define: called with the name and value of each quantity on the way; returns what stands for it from there on.
-        xp: has `abs`, `exp`, `tanh`, `cos` and `sin`.
+        xp: has `abs`, `exp`, `tanh`, `cos`, `sin`, `sign`, `minimum` and `maximum`.
 
     Returns:
         The new state variables by name (with a prime in `define`), and the update under `dx`.
@@ -226,6 +260,15 @@ def equations(
     new: dict[str, Any] = {}
     if has("asymmetry"):
         g = define("g~", g - n["g_0"] * xp.exp(-h["k"] / n["tau_0"]))
+    if has("dead zone"):
+        g = define("g_d", xp.sign(g) * xp.maximum(xp.abs(g) - n["d_0"], 0))
+    if has("hard clip"):
+        g = define("g_h", xp.maximum(-n["theta_h"], xp.minimum(n["theta_h"], g)))
+    if has("sign"):
+        g = define("g_s", (1 - n["sigma"]) * g + n["sigma"] * xp.sign(g))
+    if has("delay"):
+        new["g_before"] = define("g_before'", g)
+        g = define("g_l", (1 - n["lag"]) * g + n["lag"] * h["g_before"])
 
     def saturated(threshold: str, name: str):
         if not has("saturation"):
@@ -278,6 +321,12 @@ def equations(
     if has("difference"):
         total = total + rate * (n["w_0"] * s + n["w_1"] * h["s_before"])
         new["s_before"] = define("s_before'", s)
+    if has("integrator"):
+        new["i"] = define("i'", h["i"] + s)
+        total = total + n["alpha_i"] * new["i"]
+    if has("squared gain"):
+        new["v_s"] = define("v_s'", n["gamma_s"] * h["v_s"] + (1 - n["gamma_s"]) * s * s)
+        total = define("u", total / (1 + _power(new["v_s"], 0.5, xp) / n["eps"]))
     if has("limit"):
         total = n["limit"] * xp.tanh(total / n["limit"])
     if "k" in states_of(pieces):
@@ -303,6 +352,7 @@ def _ratio(a, b, xp):
 
 class _JAX:
     abs, exp, tanh, cos, sin = jnp.abs, jnp.exp, jnp.tanh, jnp.cos, jnp.sin
+    sign, minimum, maximum = jnp.sign, jnp.minimum, jnp.maximum
 
 
 @final

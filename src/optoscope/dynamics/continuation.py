@@ -19,7 +19,7 @@ from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.dynamics.autonomous import run_constant
 from optoscope.dynamics.fixed_points import find_fixed_points
 from optoscope.dynamics.rest_point import SETTLING_STEPS, find_rest
-from optoscope.dynamics.update_function import as_state
+from optoscope.dynamics.update_function import as_state, one_sided_slopes
 from optoscope.optimizers import AbstractOptimizer
 
 _FIRST_STEP, _LARGEST_STEP, _SMALLEST_STEP = (
@@ -185,7 +185,13 @@ class _Curve:
                 "at 0); start the curve at another gradient."
             )
         tangent = np.linalg.svd(jacobian)[2][-1]  # spans the null space of the n x (n + 1) Jacobian
-        return self._correct(joint, np.where(tangent[-1] < 0, -1.0, 1.0) * tangent)
+        try:
+            return self._correct(joint, np.where(tangent[-1] < 0, -1.0, 1.0) * tangent)
+        except _Lost:
+            raise ValueError(
+                f"no smooth curve of fixed points goes through the one at gradient {gradient:g} (the rule may jump "
+                "there); start the curve at another gradient."
+            ) from None
 
     def follow(self, point, max_points):
         """Return the points beyond a first one, along its tangent, and the status of their end."""
@@ -285,5 +291,5 @@ def _expand(optimizer, state, gradient):
         return next_state, (next_state, update)
 
     (A, B), (next_state, update) = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
-    slope = jax.grad(lambda g: optimizer.step(state, g)[1])(jax.numpy.zeros_like(gradient))
+    (slope,) = -one_sided_slopes(optimizer, state[None], jax.numpy.zeros(1))
     return next_state, A, B, update, slope

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -126,5 +127,6 @@ def _expand(optimizer, state, gradient):
         value = optimizer.step(h, g)
         return value, value
 
-    derivatives, value = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
-    return value, derivatives
+    (states, updates), value = jax.jacfwd(step, argnums=(0, 1), has_aux=True)(state, gradient)
+    exists = optimizer.has_derivative(state, gradient)
+    return value, (states, tuple(jnp.where(exists, part, jnp.nan) for part in updates))

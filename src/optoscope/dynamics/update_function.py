@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -169,4 +170,5 @@ def _updates(optimizer, states, gradients):
 @compiled()
 def one_sided_slopes(optimizer, states, gradients):
     """Compute `-d(dx)/dg` of pairs; at a kink it is the slope of one side, or something between."""
-    return -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)
+    slopes = -jax.vmap(jax.grad(lambda g, h: optimizer.step(h, g)[1]))(gradients, states)
+    return jnp.where(jax.vmap(optimizer.has_derivative)(states, gradients), slopes, jnp.nan)

@@ -16,12 +16,18 @@ from optoscope.figures.style import COLORS, INK, PAGE, SOFT, dress, house_style,
 _DISTILLED = "#a81e12"
 
 
+def _for_objective(distilled: Distilled) -> np.ndarray:
+    """Which sizes were made to do as well as the source."""
+    return np.array(distilled.aims) == "objective"
+
+
 def draw_objectives(distilled: Distilled, axes: Axes) -> dict[str, Artist]:
     """Draw mean and median meta-objectives on test problems against the number of constants.
 
     The source's mean and the best baseline's are horizontal lines; the chosen size is ringed.
     """
-    x, rows = distilled.num_numbers, distilled.objectives[2:]
+    own = _for_objective(distilled)
+    x, rows = distilled.num_numbers[own], distilled.objectives[2:][own]
     finite = lambda values: np.where(np.isfinite(values), values, np.nan)
     means, medians = finite(rows.mean(1)), finite(np.median(rows, 1))
     artists: dict[str, Artist] = {
@@ -43,14 +49,20 @@ def draw_objectives(distilled: Distilled, axes: Axes) -> dict[str, Artist]:
 
 def draw_fidelity(distilled: Distilled, axes: Axes) -> dict[str, Artist]:
     """Draw R2 of updates against the number of constants: fed with the same gradients, and running by itself."""
-    x = distilled.num_numbers
-    running = np.where(np.isfinite(distilled.running_r2), distilled.running_r2, np.nan)
+    own = _for_objective(distilled)
+    x = distilled.num_numbers[own]
+    running = np.where(np.isfinite(distilled.running_r2), distilled.running_r2, np.nan)[own]
     artists: dict[str, Artist] = {
-        "one step": axes.plot(x, distilled.one_step_r2, color=_DISTILLED, marker="o", markersize=3.5, label="one step")[
-            0
-        ],
+        "one step": axes.plot(
+            x, distilled.one_step_r2[own], color=_DISTILLED, marker="o", markersize=3.5, label="one step"
+        )[0],
         "running": axes.plot(x, running, color=SOFT, marker="o", markersize=2.5, label="running by itself")[0],
     }
+    if not own.all():
+        artists["most faithful"] = axes.plot(
+            distilled.num_numbers[~own], distilled.one_step_r2[~own], color=COLORS["learned"], marker="s", markersize=3,
+            label="one step, most faithful",
+        )[0]  # fmt: skip
     axes.set_ylim(max(-1.0, min(-0.05, np.nanmin(distilled.one_step_r2))), 1.05)
     axes.axhline(1.0, color=INK, linewidth=0.5)
     return artists
@@ -97,10 +109,12 @@ def distillation_figure(distilled: Distilled) -> tuple[Figure, dict[str, Any]]:
 
 
 def save_distillation_figure(distilled: Distilled, directory: str | Path) -> list[Path]:
-    """Write `distillation.png`, `.svg`, and `.json` with the numbers drawn, and `formula.txt` and `formula.tex`."""
+    """Write `distillation.png`, `.svg`, and `.json` with the numbers drawn, and both formulas as text and in LaTeX."""
     figure, numbers = distillation_figure(distilled)
-    written, formula = save_named(figure, numbers, directory, "distillation"), distilled.formula()
-    for name, text in (("formula.txt", formula.text()), ("formula.tex", formula.latex())):
-        write_whole(Path(directory) / name, f"{text}\n".encode())
-        written.append(Path(directory) / name)
+    written = save_named(figure, numbers, directory, "distillation")
+    for name, index in (("formula", distilled.chosen), ("faithful_formula", distilled.faithful)):
+        formula = distilled.formula(index)
+        for ending, text in ((".txt", formula.text()), (".tex", formula.latex())):
+            write_whole(Path(directory) / f"{name}{ending}", f"{text}\n".encode())
+            written.append(Path(directory) / f"{name}{ending}")
     return written

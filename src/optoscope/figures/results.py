@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from optoscope._core.shown import Shown, axes_of
 from optoscope.distillation import Distilled
 from optoscope.figures.ablation import ablation_figure
+from optoscope.figures.comparison import comparison_figure
 from optoscope.figures.diagnosis import diagnosis_figure
 from optoscope.figures.distillation import distillation_figure
 from optoscope.figures.generalization import generalization_figure
@@ -20,7 +21,7 @@ from optoscope.figures.stability import stability_figure
 from optoscope.figures.structure import structure_figure
 from optoscope.figures.style import PAGE, ROW, dress, house_style, label_of, new_figure
 from optoscope.interventions import Ablation
-from optoscope.mechanisms import MechanismReport
+from optoscope.mechanisms import Comparison, MechanismReport
 from optoscope.recordings import Examination
 from optoscope.robustness.generalization import GeneralizationMatrix
 from optoscope.robustness.stability import StabilityStudy
@@ -58,6 +59,7 @@ def _panels(result: Any) -> list[tuple[str, np.ndarray, tuple[str, ...]]]:
 
 for _kind, _draw in (
     (Ablation, ablation_figure),
+    (Comparison, comparison_figure),
     (Distilled, distillation_figure),
     (Examination, examination_figure),
     (GeneralizationMatrix, generalization_figure),

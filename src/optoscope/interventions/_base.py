@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from optoscope._core.types import Array, Float, Scalar
+from optoscope._core.types import Array, Bool, Float, Scalar
 from optoscope.optimizers import AbstractOptimizer
 
 #: `step` of one component or `step_components` of many: both map (state, gradient) to (state, update).
@@ -33,6 +33,9 @@ class AbstractIntervention(AbstractOptimizer):
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         return self._advance(self.base.step, h, jnp.asarray(g, h.dtype))
+
+    def has_derivative(self, h: Float[Array, " state"], g: Scalar) -> Bool[Array, ""]:
+        return self.base.has_derivative(h[: self.base.num_states], g)
 
     def step_components(
         self, h: Float[Array, "component state"], g: Float[Array, " component"]

@@ -26,6 +26,7 @@ from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.reconcile import reconcile
 from optoscope.mechanisms.schedule import assess_schedule
+from optoscope.mechanisms.undisturbed import FAILS, Undisturbed, fails_at_zero
 from optoscope.mechanisms.whole_optimizer import assess_whole, doubt_schedule
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask
@@ -145,6 +146,9 @@ def diagnose(
 @np.errstate(all="ignore")
 def assess(dossier: Dossier) -> MechanismReport:
     """Assess all mechanisms from what a dossier knows."""
+    fails = fails_at_zero(dossier)
+    if fails:
+        dossier = dossier.of(Undisturbed(dossier.optimizer))
     adaptation = assess_adaptation(dossier)
     schedule = assess_schedule(dossier, adaptation)
     verdicts: dict[str, Verdict] = {
@@ -167,14 +171,15 @@ def assess(dossier: Dossier) -> MechanismReport:
     verdicts |= assess_whole(dossier, explanation)
     said = dossier.component.sentence
     remarks = [*found.remarks, said] if said else found.remarks
+    warnings = [FAILS, *found.warnings] if fails else found.warnings
     return MechanismReport(
         optimizer=dossier.name,
         task=dossier.task_name or None,
         view=dossier.component.view,
-        summary=_summary(verdicts, explanation, found.warnings, remarks),
+        summary=_summary(verdicts, explanation, warnings, remarks),
         verdicts=verdicts,
         explanation=explanation,
-        warnings=found.warnings,
+        warnings=warnings,
         remarks=remarks,
         gradients=[dossier.range.low, dossier.range.high],
         gradients_origin=dossier.range.origin,

@@ -18,8 +18,10 @@ from optoscope.mechanisms.unexplained import changed, is_in_proportion, keep_con
 _ABSENT, _PRESENT = 0.05, 0.1
 #: Length of responses, in runs.
 _HORIZON = 10
-#: Magnitudes that are no longer on the side of 1 on which rounding leaves them.
+#: Magnitudes that are no longer on the side of 1, or of 0 beside larger ones, on which rounding leaves them.
 _NEUTRAL = 1e-7
+#: Share of the updates from which on it is said on which side of a memory a map stands.
+_PLACED = 0.99
 #: Eigenvalues nearer to each other than this are repeated, where a response of the same order fits with one.
 _REPEATED = 2e-2
 
@@ -60,7 +62,7 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
         verdicts, remarks = keep_confirmed(verdicts, explanation.behavior, delay=explanation.delay)
         return Reconciled(verdicts, warnings + _direction(rates), remarks + _times(verdicts["schedule"], explanation))
     verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
-    verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule)
+    verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule, placed=share > _PLACED)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
     verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
@@ -70,10 +72,11 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
 
 
 def _direction(rates: np.ndarray) -> list[str]:
-    if np.all(rates <= 0) and np.any(rates < 0):
+    negative = rates < -_NEUTRAL * np.abs(rates).max(initial=0.0)
+    if negative.any() and not np.any(rates > _NEUTRAL * np.abs(rates).max()):
         return ["it ascends: the learning rate is negative"]
-    if np.any(rates < 0):
-        return [f"the learning rate changes its sign, first at step {int(np.argmax(rates < 0))}"]
+    if negative.any():
+        return [f"the learning rate changes its sign, first at step {int(np.argmax(negative))}"]
     return []
 
 
@@ -106,7 +109,7 @@ def _drift(rule: ExplainedOptimizer) -> list[str]:
     return [f"it moves without a gradient, by {-rule.drift[0]:.2g} in the first step (a drift)"]
 
 
-def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
+def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[Any, list[str]]:
     shapes = [
         (found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not found.is_linear
     ]
@@ -117,7 +120,7 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
         return changed(verdict, "absent", "", "every gradient counts in proportion to its size", **nothing), []
     found, place = shapes[0]
     remarks = []
-    if rule.memory.order:
+    if rule.memory.order and placed:
         remarks.append(f"the map stands {place} the memory")
     if np.ptp(rule.thresholds) > 1e-3 * rule.thresholds.max():
         told = np.where(rule.thresholds > 1e5 * rule.thresholds.min(), np.inf, rule.thresholds) * found.scale
@@ -129,16 +132,19 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
         if verdict.verdict == "present" and is_in_proportion(verdict):
             verdict = no_clipping(verdict)
         return verdict, [map_in_words(found), *remarks]
-    shape = SHAPES.get(found.name)
-    if shape is None or not shape.clips:
+    if not found.clips:
         reason = "large gradients do not count for less than their tangent"
         return changed(verdict, "absent", "", reason, **nothing), [map_in_words(found), *remarks]
     if found.name == "sign":
         return only_sign(verdict), remarks
-    threshold = _departure(found) * found.scale
-    is_hard = found.name in ("hard clip", "skip")
+    if not found.has_tangent:
+        reason = "all gradients that count at all make an update of the same size"
+        return changed(verdict, "present", map_in_words(found), reason, **nothing), remarks
+    threshold = _departure(found)
+    is_hard = found.name in ("hard clip", "skip", "corner")
     corner = found.scale if is_hard else None
-    summary = f"{shape.words} from |g| = {short(corner if corner is not None else threshold)}"
+    told = short(corner if corner is not None else threshold)
+    summary = f"{SHAPES[found.name].words} from |g| = {told}" if found.name in SHAPES else map_in_words(found)
     reason = f"the update departs from its tangent by {DEPARTURE:.0%} at |g| = {short(threshold)}"
     kind = "hard" if is_hard else "soft"
     return changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
@@ -146,7 +152,7 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
 
 def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
     """The same with slopes where gains of one size stood for them, if the map has a tangent after all."""
-    has_tangent = rule.inner.name in SHAPES and SHAPES[rule.inner.name].clips and rule.inner.name != "sign"
+    has_tangent = rule.inner.clips and rule.inner.has_tangent
     if not (verdict.probe and has_tangent and rule.law is None and len(rule.memory.D) == 1 and rule.memory.D[0]):
         return verdict
     slopes = rule.before * rule.after * rule.memory.D[0]
@@ -156,9 +162,9 @@ def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
 
 
 def _departure(found: StaticMap) -> float:
-    """Where a shape of scale 1 departs from its tangent by `DEPARTURE`."""
-    x = np.geomspace(1e-3, 1e3, 600_001)
-    gain = SHAPES[found.name].apply(x, np) / x
+    """Where a map departs from its tangent by `DEPARTURE`."""
+    x = found.scale * np.geomspace(1e-3, 1e3, 600_001)
+    gain = np.asarray(found(x)) / (found.slope * x)
     return float(x[np.argmax(np.abs(gain - 1) > DEPARTURE)])
 
 
@@ -186,7 +192,7 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
     size = size[np.isfinite(size)]
     effect = float(size[1:].sum() / size.sum()) if size.any() else 0.0
     if rule.law is not None and verdict.verdict == "present" and effect > _PRESENT:
-        return _named(verdict, np.asarray(verdict.decays), response), []
+        return _named(verdict, response, is_rough=rule.law.is_rough), []
     word = "present" if effect > _PRESENT else "absent" if effect < _ABSENT else "undecided"
     reason = f"{effect:.1%} of the response to a gradient comes later than the present step"
     none = np.zeros(0, complex)
@@ -245,12 +251,12 @@ def _period(rule: ExplainedOptimizer) -> int:
     return int(at[1] - at[0]) if len(at) > 1 and np.all(np.diff(at) == at[1] - at[0]) else 1
 
 
-def _named(verdict: Any, decays: np.ndarray, response: np.ndarray) -> Any:
+def _named(verdict: Any, response: np.ndarray, *, is_rough: bool) -> Any:
     """The same with decays that can be told from 1."""
     kept = [(complex(b), 1) for b in np.asarray(verdict.effective_decays) if abs(b) > 0.02]
     if not kept or len(kept) > 4:
         return verdict
-    return dataclasses.replace(verdict, summary=_mode_words(kept, response))
+    return dataclasses.replace(verdict, summary=_mode_words(kept, response, is_rough=is_rough))
 
 
 def _degrees(clusters: list[tuple[complex, int]]) -> np.ndarray:
@@ -276,7 +282,7 @@ def _radius(decays: list[complex], one: complex) -> float:
     return 1e-9
 
 
-def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray) -> str:
+def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray, *, is_rough: bool = False) -> str:
     words = []
     clusters = [pair for pair in sorted(clusters, key=lambda pair: abs(pair[0])) if pair[0].imag >= 0]
     texts = [decay_in_words(decay) for decay, _ in clusters]
@@ -300,7 +306,7 @@ def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray) -> st
         first = response[1] / response[0]
         nesterov = decay**2 / (1 + decay)
         if abs(first - decay) > 1e-6:
-            head += " (Nesterov's)" if abs(first - nesterov) < 1e-6 else " and a direct term"
+            head += " (Nesterov's)" if abs(first - nesterov) < 1e-6 else "" if is_rough else " and a direct term"
     return head
 
 

@@ -30,6 +30,8 @@ from optoscope.mechanisms.adaptation import AdaptationVerdict
 PRESENT, ABSENT = 0.1, 0.03
 #: States after the run at which the learning rate is measured, at first and where it has moved.
 _LATER = 100
+#: Turns from which on rates are said to go up and down; relative changes that rounding makes.
+_CYCLES, _ROUNDING = 3, 1e-7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,18 +75,12 @@ def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> Schedule
     word = "present" if effect > PRESENT else "absent" if effect < ABSENT else "undecided"
     warm_up = largest / sizes[0] if sizes[0] > floor else None
     decay = float(sizes[-1] / largest) if largest else None
-    words = []
-    if word == "present":
-        if warm_up is None or warm_up > np.exp(PRESENT):
-            words.append("warm-up" + ("" if warm_up is None else f" by a factor of {short(float(warm_up))}"))
-        if decay is not None and decay < np.exp(-PRESENT):
-            words.append(f"decay to {short(decay)} of the largest")
     return ScheduleVerdict(
         mechanism="schedule",
         verdict=word,
         effect=effect,
         interval=[effect, effect],
-        summary=f"a schedule ({', '.join(words) or _there_and_back(sizes)})" if word == "present" else "",
+        summary=f"a schedule ({_course(sizes, warm_up, decay)})" if word == "present" else "",
         reason=f"the learning rate changes by a factor of at most {short(float(np.exp(effect)))} without a gradient",
         learning_rates=rates,
         probe=magnitude,
@@ -96,11 +92,33 @@ def assess_schedule(dossier: Dossier, adaptation: AdaptationVerdict) -> Schedule
     )
 
 
-def _there_and_back(sizes: np.ndarray) -> str:
-    """What a learning rate does that ends where it began."""
-    turns = np.diff(np.sign(np.diff(sizes)[np.abs(np.diff(sizes)) > ABSENT * sizes.max() / len(sizes)]))
-    least = short(float(sizes.min() / sizes.max()))
-    return f"a dip to {least} of the largest" if np.count_nonzero(turns) == 1 else "cycles"
+def _course(sizes: np.ndarray, warm_up: float | None, decay: float | None) -> str:
+    """How learning rates go: up and down, or from where to where."""
+    steps = np.diff(sizes)
+    steps = steps[np.abs(steps) > _ROUNDING * sizes.max()]
+    turns = int((np.diff(np.sign(steps)) != 0).sum())
+    if turns >= _CYCLES:
+        period = _period(sizes)
+        every = f"the same every {period} steps" if period else f"up and down, with {turns} turns"
+        low = sizes.min() if sizes.min() > _ROUNDING * sizes.max() else 0.0
+        return f"{every}, between {short(float(low))} and {short(float(sizes.max()))}"
+    words = []
+    if warm_up is None or warm_up > np.exp(PRESENT):
+        words.append("warm-up" + ("" if warm_up is None else f" by a factor of {short(float(warm_up))}"))
+    if decay is not None and decay < np.exp(-PRESENT):
+        words.append(f"decay to {short(decay)} of the largest")
+    if not words:
+        least = short(float(sizes.min() / sizes.max()))
+        words.append("a rise and a fall" if np.any(steps[:1] > 0) else f"a dip to {least} of the largest")
+    return ", ".join(words)
+
+
+def _period(sizes: np.ndarray) -> int:
+    """The shortest period that the rates have, of which the run holds at least two; 0 without one."""
+    for period in range(2, len(sizes) // 2 + 1):
+        if np.abs(sizes[period:] - sizes[:-period]).max() <= 1e-6 * sizes.max():
+            return period
+    return 0
 
 
 def _later(dossier: Dossier, sizes: np.ndarray, magnitude: float) -> dict[str, Any]:

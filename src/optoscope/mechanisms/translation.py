@@ -28,6 +28,13 @@ _NO_CHOICE = ("foreach", "fused", "capturable", "differentiable", "maximize", "d
 _SWITCHES = 2
 
 
+def names_of(role: str, settings: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a role is called among some settings: where no squares are taken, a decay is that of momentum."""
+    is_plain = "decay" in settings and "eps" not in settings
+    moved = {"momentum": ("decay",), "squares": ()} if is_plain else {}
+    return moved.get(role, ROLES[role])
+
+
 @dataclasses.dataclass(frozen=True)
 class Adjustable:
     """An optimizer that can be made with other settings.
@@ -43,8 +50,8 @@ class Adjustable:
     def by_role(self) -> dict[str, float]:
         """Return the numbers by what they do."""
         found = {}
-        for role, names in ROLES.items():
-            for name in names:
+        for role in ROLES:
+            for name in names_of(role, self.settings):
                 head, _, place = name.partition("[")
                 value = self.settings.get(head)
                 if isinstance(value, tuple | list) and place:
@@ -57,7 +64,7 @@ class Adjustable:
         """Return the settings that have to change for the numbers to be these."""
         changed: dict[str, Any] = {}
         for role, value in wanted.items():
-            for name in ROLES[role]:
+            for name in names_of(role, self.settings):
                 head, _, place = name.partition("[")
                 if head not in self.settings:
                     continue

@@ -9,8 +9,8 @@ from optoscope.dynamics.onset import DEPARTURE
 from optoscope.mechanisms._verdict import Verdict
 from optoscope.mechanisms.explanation.behavior import Behavior
 
-#: Share of the effect of alternating gradients that constant ones must have for squares of gradients to be its cause.
-_SIGNED = 0.5
+#: Relative difference that rounding makes.
+_ROUNDING = 1e-9
 
 
 def keep_confirmed(
@@ -33,9 +33,7 @@ def keep_confirmed(
         **verdicts,
         "momentum": _late(momentum, delay) if delay else _momentum(momentum, behavior),
         "schedule": _confirmed(schedule, present=behavior.varies, absent=behavior.timeless),
-        "adaptation": _confirmed(
-            _adaptation(adaptation, momentum, behavior), present=behavior.adapts, absent=behavior.steady
-        ),
+        "adaptation": _confirmed(_adaptation(adaptation, behavior), present=behavior.adapts, absent=behavior.steady),
         "clipping": _clipping(clipping, behavior),
     }
     remarks = []
@@ -80,25 +78,16 @@ def _momentum(verdict: Any, behavior: Behavior) -> Any:
     return _confirmed(verdict, present=behavior.remembers, absent=behavior.forgets)
 
 
-def _adaptation(verdict: Any, momentum: Any, behavior: Behavior) -> Any:
-    """A gain that goes by signs is not driven by squares."""
-    masked = momentum.verdict == "absent" and behavior.remembers
-    if verdict.kind != "squared gradient" or (behavior.only_sizes and not (masked or _goes_by_signs(verdict))):
+def _adaptation(verdict: Any, behavior: Behavior) -> Any:
+    """A gain that changes, but not with the sizes of gradients, goes by signs."""
+    if verdict.kind != "squared gradient":
         return verdict
-    return changed(
-        verdict,
-        "present",
-        "a gain that depends on whether gradients agree in sign",
-        "the gain changes with the signs of earlier gradients, not with their squares alone",
-        kind="nonlinear odd",
-    )
-
-
-def _goes_by_signs(adaptation: Any) -> bool:
-    """Whether alternating gradients change a gain that constant ones of the same size leave about as it is."""
-    even, constant = np.asarray(adaptation.even_effects), np.asarray(adaptation.constant_effects)
-    at = int(np.argmax(np.abs(even)))
-    return bool(abs(constant[at]) < _SIGNED * abs(even[at]))
+    if not behavior.sizes_count:
+        summary = "a gain that depends on whether gradients agree in sign"
+        reason = "the gain changes with earlier gradients, but not with their sizes"
+        return changed(verdict, "present", summary, reason, kind="nonlinear odd")
+    summary = "a gain driven by the sizes of earlier gradients" if verdict.verdict == "present" else ""
+    return dataclasses.replace(verdict, summary=summary)
 
 
 def _clipping(verdict: Any, behavior: Behavior) -> Any:
@@ -119,9 +108,12 @@ def _without_sign(verdict: Any) -> Any:
 
 
 def is_in_proportion(verdict: Any) -> bool:
-    """Whether updates over the last decade of gradients are in proportion to these."""
+    """Whether updates over the last decade of gradients are in proportion to them, and gains do not fall all along."""
     sizes, grid = np.abs(np.asarray(verdict.updates)), np.asarray(verdict.gradients)
     top = grid > grid[-1] / 10
+    gains = sizes / grid
+    if np.all(np.diff(gains) <= _ROUNDING * gains.max()):
+        return False
     return bool(sizes[-1] and np.all(np.abs(sizes[top] / sizes[-1] * grid[-1] / grid[top] - 1) < 2 * DEPARTURE))
 
 

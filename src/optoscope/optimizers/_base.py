@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from optoscope._core.types import Array, Float, Params, Scalar
+from optoscope._core.types import Array, Bool, Float, Params, Scalar
 
 
 class AbstractOptimizer(eqx.Module):
@@ -38,6 +38,14 @@ class AbstractOptimizer(eqx.Module):
         Returns:
             The new state and the update `dx`, which is added to the parameter.
         """
+
+    def has_derivative(self, h: Float[Array, " state"], g: Scalar) -> Bool[Array, ""]:
+        """Tell whether the update has a derivative there that `jax` may be trusted with; almost every rule has one.
+
+        Args:
+            h, g: state and gradient.
+        """
+        return jnp.asarray(True)
 
     def step_components(
         self, h: Float[Array, "component state"], g: Float[Array, " component"]

@@ -5,7 +5,7 @@ from typing import final
 import jax.numpy as jnp
 
 from optoscope._core.checks import check_number
-from optoscope._core.types import Array, Float, Scalar
+from optoscope._core.types import Array, Bool, Float, Scalar
 from optoscope.optimizers._base import AbstractOptimizer
 
 
@@ -52,7 +52,8 @@ class Adam(AbstractOptimizer):
 
     `v' = b1 * v + (1 - b1) * g`, `m' = b2 * m + (1 - b2) * g^2`, `dx = -learning_rate * v' / (sqrt(m') + eps)`
     (Kingma and Ba, 2014; the authors' form has no bias correction). At `m = 0`, `g = 0` the root has no
-    derivative: there is no linearization there, and the functions of `optoscope.dynamics` say so.
+    derivative: there is no linearization there, and the functions of `optoscope.dynamics` say so. Derivatives of whole
+    runs take it for 0 there, so that a parameter which never met a gradient has none.
 
     Args:
         learning_rate: positive.
@@ -85,5 +86,16 @@ class Adam(AbstractOptimizer):
 
     def step(self, h: Float[Array, " state"], g: Scalar) -> tuple[Float[Array, " state"], Scalar]:
         v = self.b1 * h[0] + (1 - self.b1) * g
-        m = self.b2 * h[1] + (1 - self.b2) * g * g
-        return jnp.stack([v, m]), -self.learning_rate * v / (jnp.sqrt(m) + self.eps)
+        m = self._mean_square(h, g)
+        return jnp.stack([v, m]), -self.learning_rate * v / (_root(m) + self.eps)
+
+    def has_derivative(self, h: Float[Array, " state"], g: Scalar) -> Bool[Array, ""]:
+        return jnp.asarray(self._mean_square(h, g) != 0)
+
+    def _mean_square(self, h, g):
+        return self.b2 * h[1] + (1 - self.b2) * g * g
+
+
+def _root(square):
+    """The square root, with the derivative 0 at 0 in place of an infinite one."""
+    return jnp.where(square != 0, jnp.sqrt(jnp.where(square != 0, square, 1)), 0)

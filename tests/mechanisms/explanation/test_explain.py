@@ -75,7 +75,7 @@ def test_a_map_behind_a_memory_is_told_from_one_before_it(shape):
         (optax.adam(1e-2, b2=0.95, eps=1e-4), "mean", 0.95, 1e-4, False, False),
         (optax.rmsprop(1e-2, decay=0.9, eps=1e-3, momentum=0.8), "mean", 0.9, 1e-3, True, True),
         (optax.adagrad(0.1), "sum", 1.0, 1e-7, True, None),
-        (optax.adamax(1e-2, b2=0.95, eps=1e-4), "maximum", 0.95, 1e-4, False, False),
+        (optax.adamax(1e-2, b2=0.95, eps=1e-4), "maximum", 0.95, 1e-4, True, False),
     ],
     ids=["adam", "rmsprop with momentum", "adagrad", "adamax"],
 )

@@ -7,8 +7,6 @@ import numpy as np
 from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation.probes import make_probes
 
-#: Seed of the signs that are given to gradients in place of their own.
-_SIGNS = 3
 #: Kinds of sequences that leave something to remember, and how many lengths of each: some memories show at every second
 #: step or so.
 _BUSY, _LENGTHS = ("a constant gradient", "an alternating gradient", "normal gradients"), 3
@@ -17,7 +15,7 @@ _TURNS, _COUNTS, _SAME = 0.8, 0.05, 1e-6
 #: Shares of an update that earlier gradients make by themselves: enough to be a memory, and too little for one.
 _PUSHES, _LITTLE = 0.1, 0.05
 #: A gradient beside nothing, a scale far below the largest gradient, and one near it, as shares.
-_TINY, _SMALL, _LARGE = 1e-6, 1 / 30, 1 / 30
+_TINY, _SMALL, _LARGE = 1e-6, 1e-3, 1 / 30
 #: Logarithms of ratios of gains between which nothing is said of adaptation, and relative ones for proportion.
 _STEADY, _ADAPTS, _IN_PROPORTION = 0.16, 0.19, 0.15
 #: Relative differences of updates made later between which nothing is said of a schedule.
@@ -32,7 +30,8 @@ class Behavior:
         remembers, forgets: whether earlier gradients move the parameter, with their signs.
         saturates, in_proportion: what the largest gradients do, after small ones.
         adapts, steady: whether the gain goes by what came before.
-        only_sizes: whether it is the same after gradients of the same sizes with other signs.
+        sizes_count: whether sizes of earlier gradients count: tenfold gradients do not just make tenfold updates, and
+            after half as large ones the same gradient does something else.
         falls: whether the gain of later gradients still falls with the largest ones.
         varies, timeless: whether the same gradients do something else later.
         only_sign: whether a tenfold gradient never makes another size of update.
@@ -45,7 +44,7 @@ class Behavior:
     in_proportion: bool
     adapts: bool
     steady: bool
-    only_sizes: bool
+    sizes_count: bool
     falls: bool
     varies: bool
     timeless: bool
@@ -67,16 +66,16 @@ def observe(probe: Probe, *, low: float, high: float, num_steps: int) -> Behavio
     rows = np.concatenate([np.pad(rows, ((0, 0), (late, 0)))[:, :num_steps] for late in range(_LENGTHS)])
     earlier, present = rows[:, :-1], np.abs(rows[:, -1])
     present = np.where(present > 0, present, scales)
-    others = earlier * np.random.default_rng(_SIGNS).choice([-1.0, 1.0], earlier.shape)
-    histories = [earlier, -earlier, 0.5 * earlier, others, np.zeros((1, num_steps - 1))]
+    histories = [earlier, -earlier, 0.5 * earlier, np.zeros((1, num_steps - 1))]
     reached = probe.drive(np.concatenate(histories))[0][:, -1]
-    after, turned, halved, mixed = np.split(reached[:-1], 4)
+    after, turned, halved = np.split(reached[:-1], 3)
     calm = np.broadcast_to(reached[-1], after.shape)
     with np.errstate(all="ignore"):
         return Behavior(
             **_memory(probe, after, turned, halved, calm, present),
-            **_proportion(probe, after[scales <= _SMALL * high], high),
-            **_gains(probe, after, mixed, calm, present, scales, high),
+            **_proportion(probe, after[scales <= max(_SMALL * high, scales.min())], high),
+            **_gains(probe, after, calm, present, scales, high),
+            sizes_count=_sizes_count(probe, after, halved, present, rows[scales <= 0.1 * high]),
             falls=_falls(probe, high, num_steps),
             **_over_time(probe, rows[scales > low], num_steps),
             loses_nothing=_loses_nothing(probe, probes.gradients[busy]),
@@ -114,7 +113,7 @@ def _proportion(probe, after, high):
     }
 
 
-def _gains(probe, after, mixed, calm, present, scales, high):
+def _gains(probe, after, calm, present, scales, high):
     def change(states, others, magnitudes):
         ratios = np.log(np.abs(probe.gain(states, magnitudes) / probe.gain(others, magnitudes)))
         return np.where(np.isfinite(ratios), np.abs(ratios), 0.0)
@@ -124,8 +123,15 @@ def _gains(probe, after, mixed, calm, present, scales, high):
     return {
         "adapts": bool((np.stack(changes) > _ADAPTS).any()),
         "steady": bool((changes[0][scales >= _LARGE * high] < _STEADY).all()),
-        "only_sizes": bool(np.all([change(after, mixed, magnitudes) < _STEADY for magnitudes in sizes])),
     }
+
+
+def _sizes_count(probe, after, halved, present, rows):
+    calm = probe.updates(np.zeros((1, rows.shape[1])))
+    once, tenfold = (probe.updates(times * rows) - calm for times in (1, 10))
+    in_proportion = np.linalg.norm(tenfold - 10 * once) <= _COUNTS * np.linalg.norm(tenfold)
+    whole, half = (probe.update(states, present) for states in (after, halved))
+    return bool(not in_proportion and np.any(np.abs(whole - half) > _COUNTS * np.abs(whole)))
 
 
 def _falls(probe, high, num_steps):

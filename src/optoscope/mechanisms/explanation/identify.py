@@ -10,6 +10,7 @@ from optoscope.dynamics import Probe
 from optoscope.mechanisms.explanation.law import GainLaw, Gains, fit_law
 from optoscope.mechanisms.explanation.memory import (
     MATCHES,
+    REALIZES,
     LinearMemory,
     no_memory,
     realize,
@@ -25,6 +26,10 @@ _PER_DECADE, _MOST = 12, 240
 _LINEAR = 1e-3
 #: Relative change of a gain at the two smallest magnitudes up to which they see a tangent.
 _TANGENT = 0.01
+#: Place of the usual impulse beside the middle of the range, where a map may jump.
+_ASIDE = 0.931
+#: Difference of logarithms of gains that are the same.
+_REACHED = 1e-11
 #: Steps after which gains are measured.
 _LATE, _EARLY = 48, 6
 #: Relative changes of a gain: over the range, up to which gradients count in proportion; with signs, up to which it is
@@ -37,7 +42,7 @@ class Experiments:
 
     def __init__(self, probe: Probe, low: float, high: float, num_steps: int):
         self.probe, self.low, self.high, self.num_steps = probe, low, high, num_steps
-        self.middle = float(np.sqrt(low * high))
+        self.middle = float(np.sqrt(low * high)) * _ASIDE
         states, calm = probe.drive(np.zeros((1, num_steps)))
         self.calm_states, self.calm = states[0, :-1], calm[0]
         self.sizes = np.geomspace(low, high, min(_MOST, max(16, round(_PER_DECADE * np.log10(high / low)) + 1)))
@@ -125,7 +130,7 @@ def _with_kernel(rule: ExplainedOptimizer, kernel: np.ndarray) -> Iterator[Expla
 
 def _reproduces(memory, response):
     wrong = np.linalg.norm(memory.response(len(response)) - response)
-    return bool(wrong <= MATCHES * np.linalg.norm(response))
+    return bool(wrong <= REALIZES * np.linalg.norm(response))
 
 
 def _map(do: Experiments) -> tuple[StaticMap | None, int]:
@@ -136,7 +141,7 @@ def _map(do: Experiments) -> tuple[StaticMap | None, int]:
     lag = int(np.argmax(sizes > 1e-6 * sizes.max()))
     above, below = do.responses[0, :, lag] / do.sizes, do.responses[1, :, lag] / -do.sizes
     found = fit_map(do.sizes, above, below)
-    if found.scale and SHAPES[found.name].jumps and lag == 0:
+    if found.name in SHAPES and SHAPES[found.name].jumps and lag == 0:
         found = _sharpened(do, found)
     return found, lag
 
@@ -190,7 +195,7 @@ def _moving(do: Experiments, linear: ExplainedOptimizer) -> ExplainedOptimizer |
     step = int(np.argmin(largest))
     ratios = do.probe.gain(do.calm_states[step], do.sizes) / slopes[step]
     shape = fit_map(do.sizes, ratios, ratios)
-    if shape.name not in SHAPES or not SHAPES[shape.name].clips:
+    if not (shape.clips and shape.has_tangent):
         return None
     # A threshold beyond all gradients is anywhere far beyond.
     moves = np.where(largest < 0.999 * do.sizes[-1], largest / largest[step], 1e6 * do.sizes[-1] / shape.scale)
@@ -205,8 +210,7 @@ def _memory_behind(do: Experiments) -> np.ndarray | None:
     centers = do.probe.centers(states[do.at + 1 : do.num_steps], do.middle * 1e6)
     if not np.isfinite(centers).all():
         return None
-    response = np.append(1.0, -centers / do.middle)
-    return np.append(response, np.zeros(do.num_steps - len(response)))
+    return np.append(1.0, -centers / do.middle)
 
 
 def _adaptive(do: Experiments, linear: ExplainedOptimizer) -> Iterator[ExplainedOptimizer]:
@@ -342,6 +346,25 @@ def _corner(do: Experiments) -> float | None:
     if not len(rising) or rising[-1] >= len(slopes) - 3 or np.abs(slopes[rising[-1] + 2 :]).max() > 0.02:
         return None
     i = rising[-1]
+    exact = _reaches(do, float(do.sizes[i]), float(do.sizes[min(i + 3, len(do.sizes) - 1)]), logs[-1])
+    if exact is not None:
+        return exact
     # The line below the corner meets the plateau above it.
     below = i - 1 if i >= 1 and slopes[i - 1] > 0.3 else i
     return float(do.sizes[below] * np.exp((logs[-1] - logs[below]) / slopes[below]))
+
+
+def _reaches(do: Experiments, low: float, high: float, plateau: float) -> float | None:
+    """The smallest first gradient between two that leaves the gain of all larger ones, by division; None if unclear."""
+    for _ in range(11):
+        grid = np.geomspace(low, high, 18)
+        rows = np.zeros((len(grid), do.num_steps))
+        rows[:, 0] = grid
+        gains = do.probe.gain(do.probe.drive(rows)[0][:, 1], np.full(len(grid), do.low * 1e-2))
+        with np.errstate(all="ignore"):
+            there = np.abs(-np.log(np.abs(gains)) - plateau) < _REACHED
+        if there[0] or not there[-1]:
+            return None
+        j = int(np.argmax(there))
+        low, high = float(grid[j - 1]), float(grid[j])
+    return float(np.sqrt(low * high))

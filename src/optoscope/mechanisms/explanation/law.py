@@ -1,5 +1,7 @@
 """The law of an adaptive gain: what past gradients divide a gradient by."""
 
+import itertools
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,16 +13,20 @@ from jaxtyping import Float, Int
 FITS = 0.1
 #: Error from which on nothing better is looked for.
 _EXACT = 1e-6
+#: Change of the error below which the gains do not show a number.
+_UNSEEN = 1e-5
 _TINY = 1e-300
 #: A mean that forgets less than this a step is a sum.
 _FORGETS = 1e-6
+#: What remembers less than this of one step for the next is a static map.
+_STATIC = 1e-6
 #: Exponents nearer to 1 than this are tried as 1.
 _NEARLY = 0.05
 #: One number, or those of several laws that are tried at once.
 Number = float | Float[np.ndarray, "law 1"]
 #: Steps by which numbers are changed for derivatives.
 _STEP = 1e-5
-#: Structures that are tried from other starts too, where none fits at once.
+#: Structures that are tried from further starts too, where none fits at once.
 _AGAIN = 3
 #: Error of gains from which on the words say that a law is a rough one.
 _ROUGH = 0.01
@@ -29,7 +35,8 @@ _ROUGH = 0.01
 class GainLaw(eqx.Module):
     """`v' = decay v + weight |u|^power` (or the larger of `decay v` and `|u|^power`), divided by `N(v')`.
 
-    `N = v'^(exponent/power) + eps`, or `(v' + eps)^(exponent/power)` with eps inside. Centered, the square of the mean
+    `N = v'^(exponent/power) + eps`, or `(v' + eps)^(exponent/power)` with eps inside (of a maximum: with `|u| + eps` in
+    place of `|u|`). Centered, the square of the mean
     `c' = decay c + (1 - decay) u` is taken away from v'. About the mean, `u - c'` is fed in place of u, with
     `c' = mean_decay c + (1 - mean_decay) u` (AdaBelief). With `peak`, N goes by the largest v' so far. With `echoes`,
     N is divided by `(e + eps)^(exponent/power)` of a mean `e` of its own updates `(u/N)^power` so far (Adadelta).
@@ -87,6 +94,8 @@ class GainLaw(eqx.Module):
             c = c + forgets * (u - c)
         fed = xp.abs(u - c if self.about_mean else u)
         fed = fed if self.power == 1 else fed * fed if self.power == 2 else fed**self.power
+        if self.kind == "maximum" and self.is_inside:
+            fed = fed + self.eps
         new = xp.maximum(self.decay * v, fed) if self.kind == "maximum" else self.decay * v + self.weight * fed
         size = None
         if sized or self.peak or self.echoes:
@@ -108,20 +117,32 @@ class GainLaw(eqx.Module):
 
     def _size(self, counted: Any, xp: Any) -> Any:
         root = self.exponent / self.power
+        if self.kind == "maximum" and self.is_inside:
+            return counted**root
         return (counted + self.eps) ** root if self.is_inside else counted**root + self.eps
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether its numbers are those of a law that only comes near."""
+        return self.error > _ROUGH
 
     @property
     def words(self) -> str:
         """What drives it, in a few words."""
         late = f", from step {self.begins} on" if self.begins else ""
         echo = ", over that of its own updates" if self.echoes else ""
-        return ("roughly " if self.error > _ROUGH else "") + self._driver + echo + self._guard + late
+        start = f", begun at {self.start:.3g}" if self.start and not self.is_rough else ""
+        peak = "the largest so far of " if self.peak else ""
+        power = f", to the power {self.exponent / self.power:.3g}" if abs(self.exponent - 1) > _NEARLY else ""
+        rough = "roughly " if self.is_rough else ""
+        return rough + peak + self._driver + power + echo + start + self._guard + late
 
     @property
     def _guard(self) -> str:
-        if self.is_inside:
-            return f", eps {self.eps:.3g} inside the root"
-        return f", eps {self.eps:.3g} outside the root"
+        if not self.eps or self.is_rough:
+            return ""
+        where = "the maximum" if self.kind == "maximum" else "the root"
+        return f", eps {self.eps:.3g} {'inside' if self.is_inside else 'outside'} {where}"
 
     @property
     def _driver(self) -> str:
@@ -138,6 +159,8 @@ class GainLaw(eqx.Module):
     def formula(self) -> str:
         """It in symbols."""
         fed = f"|{'u - c' + chr(39) if self.about_mean else 'u'}|^{self.power:.4g}"
+        if self.kind == "maximum" and self.is_inside:
+            fed += f" + {self.eps:.4g}"
         head = (
             f"v' = max({self.decay:.6g} v, {fed})"
             if self.kind == "maximum"
@@ -156,7 +179,13 @@ class GainLaw(eqx.Module):
             counted = "p'"
         root = self.exponent / self.power
         size = (
-            f"({counted} + {self.eps:.4g})^{root:.4g}" if self.is_inside else f"({counted}^{root:.4g} + {self.eps:.4g})"
+            counted
+            if self.kind == "maximum" and self.is_inside
+            else (
+                f"({counted} + {self.eps:.4g})^{root:.4g}"
+                if self.is_inside
+                else f"({counted}^{root:.4g} + {self.eps:.4g})"
+            )
         )
         if self.echoes:
             size += f"/(e + {self.eps:.4g})^{root:.4g}"
@@ -173,6 +202,7 @@ STRUCTURES: tuple[dict[str, Any], ...] = (
     {"kind": "sum", "power": 2.0, "is_inside": True},
     {"kind": "sum", "power": 2.0},
     {"kind": "maximum", "power": 1.0},
+    {"kind": "maximum", "power": 1.0, "is_inside": True},
     {"kind": "mean", "power": 1.0},
     {"kind": "mean", "power": 2.0, "is_centered": True},
     {"kind": "mean", "power": 2.0, "is_centered": True, "is_inside": True},
@@ -249,19 +279,24 @@ def fit_law(gains: Gains, *, begins: int = 0, is_even: bool = True) -> GainLaw |
         if is_even and (structure.get("is_centered") or structure.get("about_mean")):
             continue
         fits.append(_Fit(structure, gains, begins))
-        fits[-1].descend(_STARTS[0])
+        for _ in range(_AT_ONCE):
+            if fits[-1].error > _EXACT:
+                fits[-1].descend()
         if fits[-1].error < _EXACT and not _is_sum(fits[-1].law):
             break
-    for start in _STARTS[1:]:
-        if min(fit.error for fit in fits) > _EXACT:
-            for fit in sorted(fits, key=lambda fit: fit.error)[:_AGAIN]:
-                fit.descend(start)
+    if min(fit.error for fit in fits) > _EXACT:
+        for fit in sorted(fits, key=lambda fit: fit.error)[:_AGAIN]:
+            for _ in range(_STARTS - _AT_ONCE):
+                fit.descend()
     best = fits[0]
     for fit in fits[1:]:
-        if fit.error < 0.5 * best.error or (_is_sum(best.law) and fit.error < 2 * best.error + _EXACT):
+        if (fit.error < 0.5 * best.error and best.error > _EXACT) or (
+            _is_sum(best.law) and fit.error < 2 * best.error + _EXACT
+        ):
             best = fit
     best.round()
-    return best.law if best.error < FITS else None
+    is_static = best.law.kind != "sum" and not best.law.peak and best.law.decay < _STATIC
+    return None if is_static or best.error >= FITS else best.law
 
 
 def _is_sum(law: GainLaw) -> bool:
@@ -293,9 +328,8 @@ class _Fit:
         settings = {
             "decay": np.ones_like(logit) if self.structure["kind"] == "sum" else decay(logit),
             "exponent": exponent,
-            "eps": np.exp(np.clip(log_eps, -90, 90))
-            * self.scale ** (power if self.structure.get("is_inside") else exponent),
-            "start": np.exp(np.clip(log_start, -90, 90)) * self.scale**power,
+            "eps": _size_of(log_eps) * self.scale ** (power if self.structure.get("is_inside") else exponent),
+            "start": _size_of(log_start) * self.scale**power,
             "mean_decay": decay(mean_logit),
         }
         shaped = {name: value[:, None] if numbers.ndim > 1 else float(value) for name, value in settings.items()}
@@ -333,18 +367,37 @@ class _Fit:
         left_out = {0} if self.structure["kind"] == "sum" else set()
         return [i for i in range(5) if i not in left_out and (i < 4 or self.structure.get("about_mean"))]
 
-    def descend(self, start: tuple[float, float, float]) -> None:
-        """Fit from a start: decay's logit, logarithms of eps and of v before the first gradient."""
-        numbers = self._solve(np.array([*start, 1.0, 2.0]), self._free(), loss="soft_l1", f_scale=0.05, max_nfev=15)
+    @cached_property
+    def _starts(self) -> list[np.ndarray]:
+        """The most promising places of a coarse grid, no two of them neighbors, and a usual one."""
+        logits = (0.0,) if self.structure["kind"] == "sum" else _LOGITS
+        grid = np.array([(*start, 1.0, 2.0) for start in itertools.product(logits, _LOG_EPS, _LOG_STARTS)])
+        errors = np.sqrt(np.mean(np.minimum(np.abs(self._residuals(grid)), _FAR) ** 2, axis=-1))
+        chosen: list[np.ndarray] = []
+        for start in grid[np.argsort(errors, kind="stable")]:
+            if all((start[:3] != other[:3]).sum() > 1 for other in chosen):
+                chosen.append(start)
+        return [chosen[0], np.array([3.0, -20.0, -60.0, 1.0, 2.0]), *chosen[1 : _STARTS - 1]]
+
+    def descend(self) -> None:
+        """Fit from the next start."""
+        if not self._starts:
+            return
+        numbers = self._solve(self._starts.pop(0), self._free(), loss="soft_l1", f_scale=0.05, max_nfev=15)
         if _size(self._residuals(numbers)) < 2 * FITS:
             numbers = self._solve(numbers, self._free(), xtol=1e-12, ftol=1e-12, max_nfev=40)
         self._keep(numbers, 1.0)
 
     def round(self) -> None:
-        """Take an exponent near 1 for 1, a full normalization, where that fits about as well."""
+        """Take an exponent near 1 for 1, a full normalization, and leave out what gains do not show."""
         if self.error > _EXACT and abs(self.numbers[3] - 1) < _NEARLY:
             fixed, free = np.where(np.arange(5) == 3, 1.0, self.numbers), [i for i in self._free() if i != 3]
             self._keep(self._solve(fixed, free, loss="soft_l1", f_scale=1e-3, max_nfev=60), 1.2)
+        for i in (2, 1):  # v before the first gradient, then eps
+            without = np.where(np.arange(5) == i, -np.inf, self.numbers)
+            error = _size(self._residuals(without))
+            if error <= max(1.2 * self.error, self.error + _UNSEEN):
+                self.numbers, self.error = without, error
 
     def _keep(self, numbers: np.ndarray, times: float) -> None:
         error = _size(self._residuals(numbers))
@@ -352,10 +405,19 @@ class _Fit:
             self.numbers, self.error = numbers, error
 
 
-#: Starts of a fit: decay's logit, logarithms of eps and of v before the first gradient.
-_STARTS = ((3.0, -20.0, -60.0), (3.0, -60.0, -60.0), (5.0, -20.0, -8.0))
+#: Grid of starts of a fit: decay's logit, logarithms of eps and of v before the first gradient, in units of gradients.
+_LOGITS, _LOG_EPS, _LOG_STARTS = (-2.0, 1.0, 3.0, 6.0, 12.0), (-60.0, -20.0, -3.0), (-60.0, -14.0, -5.0, 2.0, 12.0)
+#: How many of them are tried, and the logarithm of a ratio beyond which it does not matter how far off one is.
+_STARTS, _FAR = 4, 5.0
+#: So many of them are tried at once, the rest only where no structure fits.
+_AT_ONCE = 2
 #: Usual size of a change of each number.
 _SCALES = np.array([1.0, 3.0, 5.0, 0.2, 1.0])
+
+
+def _size_of(log):
+    """What has this logarithm, within what floats can hold; none has 0."""
+    return np.where(np.isneginf(log), 0.0, np.exp(np.clip(log, -90, 90)))
 
 
 def _size(residuals):

@@ -11,8 +11,13 @@ _NOISE, _LARGEST_ORDER = 1e-7, 24
 _LARGEST_CHANGING = 4
 #: Length of the response from which a system is made.
 _HANKEL = 160
+#: Share of the largest weight (squares of rates) from which on a response shows.
+_SHOWS = 1e-12
 #: Relative error that a structure may leave of all responses.
 MATCHES = 2e-3
+#: Relative error that a constant system may leave of its response, and the ratio of singular values, some orders apart,
+#: from which on what is left is rounding.
+REALIZES, _FLAT, _APART = 5e-3, 0.05, 3
 
 
 class LinearMemory(eqx.Module):
@@ -55,6 +60,11 @@ def realize(response: np.ndarray) -> LinearMemory:
     n = len(tail) // 2
     U, s, V = np.linalg.svd(scipy.linalg.hankel(tail[:n], tail[n - 1 : 2 * n - 1]))
     order = int(min(_LARGEST_ORDER, max(1, (s > _NOISE * s[0]).sum())))
+    left = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])  # what the singular values from each one on make
+    for smaller in range(1, order - _APART):
+        if left[smaller] <= REALIZES * s[0] and s[smaller + _APART] > _FLAT * s[smaller]:
+            order = smaller
+            break
     root = np.sqrt(s[:order])
     observe, reach = U[:, :order] * root, root[:, None] * V[:order]
     A = np.linalg.lstsq(observe[:-1], observe[1:], rcond=None)[0]
@@ -101,7 +111,8 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     """Split responses [read at, given at] into a schedule before, a constant response, and a schedule after.
 
     Returns:
-        before, response, after, and the relative error that is left.
+        before, response as far as it shows (a rate that falls to 0 hides the rest), after, and the relative error that
+        is left.
     """
     T = len(kernel)
     lag = 0
@@ -118,14 +129,15 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     given = np.append(rates[lag:], np.full(lag, rates[-1]))
     best = None
     for before, after in ((ones, rates), (given, ones)):
+        weights = [after[m:] * before[: T - m] for m in range(T)]
+        totals = np.array([(some**2).sum() for some in weights])
+        shown = int(np.flatnonzero(totals > _SHOWS * totals.max())[-1]) + 1
         response = np.zeros(T)
-        for m in range(T):
-            weights = after[m:] * before[: T - m]
-            total = (weights**2).sum()
-            response[m] = (weights * np.diag(kernel, -m)).sum() / total if total > 1e-12 else 0.0
+        for m in np.flatnonzero(totals[:shown] > _SHOWS * totals.max()).tolist():
+            response[m] = (weights[m] * np.diag(kernel, -m)).sum() / totals[m]
         error = match(kernel, response, before, after)
         if best is None or error < 0.5 * best[3]:
-            best = (before, response, after, error)
+            best = (before, response[:shown], after, error)
     return best
 
 

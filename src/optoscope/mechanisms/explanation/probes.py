@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 #: Distance between the scales of sequences, in decades.
 _DECADES = 1.0
-#: Factor by which scales lie inside the range, so that none of them is a round number in its middle.
-_ASIDE = 1.1731
+#: Factors by which scales lie inside the range: unequal, so that none of them is its middle, where a map may jump.
+_ABOVE_LOW, _BELOW_HIGH = 1.1731, 1.3177
 
 
 class Probes(NamedTuple):
@@ -36,7 +36,7 @@ def make_probes(low: float, high: float, num_steps: int, *, seed: int = 0) -> Pr
     """
     number = max(2, round(np.log10(high / low) / _DECADES) + 1)
     names, scales, rows = [], [], []
-    for i, scale in enumerate(np.geomspace(low * _ASIDE, high / _ASIDE, number)):
+    for i, scale in enumerate(np.geomspace(low * _ABOVE_LOW, high / _BELOW_HIGH, number)):
         for name, make in KINDS.items():
             rng = np.random.default_rng([seed, i, len(names)])
             row = make(num_steps, rng, scale, low)

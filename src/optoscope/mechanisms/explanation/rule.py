@@ -17,8 +17,9 @@ from optoscope.optimizers import AbstractOptimizer
 class ExplainedOptimizer(AbstractOptimizer):
     """`dx = -after_n * outer(memory(before_n * t_n inner(g / t_n)) / N) - drift_n`.
 
-    Each part may be missing. The gain stands behind the memory (Adam) or before it (RMSProp with momentum). Schedules
-    are curves over the steps that were looked at; their last value is kept.
+    Each part may be missing. The gain's law sees what the inner map makes of gradients. The gain stands behind the
+    memory (Adam) or before it (RMSProp with momentum). Schedules are curves over the steps that were looked at; their
+    last value is kept.
 
     Attributes:
         inner: static map before the memory.
@@ -57,13 +58,14 @@ class ExplainedOptimizer(AbstractOptimizer):
     def advance(self, index: Any, means: tuple[Any, ...], z: Any, g: Any, xp: Any) -> tuple[Any, Any, Any]:
         """One step at a place in the curves: the one definition, with NumPy (many runs) or jax.numpy."""
         t = _at(self.thresholds, index, xp)
-        u = _at(self.before, index, xp) * t * self.inner(g / t, xp)
+        u = t * self.inner(g / t, xp)
         size = 1.0
         if self.law is not None:
             means, size = self.law.advance(means, u, index, xp)
             size = xp.maximum(size, 1e-300)
         if self.law is not None and self.gain_first:
             u = u / size
+        u = _at(self.before, index, xp) * u
         m = self.memory
         A, B, C, D = (_at(part, index if len(part) > 1 else 0, xp) for part in (m.A, m.B, m.C, m.D))
         y = z @ C + D * u

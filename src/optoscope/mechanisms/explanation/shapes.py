@@ -24,7 +24,8 @@ class StaticMap(eqx.Module):
         name: of the shape; "table" if none fits.
         slope: factor of the shape.
         scale: `t`, where it turns, in units of what goes in; 0 without one.
-        number: exponent of a power; slope for negative x over that for positive x, where the two sides differ.
+        number: exponent of a power; slope for negative x over that for positive x, where the two sides differ; slope
+            beyond a corner over that below it.
         sizes: magnitudes at which it was sampled.
         above, below: `f(x) / x` there, for positive and for negative x.
     """
@@ -42,6 +43,16 @@ class StaticMap(eqx.Module):
         """Whether it is proportional."""
         return self.name == "linear"
 
+    @property
+    def clips(self) -> bool:
+        """Whether it is a kind of clipping: large gradients count for less."""
+        return SHAPES[self.name].clips if self.name in SHAPES else self.name == "corner" and abs(self.number) < 1
+
+    @property
+    def has_tangent(self) -> bool:
+        """Whether small gradients count in proportion to their size, as the slope says."""
+        return self.name not in ("sign", "ternary", "power")
+
     def __call__(self, x: Any, xp: Any = np) -> Any:
         """Apply it with NumPy or with jax.numpy."""
         if self.name == "linear":
@@ -50,6 +61,9 @@ class StaticMap(eqx.Module):
             return self.slope * xp.sign(x) * xp.abs(x) ** self.number
         if self.name == "two slopes":
             return self.slope * xp.where(x > 0, x, self.number * x)
+        if self.name == "corner":
+            below = xp.clip(x, -self.scale, self.scale)
+            return self.slope * (below + self.number * (x - below))
         if self.name in SHAPES:
             return self.slope * self.scale * SHAPES[self.name].apply(x / self.scale, xp)
         logs = xp.log(xp.maximum(xp.abs(x), 1e-300))
@@ -67,6 +81,9 @@ class StaticMap(eqx.Module):
             return f"{head}sign(x) |x|^{self.number:.4g}"
         if self.name == "two slopes":
             return f"{head}(x if x > 0 else {self.number:.4g} x)"
+        if self.name == "corner":
+            t = f"{self.scale:.4g}"
+            return f"{head}(x if |x| < {t} else sign(x) ({t} + {self.number:.4g} (|x| - {t})))"
         if self.name not in SHAPES:
             return "f(x), a table"
         factor = self.slope * self.scale
@@ -125,6 +142,7 @@ SHAPES: dict[str, Shape] = {
         lambda x, xp: xp.where(xp.abs(x) > 1, xp.sign(x), 0.0),
         "sign(x) if |x| > 1 else 0",
         "all gradients count the same, but for a dead zone",
+        clips=True,
         jumps=1.0,
     ),
     "quantized": Shape(lambda x, xp: xp.round(x), "round(x)", "quantization into equal steps", has_steps=True),
@@ -166,7 +184,9 @@ def fit_map(sizes: np.ndarray, above: np.ndarray, below: np.ndarray) -> StaticMa
         if misfits[i] < least - 1e-6:
             best = StaticMap(name, float(slopes[i]), float(scales[i]), sizes, above, below)
             least = float(misfits[i])
-    return best if best is not None and least < _FITS else StaticMap("table", 1.0, 0.0, sizes, above, below)
+    if best is not None and least < _FITS:
+        return best
+    return _corner(sizes, above, below) or StaticMap("table", 1.0, 0.0, sizes, above, below)
 
 
 def _plain_ones(sizes, above, below):
@@ -178,7 +198,23 @@ def _plain_ones(sizes, above, below):
             yield "power", slope, float(exponent + 1), np.stack([slope * sizes**exponent] * 2)
     first, other = float(np.median(above)), float(np.median(below))
     if first and other:
-        yield "two slopes", first, other / first, np.stack([np.full_like(sizes, first), np.full_like(sizes, other)])
+        model = np.stack([np.full_like(sizes, first), np.full_like(sizes, other)])
+        yield "two slopes", first, other / first, model
+
+
+def _corner(sizes, above, below):
+    """Two slopes with a corner at t between: beyond it, with slopes a and b, `f(x)/x = b + (a - b) t/x`."""
+    slope, (far, near) = float(above[0]), above[[-1, -3]]
+    held = (near - far) / (1 / sizes[-3] - 1 / sizes[-1])
+    beyond = float(far - held / sizes[-1])
+    if slope and beyond and abs(slope - beyond) > _FITS * abs(slope):
+        scale = float(held / (slope - beyond))
+        if sizes[0] < scale < sizes[-1]:
+            share = np.minimum(sizes, scale) / sizes
+            model = np.stack([slope * share + beyond * (1 - share)] * 2)
+            if _misfit(np.stack([above, below]), model) < _FITS:
+                return StaticMap("corner", slope, scale, sizes, above, below, beyond / slope)
+    return None
 
 
 def _likely_scales(shape: Shape, x: np.ndarray, ratios: np.ndarray) -> np.ndarray:

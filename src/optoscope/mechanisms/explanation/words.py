@@ -36,11 +36,11 @@ def parts_in_words(rule: ExplainedOptimizer) -> list[str]:
     if np.ptp(rule.thresholds) > _CHANGES * rule.thresholds.max():
         told = np.where(rule.thresholds > 1e5 * rule.thresholds.min(), np.inf, rule.thresholds)
         parts.append(f"its threshold changes with time, {curve_in_words(told * rule.inner.scale)}")
-    if np.ptp(rule.before) > _CHANGES * np.abs(rule.before).max():
-        parts.append(f"a learning rate before the memory, {curve_in_words(rule.before)}")
     gain = [] if rule.law is None else [f"a gain driven by {rule.law.words}"]
     memory = memory_in_words(rule.memory)
-    parts += [*gain, *memory] if rule.gain_first else [*memory, *gain]
+    before = np.ptp(rule.before) > _CHANGES * np.abs(rule.before).max()
+    early = [f"a learning rate before the memory, {curve_in_words(rule.before)}"] if before else []
+    parts += [*gain, *early, *memory] if rule.gain_first else [*early, *memory, *gain]
     if not rule.outer.is_linear:
         parts.append(f"{map_in_words(rule.outer)}, behind the memory" if memory else map_in_words(rule.outer))
     after = rule.after * (rule.outer.slope if rule.outer.is_linear else 1.0)
@@ -63,6 +63,9 @@ def map_in_words(found: StaticMap) -> str:
         return SHAPES[found.name].words + ("" if found.name == "sign" else where)
     if found.name == "power":
         return f"the update is a power of the gradient: |g|^{found.number:.4g}"
+    if found.name == "corner":
+        kind = "leaky clipping" if found.clips else "an update that grows faster than its tangent"
+        return f"{kind} from |g| = {found.scale:.3g}, beyond which gradients count {found.number:.3g} times as much"
     if found.name == "two slopes" and abs(found.number + 1) < 1e-6:
         return "only the magnitude of the gradient counts, not its sign"
     if found.name == "two slopes":
@@ -94,6 +97,8 @@ def memory_in_words(memory: LinearMemory) -> list[str]:
     response = memory.response(2 * memory.order + 40)
     significant = np.flatnonzero(np.abs(response) > 1e-6 * np.abs(response).max())
     last = int(significant[-1])
+    if last == 0:
+        return []
     if last < memory.order + 1:
         taps = ", ".join(f"{value:.3g}" for value in response[: last + 1][:6])
         dots = ", ..." if last >= 6 else ""
@@ -112,14 +117,13 @@ def memory_in_words(memory: LinearMemory) -> list[str]:
 def formula_of(rule: ExplainedOptimizer) -> str:
     """Write one step in symbols, in update order."""
     lines = []
-    u = rule.inner.formula.replace("x", "g")
-    if np.ptp(rule.before) > _CHANGES * np.abs(rule.before).max():
-        u = f"b_n {u}"
-    lines.append(f"u = {u}")
+    lines.append(f"u = {rule.inner.formula.replace('x', 'g')}")
     if rule.law is not None:
         lines.append(rule.law.formula)
         if rule.gain_first:
             lines.append("u = u / N")
+    if np.ptp(rule.before) > _CHANGES * np.abs(rule.before).max():
+        lines.append("u = b_n u")
     if rule.memory.order:
         response = rule.memory.response(5) if len(rule.memory.D) == 1 else None
         told = (
