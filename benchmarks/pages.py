@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks._report import RESULTS
 from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
+from benchmarks.explorer import explorer_table
 from benchmarks.ledger import counts_table, seeds_table
 from benchmarks.margins import margins_table
 from benchmarks.prevalence import prevalence_table
@@ -34,6 +35,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "claims": {"ledger": seeds_table, "prevalence": prevalence_table},
     "command_line": {"settings": settings_reference, "arguments": arguments_reference},
     "distillation": {"distilled": distillation_tables},
+    "explore": {"explorer": explorer_table},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},
     "recordings": {"margins": margins_table, "recording": recording_table},
