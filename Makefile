@@ -1,8 +1,9 @@
 # Two commands a newcomer needs: `make reproduce` and `make test`. Each makes .venv by itself.
 PYTHON ?= python3
 BIN := .venv/bin
+SCRIPT := src/optoscope/explorer/script
 
-.PHONY: reproduce test check format slow campaign benchmark docs explorer clean
+.PHONY: reproduce test check format slow campaign benchmark docs explorer explorer-check clean
 
 reproduce: .venv/.runtime
 	$(BIN)/optoscope reproduce --out out/reproduce --force
@@ -30,8 +31,16 @@ docs: .venv/.docs
 	$(BIN)/sphinx-build -W --keep-going -q -d out/doctrees docs out/docs
 
 # The script of the interactive page; it needs npm. What it makes is in the repository, so that nobody else needs it.
-explorer:
-	cd src/optoscope/explorer/script && npm ci --ignore-scripts && npm run build
+explorer: $(SCRIPT)/node_modules
+	cd $(SCRIPT) && npm run build
+
+# Its linter and its unit tests. With the packages that this installs, `make test` runs axe-core on the page as well.
+explorer-check: $(SCRIPT)/node_modules
+	cd $(SCRIPT) && npm run check
+
+$(SCRIPT)/node_modules: $(SCRIPT)/package-lock.json
+	cd $(SCRIPT) && npm ci --ignore-scripts
+	@touch $@
 
 benchmark: .venv/.runtime
 	$(BIN)/python -m benchmarks

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks._report import RESULTS
 from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
+from benchmarks.explorer import explorer_table
 from benchmarks.ledger import counts_table, seeds_table
 from benchmarks.margins import margins_table
 from benchmarks.pairs import pairs_tables
@@ -36,6 +37,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "command_line": {"settings": settings_reference, "arguments": arguments_reference},
     "compare": {"pairs": pairs_tables},
     "distillation": {"distilled": distillation_tables},
+    "explore": {"explorer": explorer_table},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},
     "recordings": {"margins": margins_table, "recording": recording_table},

@@ -13,10 +13,10 @@ import optax
 import pytest
 
 import optoscope
-from optoscope.dynamics import linearize, modes
+from optoscope.dynamics import linearize
 from optoscope.dynamics._precision import to_float64
 from optoscope.explorer.program import UntranslatableError, translate
-from optoscope.explorer.runnable import runnable, runnable_modes
+from optoscope.explorer.runnable import runnable, runnable_whole
 from optoscope.mechanisms import diagnose
 from optoscope.optimizers import (
     AbstractOptimizer,
@@ -28,6 +28,7 @@ from optoscope.optimizers import (
     NesterovMomentum,
     RMSProp,
 )
+from optoscope.whole import find_component
 
 SCRIPT = Path(optoscope.__file__).parent / "explorer" / "script"
 NODE = shutil.which("node")
@@ -38,12 +39,19 @@ MOST_UNITS = 64
 NUM_STEPS = 200
 
 
-def in_the_page(rules, gradients, settings=None):
-    """Run rules, given as data with one pool, in node; returns updates and rates [rule, step] and last states."""
+def in_the_page(rules, gradients, settings=None, at=None):
+    """Run rules, given as data with one pool, in node; returns updates and rates [rule, step] and last states.
+
+    With a state `at`, returns derivatives there.
+    """
     pool, data = {}, []
     for make in rules:
         data.append(make(pool))
-    cases = [{"rule": one, "gradients": list(map(float, gradients)), "settings": settings or {}} for one in data]
+    common = {"gradients": list(map(float, gradients)), "settings": settings or {}, "at": at}
+    return in_node(pool, [{"rule": one, **common} for one in data])
+
+
+def in_node(pool, cases):
     run = subprocess.run(
         [str(NODE), str(Path(__file__).with_name("engine.mjs")), *(str(SCRIPT / f) for f in ("rule.js", "program.js"))],
         input=json.dumps({"pool": pool, "cases": cases}),
@@ -164,14 +172,67 @@ def test_settings_move_the_rule():
 
 
 @needs_node
-def test_modes_are_the_linear_optimizer_and_can_be_switched_off():
-    rule = NesterovMomentum(0.1, 0.9)
-    found_modes = modes(linearize(rule, [0.0]))
-    make = lambda pool: runnable_modes(found_modes, pool)
-    (whole,) = in_the_page([make], gradients())
-    np.testing.assert_allclose(whole["updates"], in_python(rule, gradients())["updates"], rtol=1e-9, atol=1e-12)
-    (without,) = in_the_page([make], gradients(), {"mode_1": 0.0})
-    np.testing.assert_allclose(without["updates"], -found_modes.direct * gradients(), rtol=1e-9)
+def test_derivatives_follow_the_settings():
+    state = [0.3, 0.7]
+    moved = {"b1": 0.5, "eps": 0.1}
+    (found,) = in_the_page([lambda pool: runnable(Adam(0.01, 0.9, 0.999), pool)], [], moved, at=state)
+    wanted = linearize(Adam(0.01, 0.5, 0.999, 0.1), state)
+    for name in "ABCD":
+        np.testing.assert_allclose(found[name], np.ravel(getattr(wanted, name)), rtol=1e-9, err_msg=name)
+
+
+@needs_node
+def test_a_rule_without_state_has_derivatives():
+    (found,) = in_the_page([lambda pool: runnable(GradientDescent(0.1), pool)], [], at=[])
+    assert found["D"].tolist() == [-0.1] and not found["A"].size
+
+
+WHOLE = {
+    "AdamW behind a norm": optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.01)),
+    "Muon": optax.contrib.muon(0.02),
+    "Adafactor": optax.adafactor(0.01),
+    "LAMB": optax.lamb(0.01),
+}
+
+
+@needs_node
+def test_whole_optimizers_run_on_matrices():
+    random = np.random.default_rng(0)
+    start, slopes = random.standard_normal((3, 3)), random.standard_normal((30, 3, 3))
+    pool: dict[str, str] = {}
+    cases = []
+    for tx in WHOLE.values():
+        data = runnable_whole(tx, (3, 3), pool)
+        cases.append({"whole": data, "start": start.ravel().tolist(), "gradients": slopes.reshape(30, 9).tolist()})
+    for (name, tx), found in zip(WHOLE.items(), in_node(pool, cases)):
+        with jax.enable_x64(True):
+            x = jnp.asarray(start)
+            state, path = tx.init(x), [start]
+            for slope in slopes:
+                updates, state = tx.update(jnp.asarray(slope), state, x)
+                x = x + updates
+                path.append(np.asarray(x))
+        np.testing.assert_allclose(found["path"], np.ravel(path), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@needs_node
+def test_components_in_context_and_singular_values_run_in_the_page():
+    rules = {name: find_component(WHOLE[name]).optimizer for name in ("AdamW behind a norm", "Muon")}
+    small = 0.01 * gradients()
+    found = in_the_page([lambda pool, rule=rule: runnable(rule, pool) for rule in rules.values()], small)
+    for (name, rule), one in zip(rules.items(), found):
+        assert_same(one, in_python(rule, small), name)
+
+
+def test_an_axis_of_length_1_is_repeated():
+    program = translate(lambda x, y: (x * y[None],), x=np.zeros((3, 3)), y=np.zeros(3))
+    sizes = {out: {program.sizes[n] for n in given} for name, out, given, _ in program.operations if name == "mul"}
+    assert list(sizes.values()) == [{9}]
+
+
+def test_a_look_up_outside_of_an_array_is_refused():
+    with pytest.raises(UntranslatableError, match="outside of an array"):
+        translate(lambda x: (x.at[jnp.array([7])].get(mode="fill", fill_value=-1.0),), x=np.zeros(3))
 
 
 def test_what_the_page_cannot_run_is_refused_by_name():

@@ -18,8 +18,10 @@ from optoscope._core.templates import templates_of
 from optoscope._core.types import PRNGKeyArray
 from optoscope.artifacts.as_optimizer import AnyOptimizer
 from optoscope.explorer.landscapes import runnable_landscapes
+from optoscope.explorer.recorded import run_data
 from optoscope.explorer.subject import subject_of
 from optoscope.mechanisms import MechanismReport, diagnose
+from optoscope.recordings import Examination, Recording
 from optoscope.tasks import AbstractTask
 
 #: The height of the page inside a notebook, in pixels.
@@ -32,7 +34,8 @@ class Explorer(Shown):
 
     Attributes:
         optimizers: their names.
-        data: what the page shows, as JSON data: a pool of constants, landscapes, and all that is known of each.
+        data: what the page shows, as JSON data: a pool of constants, landscapes, and all that is known of each; where
+            they are given, a recorded run and a ledger of claims.
         provenance: who made it.
     """
 
@@ -76,6 +79,10 @@ class Explorer(Shown):
             )
         )
 
+    def with_ledger(self, ledger: dict[str, Any]) -> "Explorer":
+        """Return the page with claims: `tasks`, `claims` with findings by task, `counts` in words, and `pictures`."""
+        return dataclasses.replace(self, data=self.data | {"ledger": ledger})
+
     def save(self, path: str | Path) -> Path:
         """Write the page; returns its path."""
         path = Path(path)
@@ -94,6 +101,7 @@ def explore(
     key: PRNGKeyArray | None = None,
     num_steps: int = 200,
     names: Sequence[str] = (),
+    run: Examination | Recording | str | Path | None = None,
 ) -> Explorer:
     """Make one page on which optimizers can be touched: moved, driven, taken apart and raced against each other.
 
@@ -106,17 +114,21 @@ def explore(
         key: draws the task's test problems; key 0 if None.
         num_steps: length of the runs that are analyzed.
         names: what to call them; what they are called anyway if empty.
+        run: a run of one's own, as `examine` takes or returns it: its timeline, margin and
+            arrays of parameters are shown, too.
 
     Returns:
         The page, to be saved, or shown in a notebook.
 
     Raises:
-        ValueError: if none is given, or one is not component-wise.
+        ValueError: if none is given, or no component of one can be looked at.
+        FileNotFoundError: if there is no recording of the run.
     """
     if not optimizers:
         raise ValueError("`explore` needs at least one optimizer, got none; name one, such as 'rosenbrock'.")
     if names and len(names) != len(optimizers):
         raise ValueError(f"`names` must have one name for each of {len(optimizers)} optimizers, got {len(names)}.")
+    recorded = None if run is None else run_data(run)
     pool: dict[str, str] = {}
     subjects = []
     for i, given in enumerate(optimizers):
@@ -130,6 +142,8 @@ def explore(
         subject["name"] = _distinct(name or report.optimizer, [one["name"] for one in subjects])
         subjects.append(subject)
     data = {"pool": pool, "landscapes": runnable_landscapes(pool), "num_steps": num_steps, "subjects": subjects}
+    if recorded is not None:
+        data["run"] = recorded
     return Explorer([one["name"] for one in subjects], data, provenance(num_steps=num_steps))
 
 

@@ -61,12 +61,7 @@ class Program:
 
     def to_json(self, pool: dict[str, str]) -> dict[str, Any]:
         """Return it as JSON data; its constants go into a pool, base64 of float64 by the hash of their bytes."""
-        places = {}
-        for number, array in self.constants.items():
-            content = np.ascontiguousarray(array, "<f8").tobytes()
-            name = hashlib.sha256(content).hexdigest()[:12]
-            pool[name] = base64.b64encode(content).decode()
-            places[str(number)] = name
+        places = {str(number): pooled(array, pool) for number, array in self.constants.items()}
         return {
             "sizes": self.sizes,
             "inputs": self.inputs,
@@ -75,6 +70,14 @@ class Program:
             "operations": self.operations,
             "num_needed": self.num_needed,
         }
+
+
+def pooled(array: np.ndarray, pool: dict[str, str]) -> str:
+    """Put an array into a pool, as base64 of float64; returns the name under which it lies there."""
+    content = np.ascontiguousarray(array, "<f8").tobytes()
+    name = hashlib.sha256(content).hexdigest()[:12]
+    pool[name] = base64.b64encode(content).decode()
+    return name
 
 
 @in_float64
@@ -205,13 +208,17 @@ class _Translation:
         elif name == "div" and np.issubdtype(out.dtype, np.integer):
             value = self.emit("trunc", [self.emit("div", given, out.shape)], out.shape)
         elif name in ELEMENTWISE:
-            value = self.emit(name, given, out.shape)
+            value = self.emit(name, [self.widened(one, out.shape) for one in given], out.shape)
         elif name in _REDUCTIONS:
             value = self.reduced(_REDUCTIONS[name], given[0], params["axes"], out.shape)
         elif name == "dot_general":
             value = self.product(given, params["dimension_numbers"], out.shape)
         elif name == "dynamic_slice":
             value = self.sliced(given, params["slice_sizes"], out.shape)
+        elif name == "gather":
+            value = self.gathered(equation, given)
+        elif name == "scatter":
+            value = self.scattered(equation, given)
         else:
             raise UntranslatableError(f"it uses the operation {name}")
         return self.emit("fround", [value], out.shape) if out.dtype == np.float32 else value
@@ -243,7 +250,13 @@ class _Translation:
             return _Value(-1, places.shape, np.asarray(value.known).ravel()[places])
         return self.taken([value], places, value.places.size)
 
-    def reduced(self, name: str, value: _Value, axes: tuple[int, ...], shape: tuple[int, ...]) -> _Value:
+    def widened(self, value: _Value, shape: tuple[int, ...]) -> _Value:
+        """Repeat a value along its axes of length 1; one number goes with any shape as it is."""
+        if value.shape == shape or int(np.prod(value.shape)) == 1:
+            return value
+        return self.laid_out(value, np.broadcast_to(value.places, shape))
+
+    def reduced(self, name: str, value: _Value, axes: Iterable[Any], shape: tuple[int, ...]) -> _Value:
         kept = [axis for axis in range(len(value.shape)) if axis not in axes]
         rows = value.places.transpose(*kept, *axes).reshape(int(np.prod(shape)), -1)
         return self.emit(name, [self.laid_out(value, rows)], shape, rows.shape[1])
@@ -260,10 +273,40 @@ class _Translation:
 
     def sliced(self, given: list[_Value], sizes: tuple[int, ...], shape: tuple[int, ...]) -> _Value:
         value, *starts = given
-        strides = [int(np.prod(value.shape[axis + 1 :])) for axis in range(len(value.shape))]
-        lasts = [whole - part for whole, part in zip(value.shape, sizes)]
-        corner = value.places[tuple(slice(0, size) for size in sizes)].ravel().tolist()
-        return self.emit("window", [value, *starts], shape, {"places": corner, "lasts": lasts, "strides": strides})
+        corner = value.places[tuple(slice(0, size) for size in sizes)]
+        index = self.emit("take", starts, (len(starts),), list(range(len(starts))))
+        return self.looked_up(value, index, range(len(starts)), sizes, corner, np.zeros(shape, int))
+
+    def gathered(self, equation: Any, given: list[_Value]) -> _Value:
+        """Look numbers up: an index that is known gives places, another one is added to them as the page runs."""
+        value, index = given
+        bind = lambda at: np.asarray(equation.primitive.bind(value.places, at, **equation.params))
+        if index.known is not None:
+            places = bind(index.known)
+            if np.any(places < 0) or np.any(places >= value.places.size):
+                raise UntranslatableError("it looks up numbers outside of an array")
+            return self.laid_out(value, places)
+        corner = bind(np.zeros(index.shape, np.int32))
+        numbers = equation.params["dimension_numbers"]
+        batch = [size if axis not in numbers.offset_dims else 1 for axis, size in enumerate(corner.shape)]
+        rows = np.broadcast_to(np.arange(int(np.prod(batch))).reshape(batch), corner.shape)
+        return self.looked_up(value, index, numbers.start_index_map, equation.params["slice_sizes"], corner, rows)
+
+    def looked_up(self, value: _Value, index: _Value, axes: Any, sizes: Any, corner: Any, rows: Any) -> _Value:
+        """Emit numbers at the places `corner` moved along axes by rows of an index, which stays inside."""
+        strides = [int(np.prod(value.shape[axis + 1 :])) for axis in axes]
+        lasts = [value.shape[axis] - sizes[axis] for axis in axes]
+        setting = {"places": corner.ravel().tolist(), "rows": rows.ravel().tolist(), "lasts": lasts, "strides": strides}
+        return self.emit("look_up", [value, index], corner.shape, setting)
+
+    def scattered(self, equation: Any, given: list[_Value]) -> _Value:
+        """Put numbers into an array at places that are known."""
+        value, index, new = given
+        if index.known is None:
+            raise UntranslatableError("it writes at places that change")
+        size = value.places.size
+        places = equation.primitive.bind(value.places, index.known, size + new.places, **equation.params)
+        return self.taken([value, new], np.asarray(places), size + new.places.size)
 
     def choose(self, given: list[_Value], branches: Any) -> list[_Value]:
         """Run all branches, which change nothing, and take the results of one."""

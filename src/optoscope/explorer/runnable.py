@@ -2,17 +2,19 @@
 
 import contextlib
 import dataclasses
+import itertools
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from optoscope._core.types import Scalar
-from optoscope.dynamics import Modes
 from optoscope.dynamics._precision import in_float64, to_float64
 from optoscope.explorer.program import translate
 from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers.optax_context import with_everything
 
 #: How far the slider of a positive setting goes, as a factor each way; what the slider of a share ends with.
 _REACH, _NEAREST_ONE = 100.0, 0.9999
@@ -22,6 +24,9 @@ _PREFIX = "setting_"
 
 def runnable(rule: AbstractOptimizer, pool: dict[str, str]) -> dict[str, Any]:
     """Return a rule as JSON data: a program of (h, g, settings) to (h', dx, -d(dx)/dg).
+
+    With settings there is another one, `derivatives`, to (dh'/dh, dh'/dg, d(dx)/dh, d(dx)/dg): what is linear near a
+    state follows the settings.
 
     Args:
         rule: any component-wise optimizer.
@@ -39,39 +44,51 @@ def runnable(rule: AbstractOptimizer, pool: dict[str, str]) -> dict[str, Any]:
     initial = _initial(rule)
     inputs = {f"{_PREFIX}{one['name']}": one["value"] for one in settings}
 
+    def with_values(values):
+        return _with_settings(to_float64(rule), {name.removeprefix(_PREFIX): x for name, x in values.items()})
+
     def step(h, g, **values):
-        changed = _with_settings(to_float64(rule), {name.removeprefix(_PREFIX): x for name, x in values.items()})
-        (new, update), (_, slope) = jax.jvp(lambda g: changed.step(h, g), (g,), (jnp.ones_like(g),))
+        (new, update), (_, slope) = jax.jvp(lambda g: with_values(values).step(h, g), (g,), (jnp.ones_like(g),))
         return new, update, -slope
 
-    program = translate(step, h=initial, g=0.0, **inputs)
-    return {"program": program.to_json(pool), "initial": initial.tolist(), "settings": settings}
+    def derivatives(h, g, **values):
+        (A, B), (C, D) = jax.jacfwd(with_values(values).step, argnums=(0, 1))(h, g)
+        return A, B, C, D
+
+    found = {"program": translate(step, h=initial, g=0.0, **inputs).to_json(pool), "initial": initial.tolist()}
+    if settings:
+        found["derivatives"] = translate(derivatives, h=initial, g=0.0, **inputs).to_json(pool)
+    return found | {"settings": settings}
 
 
-def runnable_modes(modes: Modes, pool: dict[str, str]) -> dict[str, Any]:
-    """Return the linear optimizer that modes make as JSON data, with a setting for each of `units()`: 1 keeps it.
+def runnable_whole(tx: optax.GradientTransformation, shape: tuple[int, int], pool: dict[str, str]) -> dict[str, Any]:
+    """Return a whole optimizer on one matrix as JSON data: a program of (h, g, x) to (h', dx), all flat.
 
     Args:
-        modes: those of a linearized optimizer.
+        tx: shaped like optax; its state, whose counters count, lies in `h`.
+        shape: of the matrix.
         pool: takes the program's constants.
+
+    Raises:
+        UntranslatableError: if it uses an operation that the page does not know.
     """
-    parts = [modes.as_optimizer(unit) for unit in modes.units()]
-    initial = [_initial(part) for part in parts]
-    places = np.cumsum([0] + [len(part) for part in initial])
-    settings = [_setting(f"mode_{i + 1}", 1.0, 0.0, 1.0, "switch") for i in range(len(parts))]
+    with jax.enable_x64(True):
+        leaves, structure = jax.tree.flatten(tx.init(jnp.zeros(shape)))
+        sizes = [int(np.size(leaf)) for leaf in leaves]
+        start = np.concatenate([np.zeros(0), *(np.asarray(leaf, np.float64).ravel() for leaf in leaves)])
+    ends = np.cumsum([0, *sizes])
 
-    def step(h, g, **kept):
-        states, update = [], -modes.direct * g
-        for i, part in enumerate(parts):
-            state, dx = to_float64(part).step(h[places[i] : places[i + 1]], g)
-            states.append(state)
-            update = update + kept[f"{_PREFIX}mode_{i + 1}"] * dx
-        return jnp.concatenate([h[:0], *states]), update, jnp.zeros(())
+    def step(h, g, x):
+        parts = [h[low:high] for low, high in itertools.pairwise(ends)]
+        state = [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves)]
+        update = with_everything(tx)
+        updates, new = update(g.reshape(shape), jax.tree.unflatten(structure, state), x.reshape(shape))
+        flat = [leaf.ravel().astype(h.dtype) for leaf in jax.tree.leaves(new)]
+        return jnp.concatenate([h[:0], *flat]), updates.ravel()
 
-    inputs = {f"{_PREFIX}{one['name']}": one["value"] for one in settings}
-    start = np.concatenate([np.zeros(0), *initial])
-    program = translate(step, h=start, g=0.0, **inputs)
-    return {"program": program.to_json(pool), "initial": start.tolist(), "settings": settings}
+    zeros = np.zeros(shape).ravel()
+    program = translate(step, h=start, g=zeros, x=zeros)
+    return {"program": program.to_json(pool), "initial": start.tolist()}
 
 
 def settings_of(rule: AbstractOptimizer) -> list[dict[str, Any]]:

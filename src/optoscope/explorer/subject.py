@@ -11,15 +11,19 @@ from optoscope.anatomy.driven import WINDOW
 from optoscope.dynamics import (
     Branch,
     Linearization,
+    Modes,
     PrincipalComponents,
     StabilityMap,
     continue_fixed_points,
     find_resting_point,
+    modes,
     principal_components,
     stability_map,
 )
+from optoscope.explorer.landscapes import MATRIX
 from optoscope.explorer.program import UntranslatableError
-from optoscope.explorer.runnable import runnable, runnable_modes
+from optoscope.explorer.runnable import runnable, runnable_whole
+from optoscope.explorer.typeset import mathml
 from optoscope.mechanisms import MechanismReport
 from optoscope.mechanisms.diagnose import IDLE
 from optoscope.robustness.curvatures import task_curvatures
@@ -46,25 +50,42 @@ def subject_of(report: MechanismReport, dossier: Dossier, pool: dict[str, str]) 
         pool: takes the constants of programs.
     """
     try:
-        rule, runs_as = runnable(dossier.optimizer, pool), "its own equations"
+        own = (
+            "its own equations"
+            if dossier.component.view == "own"
+            else f"its own equations, {dossier.component.sentence}"
+        )
+        rule, runs_as = runnable(dossier.optimizer, pool), own
     except UntranslatableError as error:
         rule = runnable(report.explanation.rule, pool)
         runs_as = f"its explanation, {report.explained:.1%} of its updates ({error})"
     largest = dossier.range.high if dossier.range.high < WINDOW[1] else _ANY_SCALE
     data = {
         "name": report.optimizer,
+        "view": report.view,
         "task": report.task,
         "summary": report.summary,
         "is_idle": report.summary == IDLE,
         "explained": report.explained,
-        "parts": report.explanation.parts,
-        "formula": report.explanation.formula,
+        "verdicts": [
+            {
+                "mechanism": one.mechanism,
+                "verdict": one.verdict,
+                "summary": one.summary,
+                "kind": getattr(one, "kind", ""),
+            }
+            for one in report.verdicts.values()
+        ],
+        "explanation": _or_reason(lambda: _explanation(report, pool)),
         "rule": rule,
         "runs_as": runs_as,
+        "whole": _whole(dossier, pool),
         "num_states": dossier.optimizer.num_states,
         "largest_gradient": largest,
         "schedule": _or_reason(lambda: _schedule(dossier)),
-        "modes": _or_reason(lambda: _modes(dossier, pool)),
+        "modes": _or_reason(
+            lambda: _modes(dossier.operating_modes) | {"at": _place(dossier), "point": _point(dossier)}
+        ),
         "stability": _or_reason(lambda: _stability(dossier)),
         "states": _or_reason(lambda: _states(dossier, largest)),
         "curvatures": _or_reason(lambda: _curvatures(dossier)),
@@ -84,17 +105,38 @@ def _schedule(dossier: Dossier) -> dict[str, Any]:
     return {"learning_rates": rates.values, "magnitude": rates.magnitude, "updates": dossier.autonomous.updates}
 
 
-def _modes(dossier: Dossier, pool: dict[str, str]) -> dict[str, Any]:
-    found = dossier.operating_modes
-    units = found.units()
+def _whole(dossier: Dossier, pool: dict[str, str]) -> dict[str, Any] | None:
+    """The whole optimizer on a matrix; None where its component says it all, or the page cannot run it."""
+    transformation = getattr(dossier.optimizer, "transformation", None)
+    if dossier.component.view == "own" or transformation is None:
+        return None
+    try:
+        return runnable_whole(transformation, MATRIX, pool)
+    except (ValueError, TypeError):  # an operation that the page does not know, or it does not take such a matrix
+        return None
+
+
+def _explanation(report: MechanismReport, pool: dict[str, str]) -> dict[str, Any]:
+    found = report.explanation
     return {
-        "decays": found.decays,
-        "learning_rates": found.learning_rates,
-        "direct": found.direct,
-        "units": [unit.tolist() for unit in units],
-        "rule": runnable_modes(found, pool),
-        "at": _place(dossier),
+        "formula": found.formula,
+        "mathml": mathml(found.formula),
+        "parts": found.parts,
+        "by_probe": found.by_probe,
+        "worst": found.worst,
+        "worst_share": found.worst_share,
+        "rule": runnable(found.rule, pool),
     }
+
+
+def _modes(found: Modes) -> dict[str, Any]:
+    return {"decays": found.decays, "learning_rates": found.learning_rates, "direct": found.direct}
+
+
+def _point(dossier: Dossier) -> dict[str, Any]:
+    """How the page gets to the operating point by itself."""
+    point = dossier.operating_point
+    return {"step": point.step, "gradient": point.gradient}
 
 
 def _place(dossier: Dossier) -> str:
@@ -123,6 +165,7 @@ def _stability(dossier: Dossier) -> dict[str, Any]:
         "state": found.state,
         "gradient": found.gradient,
         "is_held": is_held,
+        "modes": _or_reason(lambda: _modes(modes(point))),
         "at": _place(dossier) if is_held else "where it rests together with its parameter",
     }
 

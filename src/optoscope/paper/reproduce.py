@@ -85,7 +85,7 @@ def reproduce(
         ValueError: for an unknown task.
     """
     from optoscope.paper.figures.drawn import save_figure
-    from optoscope.paper.report.page import EXPLORER, write_page
+    from optoscope.paper.report.page import EXPLORER, ledger_data, write_page
 
     chosen = check_tasks(task_names)
     directory.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,8 @@ def reproduce(
     ledger = judge(study, asked=asked, seed=seed, report=report)
     # Where JAX has operations that the page does not know, the report goes without it.
     with contextlib.suppress(UntranslatableError):
-        _explorer(study, report).save(directory / EXPLORER)
+        page = _explorer(study, report).with_ledger(ledger_data(directory, drawn, ledger))
+        page.save(directory / EXPLORER)
     return write_page(directory, study, wide, drawn, ledger, seed=seed, from_scratch=from_scratch)
 
 

@@ -48,8 +48,12 @@ def test_the_table_shows_the_results(made):
 def test_the_page_begins_with_the_claims_and_each_opens(made):
     page = (made / "index.html").read_text()
     ledger = json.loads((made / "claims.json").read_text())
-    assert page.index('id="claims"') < page.index('id="results"') < page.index('id="figures"')
-    opened = re.findall(r'<details class="claim" id="([^"]+)"', page)
+    places = [page.index(f'id="{name}"') for name in ("claims", "figures", "findings", "results")]
+    assert places == sorted(places)
+    assert page.index('class="matrix"') < places[1]
+    cells = re.findall(r'<a class="cell[^"]*" href="#([^"]+)"', page)
+    opened = re.findall(r'<div class="inside" id="([^"]+)"', page)
+    assert cells == opened
     about = [claim.id for claim in CLAIMS if "rosenbrock" in claim.tasks]
     assert opened == [f"{name}-rosenbrock" for name in about]
     for one in ledger["findings"]:
@@ -99,6 +103,28 @@ def test_a_phone_does_not_scroll_sideways(phone):
     look = "one => [one.offsetHeight, getComputedStyle(one).backgroundImage]"
     shown = phone.evaluate(f"[...document.querySelectorAll('.picture')].map({look})")
     assert len(shown) > 10 and all(height > 50 and image.startswith('url("data:image') for height, image in shown)
+
+
+def test_a_cell_opens_its_finding(phone):
+    phone.evaluate("document.querySelectorAll('details').forEach(one => { one.open = false })")
+    phone.evaluate("document.querySelector('a.cell').click()")
+    phone.wait_for("document.querySelector('details.claim').open && document.querySelector('details.theme').open")
+
+
+def test_the_interactive_page_has_the_ledger(made, tmp_path):
+    if PROGRAM is None:
+        pytest.skip("Chromium is not installed; apt-get install --no-install-recommends chromium.")
+    assert (made / "explorer.html").stat().st_size < 3e6
+    page = Page(tmp_path / "profile", width=800)
+    try:
+        page.open(made / "explorer.html", "#room=ledger")
+        page.wait_for("document.body.dataset.ready")
+        page.evaluate("document.querySelector('#ledger button.cell').click()")
+        page.wait_for("document.querySelector('#ledger .finding img').naturalWidth > 300")
+        said = page.evaluate("document.querySelector('#ledger .reading').textContent")
+        assert "lower meta-objective than momentum" in said and "reproduced" in said
+    finally:
+        page.close()
 
 
 def test_the_shipped_optimizer_beats_every_tuned_baseline(made):

@@ -25,7 +25,8 @@ const locked = JSON.parse(readFileSync(join(here, "package-lock.json"), "utf8"))
 const [{ inputs }] = Object.values(metafile.outputs);
 const paths = Object.keys(inputs).filter((path) => inputs[path].bytesInOutput > 0);
 const used = [...new Set(paths.map((path) => path.match(/^node_modules\/[^/]+/)?.[0]).filter(Boolean))].sort();
-const sources = readdirSync(here)
+const sources = ["", "rooms"]
+  .flatMap((folder) => readdirSync(join(here, folder)).map((name) => join(folder, name)))
   .filter((name) => name.endsWith(".js"))
   .sort();
 const contents = {

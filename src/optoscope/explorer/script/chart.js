@@ -16,7 +16,10 @@ const KEPT = [
   "fill-opacity",
 ];
 
-const isPower = (x) => Math.abs(Math.log10(x) - Math.round(Math.log10(x))) < 1e-9;
+/** The first digit of a number that has one: its mantissa. */
+const mantissa = (x) => Math.round(x / 10 ** Math.floor(Math.log10(x) + 1e-9));
+/** Which ticks of a logarithmic axis have a number: powers of ten, and over few decades 2 and 5 as well. */
+const isTold = (x, [low, high]) => (Math.log10(high / low) < 2 ? [1, 2, 5] : [1]).includes(mantissa(x));
 
 export class Chart {
   constructor(place, { height = 300, square = false } = {}) {
@@ -30,7 +33,7 @@ export class Chart {
   /** Begin a picture: `x` and `y` hold domain, label and whether they are logarithmic; `words` say what it shows. */
   begin({ x, y, words }) {
     const width = Math.max(260, this.place.clientWidth);
-    const height = this.square ? Math.min(width, 420) : this.height;
+    const height = this.square ? Math.min(width, 400) : this.height;
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
     this.svg.attr("aria-label", words).selectAll("*").remove();
     const make = ({ domain, log }, range) => {
@@ -46,14 +49,16 @@ export class Chart {
       axis
         .tickSizeOuter(0)
         .ticks(n)
-        .tickFormat(side.log ? (x) => (isPower(x) ? show(x) : "") : show);
+        .tickFormat(side.log ? (value) => (isTold(value, side.domain) ? show(value) : "") : show);
     const bottom = this.svg
       .append("g")
       .attr("class", "axis")
       .attr("transform", `translate(0,${height - MARGIN.bottom})`);
     bottom.call(ticks(axisBottom(this.x), x, few));
-    const left = this.svg.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`);
-    left.call(ticks(axisLeft(this.y), y, 5));
+    if (y.ticks !== false) {
+      const left = this.svg.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`);
+      left.call(ticks(axisLeft(this.y), y, Math.max(2, Math.round(height / 60))));
+    }
     this.svg
       .append("text")
       .attr("class", "label")
@@ -154,6 +159,39 @@ export class Chart {
     return this;
   }
 
+  /** Bars from the bottom up to two fifths of the picture, between neighboring ends. */
+  bars(ends, counts, { name }) {
+    const [bottom, top] = this.y.range();
+    const most = Math.max(...counts);
+    counts.forEach((count, i) => {
+      const [left, right, size] = [this.x(ends[i]), this.x(ends[i + 1]), (0.4 * (bottom - top) * count) / most];
+      this.#rectangle(left, bottom - size, Math.max(0.5, right - left - 0.5), size, { className: "bar" });
+      this.rows.push([name, Math.sqrt(ends[i] * ends[i + 1]), count]);
+    });
+    return this;
+  }
+
+  /** A filled block between two x and two y. */
+  block(left, right, low, high, { name }) {
+    const [y1, y2] = [this.y(low), this.y(high)];
+    const width = this.x(right) - this.x(left);
+    this.#rectangle(this.x(left), Math.min(y1, y2), Math.max(0, width), Math.abs(y2 - y1), { className: "block" });
+    if (name) this.rows.push([name, right, (low + high) / 2]);
+    return this;
+  }
+
+  #rectangle(x, y, width, height, { className }) {
+    const made = this.body.append("rect").attr("class", className).attr("x", x).attr("y", y);
+    made.attr("width", width).attr("height", height);
+  }
+
+  /** A word in the picture. */
+  note(x, y, text) {
+    const made = this.body.append("text").attr("class", "note").attr("x", this.x(x) + 6).attr("y", this.y(y) + 4);
+    made.text(text);
+    return this;
+  }
+
   level(y, className = "zero") {
     if (!Number.isFinite(this.y(y))) return this;
     const [left, right] = this.x.range();
@@ -175,7 +213,7 @@ export class Chart {
     };
     let isDown = false;
     this.svg
-      .style("cursor", "pointer")
+      .classed("drags", true)
       .on("pointerdown", (event) => {
         isDown = true;
         this.svg.node().setPointerCapture(event.pointerId);

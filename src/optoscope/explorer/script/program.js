@@ -147,14 +147,17 @@ function compile(arrays, [name, outNumber, givenNumbers, setting]) {
       }
     };
   }
-  if (name === "window") {
-    const { places, lasts, strides } = setting;
+  if (name === "look_up") {
+    const { places, rows, lasts, strides } = setting;
+    const width = lasts.length;
     return () => {
-      let start = 0;
-      lasts.forEach((last, axis) => {
-        start += Math.min(Math.max(given[axis + 1][0], 0), last) * strides[axis];
-      });
-      for (let i = 0; i < length; i++) out[i] = a[start + places[i]];
+      for (let i = 0; i < length; i++) {
+        let place = places[i];
+        for (let axis = 0; axis < width; axis++) {
+          place += Math.min(Math.max(b[width * rows[i] + axis], 0), lasts[axis]) * strides[axis];
+        }
+        out[i] = a[place];
+      }
     };
   }
   throw new Error(`unknown operation ${name}`);

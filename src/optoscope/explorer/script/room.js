@@ -6,18 +6,17 @@ import { button, element } from "./controls.js";
 export class Room {
   constructor(id, title, sentence) {
     this.id = id;
+    this.title = title;
     this.node = element("section", { id, class: "room", "aria-labelledby": `${id}-title` });
     this.controls = element("div", { class: "controls" });
     this.pictures = element("div", { class: "pictures" });
     this.reading = element("p", { class: "reading" });
-    this.downloads = element("div", { class: "downloads" });
     this.node.append(
       element("h2", { id: `${id}-title` }, title),
-      element("p", {}, sentence),
+      element("p", { class: "sentence" }, sentence),
       this.controls,
       this.pictures,
       this.reading,
-      this.downloads,
     );
     this.parts = [];
   }
@@ -30,24 +29,23 @@ export class Room {
 
   picture(caption, options) {
     const place = element("div", { class: "place" });
-    const figure = element("figure", {}, place, element("figcaption", {}, caption));
-    this.pictures.append(figure);
     const chart = new Chart(place, options);
-    chart.figure = figure;
-    const name = `optoscope-${this.id}${this.pictures.children.length > 1 ? `-${this.pictures.children.length}` : ""}`;
+    const name = `optoscope-${this.id}${this.pictures.children.length ? `-${this.pictures.children.length + 1}` : ""}`;
     const save = (ending, type, text) => {
       const made = button(ending, () => download(`${name}.${ending.toLowerCase()}`, text(), type));
-      made.setAttribute("aria-label", `Download ${ending} of: ${caption}`);
+      made.setAttribute("aria-label", `${ending}: download ${caption}`);
       return made;
     };
-    figure.append(
-      element(
-        "div",
-        { class: "save" },
-        save("SVG", "image/svg+xml", () => chart.toFile()),
-        save("CSV", "text/csv", () => chart.toTable()),
-      ),
+    const downloads = element(
+      "span",
+      { class: "save" },
+      save("SVG", "image/svg+xml", () => chart.toFile()),
+      save("CSV", "text/csv", () => chart.toTable()),
     );
+    chart.figure = element("figure", {}, place, element("figcaption", {}, element("span", {}, caption), downloads));
+    chart.caption = caption;
+    chart.svg.attr("aria-label", caption);
+    this.pictures.append(chart.figure);
     return chart;
   }
 

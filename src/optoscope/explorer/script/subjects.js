@@ -1,22 +1,33 @@
 // The optimizers of the page: their data, their rules, and what is looked at of them.
 
+import { Modes } from "./modes.js";
+import { clamp } from "./numbers.js";
 import { Program, readPool } from "./program.js";
-import { Rule } from "./rule.js";
-import { listOf, view } from "./view.js";
+import { Rule, Whole } from "./rule.js";
+import { view } from "./view.js";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const pool = readPool(data.pool);
+const modesOf = (found) => (found.reason ? null : new Modes(found.decays, found.learning_rates, found.direct));
 
 export const NUM_STEPS = data.num_steps;
-export const subjects = data.subjects.map((subject, index) => ({
+export const subjects = data.subjects.map((subject, index) => {
+  const runs = new Rule(subject.rule, pool);
+  return {
   ...subject,
   index,
-  runs: new Rule(subject.rule, pool),
-  linear: subject.modes.rule ? new Rule(subject.modes.rule, pool) : null,
-}));
+  runs,
+  on_matrices: subject.whole ? new Whole(subject.whole, pool) : subject.view === "own" ? runs : null,
+  explained_by: subject.explanation.rule ? new Rule(subject.explanation.rule, pool) : null,
+  linear: modesOf(subject.modes),
+  resting: subject.stability.modes ? modesOf(subject.stability.modes) : null,
+  };
+});
 export const landscapes = Object.fromEntries(
   Object.entries(data.landscapes).map(([name, one]) => [name, { ...one, runs: new Program(one.program, pool) }]),
 );
+/** What was given to the page besides: the claims of a paper, a recorded run. */
+export const { ledger = null, run = null } = data;
 
 export const subject = () => subjects[view.who] ?? subjects[0];
 /** What is compared with it: what was chosen, unless that is itself. */
@@ -44,29 +55,11 @@ export function moved() {
 export const COLOR = "var(--series1)";
 export const colorOf = (place) => (place < 0 ? "var(--line)" : `var(--series${place + 1})`);
 
-/** Let rules have the settings and modes that the view says, and the view values that the page has. */
+/** Let rules have the settings that the view says, and the view values that the page has. */
 export function applyView() {
-  view.n = Math.max(0, Math.min(NUM_STEPS, Math.round(view.n)));
-  view.past = Math.max(-1, Math.min(1, view.past));
-  view.g = Math.max(-1, Math.min(1, view.g));
+  view.n = clamp(Math.round(view.n), 0, NUM_STEPS);
+  view.past = clamp(view.past, -1, 1);
+  view.g = clamp(view.g, -1, 1);
   const values = moved();
   for (const one of subjects) one.runs.set(values[one.index]);
-  const off = listOf(view.off);
-  for (const one of subjects) {
-    if (!one.linear) continue;
-    const kept = one.index === subject().index ? off : [];
-    one.linear.set(Object.fromEntries(kept.map((unit) => [`mode_${unit + 1}`, 0])));
-  }
-}
-
-/** Standard normal numbers, the same ones every time (mulberry32, Box and Muller). */
-export function normal(seed) {
-  let a = seed >>> 0;
-  const uniform = () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }

@@ -1,6 +1,7 @@
 // What is looked at: one object, kept in the page's address, that all rooms read and change.
 
-/** Values of a fresh page. Gradients are shares of the largest one that is shown, so that they fit every optimizer. */
+/** Values of a fresh page. Gradients are shares of the largest one that is shown, so that they fit every optimizer; null
+ * and a curvature of 0 stand for what the page chooses. `room` is scrolled to; `only` names rooms shown by themselves. */
 const FRESH = {
   who: 0,
   other: 1,
@@ -21,12 +22,17 @@ const FRESH = {
   sharpness: 1,
   x: null,
   y: null,
-  jitter: 0,
+  jitter: null,
   race: 200,
   racers: "",
   signal: "normal",
   size: 0.3,
   settings: "",
+  sweep: 0,
+  claim: "",
+  moment: 0,
+  room: "",
+  only: "",
 };
 
 export const view = { ...FRESH };
@@ -51,10 +57,10 @@ export function change(values) {
   });
 }
 
-/** The fragment that brings this view back. */
-export function address() {
+/** The fragment that brings this view back, or one that differs in a few values. */
+export function address(other = {}) {
   const words = new URLSearchParams();
-  for (const [name, value] of Object.entries(view)) {
+  for (const [name, value] of Object.entries({ ...view, ...other })) {
     if (value !== FRESH[name]) words.set(name, typeof value === "number" ? Number(value.toPrecision(8)) : value);
   }
   return `#${words}`;

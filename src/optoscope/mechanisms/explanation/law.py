@@ -168,7 +168,7 @@ class GainLaw(eqx.Module):
         )
         counted = "v" if self.delay else "v'"
         if self.corrected:
-            counted = f"{counted}/(1 - {self.decay:.6g}^(n + 1))"
+            counted = f"({counted}/(1 - {self.decay:.6g}^(n + 1)))"
         if self.about_mean:
             head = f"c' = {self.mean_decay:.6g} c + {1 - self.mean_decay:.4g} u; {head}"
         if self.is_centered:

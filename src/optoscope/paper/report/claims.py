@@ -6,6 +6,8 @@ from typing import Any
 from optoscope.paper.claims import Finding, Ledger, Quantity
 from optoscope.tasks import title_of
 
+#: Sign of a verdict in the matrix.
+SIGNS = {"reproduced": "✓", "partly": "◐", "not": "✗", "not measured": "·"}
 _CLASSES = {"reproduced": "reproduced", "partly": "partly", "not": "not", "not measured": "none"}
 #: Beginning of a claim's id -> heading of its theme.
 THEMES = {
@@ -33,13 +35,14 @@ def claims_of(ledger: Ledger, pictures: Mapping[int, Any]) -> list[dict[str, Any
 
 def _entry(one: Finding, pictures: Mapping[int, Any]) -> dict[str, Any]:
     where = f"{title_of(one.task)} · section {one.section}"
-    theme = one.claim.partition(".")[0]
     return {
         "id": f"{one.claim}-{one.task.replace(' ', '_')}",
-        "theme": THEMES.get(theme, theme),
+        **_theme(one),
         "css": _CLASSES[one.verdict],
         "verdict": one.verdict,
+        "sign": SIGNS[one.verdict],
         "says": one.says,
+        "is_beyond": one.is_beyond,
         "where": where + " · not a claim about this task, measured as well" * one.is_beyond,
         "sentence": one.sentence,
         "quantities": [
@@ -50,6 +53,24 @@ def _entry(one: Finding, pictures: Mapping[int, Any]) -> dict[str, Any]:
         "picture": None if one.figure is None or one.verdict == "not measured" else pictures.get(one.figure),
         "command": one.command,
     }
+
+
+def _theme(one: Finding) -> dict[str, Any]:
+    theme = one.claim.partition(".")[0]
+    return {"theme": THEMES.get(theme, theme), "theme_number": list(THEMES).index(theme)}
+
+
+def matrix_of(ledger: Ledger) -> dict[str, Any]:
+    """Return the findings as a matrix: claims by theme, and for each what was found on every task."""
+    of_tasks = dict.fromkeys(one.task for name in ledger.counts for one in ledger.findings if one.task == name)
+    tasks = {task: title_of(task) for task in of_tasks}
+    claims: dict[str, dict[str, Any]] = {}
+    for one in ledger.findings:
+        row = claims.setdefault(one.claim, {**_theme(one), "says": one.says, "findings": {}})
+        row["findings"][tasks[one.task]] = _entry(one, {}) | {"task": tasks[one.task], "figure": one.figure}
+    total = {verdict: sum(count[verdict] for count in ledger.counts.values()) for verdict in _CLASSES}
+    told = ", ".join(f"{number} {verdict}" for verdict, number in total.items() if number)
+    return {"tasks": list(tasks.values()), "claims": list(claims.values()), "counts": f"Of the paper's claims: {told}."}
 
 
 def counts_of(ledger: Ledger) -> tuple[list[str], list[list[str]]]:

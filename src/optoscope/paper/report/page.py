@@ -13,13 +13,16 @@ from optoscope.figures._save import small_png
 from optoscope.figures.style import in_sentence
 from optoscope.paper.claims import Ledger
 from optoscope.paper.figures.drawn import Drawn
-from optoscope.paper.report.claims import claims_of, counts_of
+from optoscope.paper.report.claims import claims_of, counts_of, matrix_of
 from optoscope.paper.study import Study
 from optoscope.running.evaluate import Evaluation
 from optoscope.training.recipes import RECIPES
 
 #: The interactive page beside this one.
 EXPLORER = "explorer.html"
+PAGE = "index.html"
+#: Pixels across of a figure inside a claim, on this page and on the interactive one.
+_SMALL, _SMALLEST = 1100, 560
 
 
 def write_page(
@@ -70,6 +73,7 @@ def write_page(
             else "the optimizers that ship with the package",
             results=_table(list(rows[0]), [list(row.values()) for row in rows]),
             counts=_table(*counts_of(ledger)),
+            matrix=matrix_of(ledger),
             left_out=" ".join(ledger.left_out.values()),
             findings=claims_of(ledger, pictures),
             pictures=list(pictures.values()),
@@ -80,9 +84,24 @@ def write_page(
     numbers = {"results": rows, "provenance": made}
     write_whole(directory / "results.json", (json.dumps(numbers, indent=1) + "\n").encode())
     ledger.save(directory)
-    path = directory / "index.html"
+    path = directory / PAGE
     write_whole(path, page.encode())
     return path
+
+
+def ledger_data(directory: Path, drawn: Sequence[Drawn], ledger: Ledger) -> dict[str, Any]:
+    """Return the ledger as the interactive page beside this one shows it: a matrix whose cells open to small figures.
+
+    Args:
+        directory: holds `figures/` with the saved pictures.
+        drawn: the figures.
+        ledger: the claims, with what was found.
+    """
+    pictures = {}
+    for one in drawn:
+        small = base64.b64encode(small_png(directory / "figures" / f"figure_{one.number}.png", most=_SMALLEST)).decode()
+        pictures[str(one.number)] = {"title": one.title, "image": f"data:image/png;base64,{small}"}
+    return matrix_of(ledger) | {"page": PAGE, "pictures": pictures}
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, str]]:
@@ -123,7 +142,7 @@ def _picture(directory: Path, drawn: Drawn) -> dict[str, Any]:
         "caption": drawn.caption,
         "ratio": f"{width / height:.4f}",
         "large": base64.b64encode(small_png(path)).decode(),
-        "small": base64.b64encode(small_png(path, most=1100)).decode(),
+        "small": base64.b64encode(small_png(path, most=_SMALL)).decode(),
     }
 
 
