@@ -2,15 +2,15 @@
 
     python examples/spike.py [--record DIRECTORY] [--steps N] [--raise-at N] [--over N] [--rate R]
 
-A small dense network learns two moons with AdamW on all examples. From one step on the learning rate rises, to ten
-times what it was. `optoscope examine DIRECTORY` shows loss and margin. Needs the extra `optoscope[torch]`.
+A small dense network learns digits with momentum on all of 256 examples. From one step on the learning rate rises, to
+ten times what it was. `optoscope examine DIRECTORY` shows loss and margin. Needs the extra `optoscope[torch]`.
 """
 
 import argparse
 import tempfile
 
 import torch
-from sklearn.datasets import make_moons
+from sklearn.datasets import load_digits
 from torch import nn
 
 import optoscope
@@ -20,19 +20,20 @@ def main(arguments: list[str] | None = None) -> tuple[int | None, int | None]:
     """Train; returns the step at which the margin passed 1, and the step at which the loss spiked, after the rise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", default=None, metavar="DIRECTORY")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--raise-at", type=int, default=150)
-    parser.add_argument("--over", type=int, default=60, help="steps over which the rate rises")
-    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--over", type=int, default=100, help="steps over which the rate rises")
+    parser.add_argument("--rate", type=float, default=0.8)
     parser.add_argument("--every", type=int, default=5, help="steps between margins")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
-    points, labels = (torch.tensor(x, dtype=torch.float32) for x in make_moons(256, noise=0.3, random_state=0))
-    model = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.99))
+    images, labels = (torch.tensor(x[:256]) for x in load_digits(return_X_y=True))
+    images = images.float() / 16
+    model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=options.rate, momentum=0.9)
     risen = lambda step: min(max((step - options.raise_at) / options.over, 0.0), 1.0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 + 9 * risen(step))
-    loss_of = lambda: nn.functional.binary_cross_entropy_with_logits(model(points)[:, 0], labels)
+    loss_of = lambda: nn.functional.cross_entropy(model(images), labels, label_smoothing=0.1)
     lowest, margin, passed, spiked = float("inf"), None, None, None
     with optoscope.record(optimizer, options.record or tempfile.mkdtemp(), model=model) as recorder:
         for step in range(options.steps):

@@ -169,3 +169,7 @@ def test_a_decay_behind_clipping_goes_through_the_momentum():
     found = find_decay(optax.chain(optax.clip(1.0), optax.add_decayed_weights(5e-4), inner))
     assert found.kind == "coupled" and found.size == pytest.approx(5e-4, rel=0.01)
     assert find_decay(optax.chain(optax.clip(1.0), optax.adamw(schedule, weight_decay=0.1))).kind == "decoupled"
+
+
+def test_a_norm_that_is_met_later_ties_together_as_well():
+    assert structure(optax.chain(optax.clip_by_block_rms(5.0), optax.sgd(1e-3))).unit == "layer"

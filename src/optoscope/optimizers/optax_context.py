@@ -159,9 +159,9 @@ def what_it_needs(error: Exception) -> str:
     text = str(error)
     if "no attribute 'fast'" in text:
         return "it takes parameters in pairs, as optax.LookaheadParams, not as arrays"
-    if "scan body function carry" in text:
+    if "scan body function carry" in text or "pytree structure error" in text:
         return "its state has another structure after a step than before it"
-    return f"it fails on gradients ({first_line(error)})"
+    return text if isinstance(error, ValueError) else f"it fails on gradients ({first_line(error)})"
 
 
 def _found(tx, context, frozen_at):

@@ -11,8 +11,7 @@ import optax
 
 from optoscope.artifacts.as_optimizer import as_whole
 from optoscope.optimizers import AbstractOptimizer, lift, whole_torch
-from optoscope.optimizers._leaks import first_line
-from optoscope.optimizers.optax_context import with_everything
+from optoscope.optimizers.optax_context import what_it_needs, with_everything
 from optoscope.optimizers.torch_host import CannotRun, Door, Live, find_door
 from optoscope.optimizers.torch_stack import as_factory
 
@@ -224,4 +223,4 @@ def make_functions(optimizer: Any) -> tuple[Any, Any]:
 
 def explain(error: Exception) -> str:
     """What an optimizer needs that could not be run, in the words of its own error."""
-    return str(error) if isinstance(error, CannotRun) else first_line(error)
+    return str(error) if isinstance(error, CannotRun) else what_it_needs(error)

@@ -130,7 +130,7 @@ def structure(optimizer: Any, *, name: str | None = None) -> Structure:
     }
     if decay.kind != "none" and reads["parameters"] == 0:
         reads["parameters"] = NOTHING
-    unit = _unit(union, symmetries)
+    unit = _with_thresholds(_unit(union, symmetries), thresholds)
     return Structure(
         optimizer=name or _name(optimizer),
         unit=unit,
@@ -168,6 +168,16 @@ def _unit(union: dict[str, float], symmetries: dict[str, float]) -> str:
     if symmetries["sign of one component"] <= SYMMETRIC:
         return "row and column"
     return "matrix"
+
+
+def _with_thresholds(unit: str, thresholds: list[dict[str, Any]]) -> str:
+    """The unit, where a norm of gradients larger than those that were tried ties more together."""
+    norms = " ".join(one["norm"] or "" for one in thresholds)
+    if "all gradients" in norms:
+        return "network"
+    if unit == "component" and "a matrix's gradients" in norms:
+        return "layer"
+    return "row and column" if unit == "component" and ("a row's" in norms or "a column's" in norms) else unit
 
 
 def _reads_gradients(bench, num_steps):

@@ -30,9 +30,16 @@ export class Chart {
     this.place = place;
   }
 
+  /** Forget how wide it is. */
+  refit() {
+    this.width = 0;
+  }
+
   /** Begin a picture: `x` and `y` hold domain, label and whether they are logarithmic; `words` say what it shows. */
   begin({ x, y, words }) {
-    const width = Math.max(260, this.place.clientWidth);
+    // Asked for once: a browser that is asked in the middle of a drawing lays out the whole page anew.
+    this.width ||= Math.max(260, this.place.clientWidth);
+    const { width } = this;
     const height = this.square ? Math.min(width, 400) : this.height;
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
     this.svg.attr("aria-label", words).selectAll("*").remove();

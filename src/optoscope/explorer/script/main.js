@@ -140,7 +140,10 @@ let drawnWidth = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === drawnWidth) return; // a phone's bars come and go
   drawnWidth = innerWidth;
-  for (const room of rooms) room.isStale = true;
+  for (const room of rooms) {
+    room.isStale = true;
+    room.refit();
+  }
   requestAnimationFrame(drawRest);
 });
 

@@ -2,10 +2,16 @@
 
 import { Chart, download } from "./chart.js";
 import { button, element } from "./controls.js";
+import { view } from "./view.js";
+
+/** What every picture depends on: which optimizer, the scale of gradients, and its settings. */
+const COMMON = ["who", "largest", "settings"];
 
 export class Room {
-  constructor(id, title, sentence) {
+  /** `depends` names what else in the view its pictures and controls depend on. */
+  constructor(id, title, sentence, depends = []) {
     this.id = id;
+    this.depends = depends;
     this.title = title;
     this.node = element("section", { id, class: "room", "aria-labelledby": `${id}-title` });
     this.controls = element("div", { class: "controls" });
@@ -19,6 +25,7 @@ export class Room {
       this.reading,
     );
     this.parts = [];
+    this.charts = [];
   }
 
   add(...controls) {
@@ -46,6 +53,7 @@ export class Room {
     chart.caption = caption;
     chart.svg.attr("aria-label", caption);
     this.pictures.append(chart.figure);
+    this.charts.push(chart);
     return chart;
   }
 
@@ -60,10 +68,21 @@ export class Room {
     return Boolean(reason);
   }
 
+  /** Draw, unless nothing has changed on which what is drawn depends. */
   render() {
-    for (const part of this.parts) part.update?.();
     // Only the room that is being worked in speaks up.
-    this.reading.setAttribute("aria-live", this.node.contains(document.activeElement) ? "polite" : "off");
+    const live = this.node.contains(document.activeElement) ? "polite" : "off";
+    if (this.reading.getAttribute("aria-live") !== live) this.reading.setAttribute("aria-live", live);
+    const key = JSON.stringify([...COMMON, ...this.depends].map((name) => view[name]));
+    if (key === this.drawn) return;
+    this.drawn = key;
+    for (const part of this.parts) part.update?.();
     this.draw();
+  }
+
+  /** Draw anew whatever has changed, at the width that it has now. */
+  refit() {
+    this.drawn = null;
+    for (const chart of this.charts) chart.refit();
   }
 }

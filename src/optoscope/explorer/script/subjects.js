@@ -63,3 +63,17 @@ export function applyView() {
   const values = moved();
   for (const one of subjects) one.runs.set(values[one.index]);
 }
+
+/** Runs under constant gradients, kept while settings stay: several rooms draw them, most of them in every frame. */
+const MOST_RUNS = 64;
+const runsKept = new Map();
+export function constantRun(one, gradient) {
+  const key = `${one.index} ${gradient} ${Object.values(one.runs.values)}`;
+  let found = runsKept.get(key);
+  if (!found) {
+    found = one.runs.drive(new Array(NUM_STEPS).fill(gradient));
+    if (runsKept.size >= MOST_RUNS) runsKept.delete(runsKept.keys().next().value);
+    runsKept.set(key, found);
+  }
+  return found;
+}

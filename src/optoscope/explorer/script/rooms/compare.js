@@ -29,6 +29,7 @@ export function compareRoom() {
     "compare",
     "Compare",
     "Two optimizers on the same gradients, over each other, and where they part.",
+    ["other", "signal", "size"],
   );
   room.add(
     choice("Other optimizer", {

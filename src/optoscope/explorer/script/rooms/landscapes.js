@@ -24,6 +24,7 @@ export function landscapesRoom() {
     "landscapes",
     "Landscapes",
     "Drop a start and let up to four optimizers race from it, tuned ones beside learned ones. Click or drag in the picture.",
+    ["landscape", "condition", "sharpness", "x", "y", "jitter", "race", "racers"],
   );
   const [xSlider, ySlider] = [0, 1].map((axis) =>
     slider(["Start, x", "Start, y"][axis], {

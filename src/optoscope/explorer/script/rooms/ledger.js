@@ -10,6 +10,7 @@ export function ledgerRoom() {
     "ledger",
     "Ledger",
     "What the paper says of its optimizers, and whether it holds for these: ✓ reproduced, ◐ partly, ✗ not; dashed where the paper does not say it about this task. Choose a cell.",
+    ["claim"],
   );
   room.node.classList.add("wide");
   const cells = new Map();

@@ -18,6 +18,7 @@ export function modesRoom() {
     "modes",
     "Eigenvalues",
     "Near its resting point the optimizer is linear: a sum of momentum terms, one for each mode. The nearer a mode lies to the circle, the longer it remembers; its size is its learning rate. Point at one, and switch it off.",
+    ["mode", "off", "curvature"],
   );
   const all = () => known(subject()).modes.modes ?? null;
   const units = () => all()?.units ?? [];
@@ -124,7 +125,18 @@ function drawRun(chart, modes, left, words) {
   });
   chart.level(0).line(steps(whole), { name: "all modes", className: "past", width: 4, opacity: 0.5 });
   chart.line(steps(kept), { name: "modes that are kept", color: COLOR });
-  const edge = left.stability(decades(curvature * 1e-3, curvature * 1e3, 40)).edges[0];
+  const edge = edgeOf(left, modes);
   const stable = edge ? `stable up to a curvature of ${show(edge)}` : "no edge near";
   return `With the modes that are kept: ${stable}; at curvature ${show(curvature)} it is ${show(Math.abs(kept.at(-1)))} away after ${kept.length - 1} steps from 1 (all modes: ${show(Math.abs(whole.at(-1)))}).`;
+}
+
+/** The first edge of stability of what is left of some modes, kept until others are left. */
+let edgeKept = {};
+function edgeOf(left, modes) {
+  if (edgeKept.modes !== modes || edgeKept.off !== view.off) {
+    const rate = Math.abs(left.direct + left.rates.reduce((sum, [re]) => sum + re, 0)) || 1;
+    const [edge] = left.stability(decades(1e-3 / rate, 1e4 / rate, 90)).edges;
+    edgeKept = { modes, off: view.off, edge };
+  }
+  return edgeKept.edge;
 }

@@ -8,7 +8,7 @@ import { COLOR, run } from "../subjects.js";
 import { change, view } from "../view.js";
 
 export function runRoom() {
-  const room = new Room("run", "My run", `What was recorded of ${run.optimizer}: ${run.rule}.`);
+  const room = new Room("run", "My run", `What was recorded of ${run.optimizer}: ${run.rule}.`, ["moment"]);
   const { steps } = run;
   const last = steps.length - 1;
   const at = () => clamp(Math.round(view.moment * last), 0, last);

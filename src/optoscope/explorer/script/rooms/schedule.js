@@ -5,7 +5,7 @@ import { show } from "../controls.js";
 import { clamp, steps } from "../numbers.js";
 import { Room } from "../room.js";
 import { pastSliders } from "../shared.js";
-import { COLOR, NUM_STEPS, past, subject } from "../subjects.js";
+import { COLOR, constantRun, NUM_STEPS, past, subject } from "../subjects.js";
 import { change, view } from "../view.js";
 
 export function scheduleRoom() {
@@ -13,6 +13,7 @@ export function scheduleRoom() {
     "schedule",
     "Schedule and time",
     "Left alone, does it change? The learning rate that a small gradient would meet at each step of a run without gradients, and of one under the gradient before. Drag to move in time.",
+    ["past", "n"],
   );
   room.add(...pastSliders());
   const toStep = (x) => change({ n: clamp(Math.round(x), 0, NUM_STEPS) });
@@ -20,7 +21,7 @@ export function scheduleRoom() {
   const drift = room.picture("Update of every step.", { height: 220 }).onDrag(toStep);
   room.draw = () => {
     const { runs, schedule } = subject();
-    const { states, updates } = runs.drive(new Array(NUM_STEPS).fill(past()));
+    const { states, updates } = constantRun(subject(), past());
     const met = states.map((h) => runs.update(h, 0).learningRate);
     const alone = (schedule.learning_rates ?? []).map((x) => x ?? NaN);
     const words =

@@ -40,6 +40,7 @@ export function stabilityRoom() {
     "stability",
     "Stability",
     "On a loss of one curvature, does the run settle, ring, circle or blow up? Drag the curvature across an edge.",
+    ["curvature", "push", "noise", "clip", "decay", "steps"],
   );
   const pushed = () => view.push * largest();
   const clip = (x) => (view.clip ? show(x * pushed()) : "off");

@@ -6,7 +6,7 @@ import { fixedPoints, known } from "../known.js";
 import { grid } from "../numbers.js";
 import { Room } from "../room.js";
 import { pastSliders } from "../shared.js";
-import { COLOR, largest, NUM_STEPS, past, subject } from "../subjects.js";
+import { COLOR, constantRun, largest, NUM_STEPS, past, subject } from "../subjects.js";
 import { change, view } from "../view.js";
 
 /** Constant gradients whose runs are drawn, as shares of the largest. */
@@ -21,6 +21,7 @@ export function statesRoom() {
     "states",
     "State space",
     "Where its memory goes. A constant gradient pulls the state to a fixed point; drag along to change that gradient, or choose a step.",
+    ["past", "n", "sweep"],
   );
   const slowness = slider("Steps from one end to the other", {
     scale: LOGARITHMIC(10, 2000),
@@ -61,7 +62,7 @@ export function statesRoom() {
     const place = placeOf(one);
     const G = largest();
     runsSeen = [...new Set([...SHARES, view.past])].map((share) => {
-      const { states } = one.runs.drive(new Array(NUM_STEPS).fill(share * G));
+      const { states } = constantRun(one, share * G);
       return { share, points: states.map((h) => place(h, share * G)) };
     });
     const fixed = branchOf(one, place).filter(({ gradient }) => Math.abs(gradient) <= G * ROUNDING);

@@ -5,7 +5,7 @@ import { show } from "../controls.js";
 import { clamp, grid } from "../numbers.js";
 import { Room } from "../room.js";
 import { gradientSlider, pastSliders } from "../shared.js";
-import { COLOR, largest, past, present, subject } from "../subjects.js";
+import { COLOR, constantRun, largest, past, present, subject } from "../subjects.js";
 import { change, view } from "../view.js";
 
 export function updateRoom() {
@@ -13,6 +13,7 @@ export function updateRoom() {
     "update",
     "Update function",
     "One step: what the optimizer does with the gradient that it sees now, in the state in which earlier gradients left it. Drag in the picture.",
+    ["g", "past", "n"],
   );
   room.add(gradientSlider(), ...pastSliders());
   const chart = room
@@ -20,15 +21,16 @@ export function updateRoom() {
     .onDrag((x) => change({ g: clamp(x / largest(), -1, 1) }));
   room.draw = () => {
     const { runs } = subject();
+    const { states } = constantRun(subject(), past());
     const [G, g] = [largest(), present()];
     const gradients = [...new Set([...grid(-G, G, 201), g])].sort((a, b) => a - b);
     const curve = (h) => gradients.map((x) => [x, runs.update(h, x).update]);
     const earlier = [0, 0.25, 0.5, 0.75]
       .map((share) => Math.round(share * view.n))
       .filter((n, i, all) => n < view.n && all.indexOf(n) === i);
-    const h = runs.after(past(), view.n);
+    const h = states[view.n];
     const now = curve(h);
-    const behind = earlier.map((n) => curve(runs.after(past(), n)));
+    const behind = earlier.map((n) => curve(states[n]));
     const { update, learningRate } = runs.update(h, g);
     const words = `At a gradient of ${show(g)} the update is ${show(update)}. The effective learning rate there is ${show(learningRate)}`;
     chart.begin({
