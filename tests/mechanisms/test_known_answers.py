@@ -90,6 +90,9 @@ def test_optimistic_gradient_descent_takes_differences():
     np.testing.assert_allclose(updates(rule, [1.0, 1.0, 1.0, 0.0]), [-0.1, -0.1, -0.1, 0.1], rtol=1e-6)
     report = diagnose(rule)
     assert "differences of gradients" in report.summary and words(report)["momentum"] == "present"
+    assert (
+        words(report)["schedule"] == "absent" and "it begins as if the first gradient had always come" in report.summary
+    )
 
 
 def test_where_eps_stands_makes_the_first_step():
@@ -214,3 +217,9 @@ def test_a_map_that_acts_at_few_magnitudes_is_put_where_it_stands():
     report = diagnose(Waved())
     assert report.explained > 0.999 and "the map stands behind the memory" in report.summary
     assert report.verdicts["clipping"].verdict == "absent"
+
+
+def test_large_gradients_that_count_a_little_less_are_not_clipped():
+    leaks = lambda beyond: lambda h, g: (h, -0.1 * (jnp.clip(g, -1.0, 1.0) + beyond * (g - jnp.clip(g, -1.0, 1.0))))
+    assert words(diagnose(Rule(leaks(0.965), 1), gradients=(1e-2, 1e2)))["clipping"] == "absent"
+    assert words(diagnose(Rule(leaks(0.5), 1), gradients=(1e-2, 1e2)))["clipping"] == "present"

@@ -64,9 +64,9 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
     verdicts["momentum"], unstable = _momentum(verdicts["momentum"], rule, explanation.num_steps)
     verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule, placed=share > _PLACED)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
-    verdicts["schedule"] = _schedule(verdicts["schedule"], rule)
+    verdicts["schedule"], begin_remarks = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
-    remarks += map_remarks + _before(rule) + _drift(rule) + _times(verdicts["schedule"], explanation)
+    remarks += map_remarks + begin_remarks + _before(rule) + _drift(rule) + _times(verdicts["schedule"], explanation)
     remarks.append(f"explains {percent} of its updates")
     return Reconciled(verdicts, warnings, remarks)
 
@@ -106,7 +106,9 @@ def _drift(rule: ExplainedOptimizer) -> list[str]:
     size = np.abs(rule.after).max() * max(rule.inner.sizes[0], 1e-300)
     if np.abs(rule.drift).max() <= 1e-9 * size:
         return []
-    return [f"it moves without a gradient, by {-rule.drift[0]:.2g} in the first step (a drift)"]
+    step = 0 if rule.drift[0] else int(np.argmax(np.abs(rule.drift)))
+    when = f"at step {step}" if step else "in the first step"
+    return [f"it moves without a gradient, by {-rule.drift[step]:.2g} {when} (a drift)"]
 
 
 def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[Any, list[str]]:
@@ -141,6 +143,9 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[
         reason = "all gradients that count at all make an update of the same size"
         return changed(verdict, "present", map_in_words(found), reason, **nothing), remarks
     threshold = _departure(found)
+    if threshold is None:
+        reason = f"the update never departs from its tangent by {DEPARTURE:.0%}"
+        return changed(verdict, "absent", "", reason, **nothing), []
     is_hard = found.name in ("hard clip", "skip", "corner")
     corner = found.scale if is_hard else None
     told = short(corner if corner is not None else threshold)
@@ -150,22 +155,41 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[
     return changed(verdict, "present", summary, reason, threshold=threshold, kind=kind, corner=corner), remarks
 
 
-def _schedule(verdict: Any, rule: ExplainedOptimizer) -> Any:
-    """The same with slopes where gains of one size stood for them, if the map has a tangent after all."""
+def _schedule(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
+    """The same with slopes where gains of one size stood for them, if the map has a tangent after all.
+
+    A first update that is what an endless constant gradient would give is no schedule, but a way to begin.
+    """
+    if verdict.verdict == "present" and _begins_as_if_settled(rule):
+        reason = "the learning rate is the same at every step but the first, where no gradient came before"
+        return changed(verdict, "absent", "", reason), ["it begins as if the first gradient had always come"]
     has_tangent = rule.inner.clips and rule.inner.has_tangent
     if not (verdict.probe and has_tangent and rule.law is None and len(rule.memory.D) == 1 and rule.memory.D[0]):
-        return verdict
+        return verdict, []
     slopes = rule.before * rule.after * rule.memory.D[0]
     left = max(len(verdict.learning_rates) - len(slopes), 0)
     rates = np.append(slopes, np.full(left, slopes[-1]))[: len(verdict.learning_rates)]
-    return dataclasses.replace(verdict, learning_rates=rates, probe=0.0)
+    return dataclasses.replace(verdict, learning_rates=rates, probe=0.0), []
 
 
-def _departure(found: StaticMap) -> float:
-    """Where a map departs from its tangent by `DEPARTURE`."""
+def _begins_as_if_settled(rule: ExplainedOptimizer) -> bool:
+    if not rule.memory.order or len(rule.memory.D) > 1:
+        return False
+    first, later = float(rule.after[0]), rule.after[1:]
+    steady = np.ptp(later) <= 1e-3 * np.abs(later).max() and np.ptp(rule.before) <= 1e-3 * np.abs(rule.before).max()
+    with np.errstate(over="ignore", invalid="ignore"):
+        response = rule.memory.response(_HORIZON * len(rule.after))
+        begins, settles = first * response[0], later[0] * response.sum()
+    return bool(
+        steady and abs(begins - settles) <= 1e-3 * abs(settles) and abs(first - later[0]) > 1e-3 * abs(later[0])
+    )
+
+
+def _departure(found: StaticMap) -> float | None:
+    """Where a map departs from its tangent by `DEPARTURE`; None if it never does."""
     x = found.scale * np.geomspace(1e-3, 1e3, 600_001)
-    gain = np.asarray(found(x)) / (found.slope * x)
-    return float(x[np.argmax(np.abs(gain - 1) > DEPARTURE)])
+    departs = np.abs(np.asarray(found(x)) / (found.slope * x) - 1) > DEPARTURE
+    return float(x[np.argmax(departs)]) if departs.any() else None
 
 
 def _adaptation(verdict: Any, rule: ExplainedOptimizer) -> Any:

@@ -31,7 +31,7 @@ def keep_confirmed(
     )
     judged = {
         **verdicts,
-        "momentum": _late(momentum, delay) if delay else _momentum(momentum, behavior),
+        "momentum": _late(momentum, delay) if delay else _momentum(momentum, behavior, adaptation),
         "schedule": _confirmed(schedule, present=behavior.varies, absent=behavior.timeless),
         "adaptation": _confirmed(_adaptation(adaptation, behavior), present=behavior.adapts, absent=behavior.steady),
         "clipping": _clipping(clipping, behavior),
@@ -67,7 +67,9 @@ def _late(verdict: Any, delay: int) -> Any:
     return changed(verdict, "present", words, "no gradient changes the update of its own step")
 
 
-def _momentum(verdict: Any, behavior: Behavior) -> Any:
+def _momentum(verdict: Any, behavior: Behavior, adaptation: Any) -> Any:
+    if adaptation.kind == "nonlinear odd" and not behavior.pushes:  # signs of earlier gradients change the gain alone
+        return _confirmed(verdict, present=False, absent=True)
     if verdict.verdict != "present" and behavior.remembers:
         verdict = changed(
             verdict,

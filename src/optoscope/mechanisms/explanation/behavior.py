@@ -28,6 +28,7 @@ class Behavior:
 
     Attributes:
         remembers, forgets: whether earlier gradients move the parameter, with their signs.
+        pushes: whether they do so where the present gradient is next to nothing.
         saturates, in_proportion: what the largest gradients do, after small ones.
         adapts, steady: whether the gain goes by what came before.
         sizes_count: whether sizes of earlier gradients count: tenfold gradients do not just make tenfold updates, and
@@ -40,6 +41,7 @@ class Behavior:
 
     remembers: bool
     forgets: bool
+    pushes: bool
     saturates: bool
     in_proportion: bool
     adapts: bool
@@ -100,8 +102,9 @@ def _memory(probe, after, turned, halved, calm, present):
     against = np.maximum(moved(after, nothing), -moved(after, -nothing)) > _COUNTS * size
     is_memory = by_size | against
     remembers = bool((turns & counts).any() or ((np.abs(push) > _PUSHES * size) & is_memory).any())
-    forgets = not remembers and bool(((np.abs(push) < _LITTLE * size) | ~is_memory | (size == 0)).all())
-    return {"remembers": remembers, "forgets": forgets, "only_sign": bool(tenfold.all() and size.any())}
+    pushes = not ((np.abs(push) < _LITTLE * size) | ~is_memory | (size == 0)).all()
+    only_sign = bool(tenfold.all() and size.any())
+    return {"remembers": remembers, "forgets": not remembers and not pushes, "pushes": pushes, "only_sign": only_sign}
 
 
 def _proportion(probe, after, high):
