@@ -105,17 +105,24 @@ class InCoordinates(AbstractOptimizer):
 
 
 def in_random_coordinates(
-    optimizer: AbstractOptimizer, rng: np.random.Generator, *, spread: float = 2.0
+    optimizer: AbstractOptimizer, rng: np.random.Generator, *, spread: float = 2.0, mixed: bool = True
 ) -> InCoordinates:
     """Mix all states of an optimizer by a random matrix whose condition number is at most `spread` squared.
+
+    Over sixteen decades of gradients no double holds the square of a small one beside a number of size 1: where all are
+    tried, states can be permuted and scaled only.
 
     Args:
         optimizer: the rule.
         rng: draws the matrix and the offset.
         spread: singular values lie in [1/spread, spread].
+        mixed: whether states are mixed and moved; else they change places and units.
     """
     n = optimizer.num_states
     left, _ = np.linalg.qr(rng.standard_normal((n, n)))
     right, _ = np.linalg.qr(rng.standard_normal((n, n)))
     values = spread ** rng.uniform(-1, 1, n)
-    return InCoordinates(optimizer, mixing=(left * values) @ right, offset=rng.standard_normal(n))
+    offset = rng.standard_normal(n)
+    if not mixed:
+        return InCoordinates(optimizer, mixing=np.diag(values)[np.argsort(offset)], offset=np.zeros(n))
+    return InCoordinates(optimizer, mixing=(left * values) @ right, offset=offset)

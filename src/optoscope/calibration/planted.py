@@ -114,7 +114,7 @@ def disguise(
     return Planted(
         name=name,
         family=family,
-        optimizer=scaled if isinstance(plain, Brought) else in_random_coordinates(scaled, rng),
+        optimizer=scaled if isinstance(plain, Brought) else in_random_coordinates(scaled, rng, mixed=told),
         plain=rule,
         truth=known.rescaled(input_scale, output_scale),
         gradients=(RANGE[0] / input_scale, RANGE[1] / input_scale) if told else None,
