@@ -33,5 +33,5 @@ def test_a_whole_optimizer(run, tmp_path):
     called = run("stability", "optax:adamw(0.001)", "--out", str(tmp_path / "w"), "--json")
     assert called.code == 0, called.err
     found = json.loads(called.out)
-    np.testing.assert_allclose(found["measured"], found["predicted"], rtol=0.02)
+    assert found["edges"] and all(abs(edge["error"]) < 0.02 for edge in found["edges"])
     assert (tmp_path / "w" / "edges.npz").exists()

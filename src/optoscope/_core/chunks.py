@@ -37,6 +37,8 @@ def num_before_padding(rows: np.ndarray) -> int:
     >>> num_before_padding(np.array([[1.0], [2.0], [2.0]]))
     2
     """
+    if len(rows) < 2:
+        return len(rows)
     words = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     others = np.flatnonzero((words != words[-1:]).any(1))
     return int(others[-1]) + 2 if len(others) else 1

@@ -120,7 +120,7 @@ def test_the_interactive_page_has_the_ledger(made, tmp_path):
         page.open(made / "explorer.html", "#room=ledger")
         page.wait_for("document.body.dataset.ready")
         page.evaluate("document.querySelector('#ledger button.cell').click()")
-        page.wait_for("document.querySelector('#ledger .finding img').naturalWidth > 300")
+        page.wait_for("document.querySelector('#ledger .finding img')?.naturalWidth > 300")
         said = page.evaluate("document.querySelector('#ledger .reading').textContent")
         assert "lower meta-objective than momentum" in said and "reproduced" in said
     finally:
