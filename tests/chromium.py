@@ -47,6 +47,7 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.resize(width, height)
 
     def call(self, method: str, **params: Any) -> Any:
@@ -68,9 +69,11 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
 
     def open(self, path: Path, fragment: str = "") -> None:
-        """Load a file, and wait until all of it is there."""
-        self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+        """Load a file, and wait until all of it, and not of what was there before, is there."""
+        loader = self.call("Page.navigate", url=path.resolve().as_uri() + fragment)["loaderId"]
+        while not any(
+            event["name"] == "load" and event["loaderId"] == loader for event in self.of("Page.lifecycleEvent")
+        ):
             self.events.append(self._receive())
 
     def evaluate(self, expression: str) -> Any:

@@ -141,6 +141,8 @@ def leaves(arguments: list[str], folder: Path, signum: int, moment: float) -> No
     folder.mkdir()
     process = start(arguments, folder)
     time.sleep(moment)
+    if process.poll() == 0:  # it was done before
+        return
     process.send_signal(signum)
     _, said = process.communicate(timeout=60)
     assert process.returncode == CODES[signum], (moment, said)

@@ -282,7 +282,6 @@ def test_everything_can_be_reached_and_has_a_name(browser):
 def test_the_address_names_a_room_and_can_show_it_alone(browser, page, tmp_path):
     assert browser.evaluate("document.querySelector('nav a').hash") == "#room=update"
     browser.call("Page.navigate", url="about:blank")
-    browser.events = []
     browser.open(page.save(tmp_path / "page.html"), "#only=modes&who=1")
     browser.wait_for("document.body.dataset.ready")
     assert browser.evaluate("[...document.querySelectorAll('.room')].map(one => one.id)") == ["modes"]
