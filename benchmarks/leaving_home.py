@@ -148,17 +148,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--optimizer", default="mnist")
     options = parser.parse_args(arguments)
     rule = as_rule(options.optimizer)
-    tries = {
-        **{f"AdamW, rate {rate:g}": optax.adamw(rate) for rate in (0.003, 0.01, 0.03)},
+    learned = {
         f"learned ({options.optimizer})": rule,
         "learned, memory's part taken away": Memoryless(rule),
         f"learned, updates shrink after {HOME} steps": Cooled(rule),
     }
+    # What is run, and the rule of one component; the decay of AdamW moves a parameter by 1e-4 of an update's rate.
+    tries = {
+        **{f"AdamW, rate {rate:g}": (optax.adamw(rate), as_rule(optax.adam(rate))) for rate in (0.003, 0.01, 0.03)},
+        **{name: (lift(one), one) for name, one in learned.items()},
+    }
     runs = []
-    for name, one in tries.items():
-        losses, r = train(lift(one) if isinstance(one, AbstractOptimizer) else one, options.steps)
-        away = from_memory(one, r.gradients) if isinstance(one, AbstractOptimizer) else np.zeros_like(r.updates)
-        runs.append({"name": name, "periods": periods(losses, r, away)})
+    for name, (optimizer, one) in tries.items():
+        losses, r = train(optimizer, options.steps)
+        runs.append({"name": name, "periods": periods(losses, r, from_memory(one, r.gradients))})
         print(name, [round(part["loss"], 4) for part in runs[-1]["periods"]], flush=True)
     record("leaving_home", {"steps": options.steps, "runs": runs})
 

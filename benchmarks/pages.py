@@ -12,6 +12,7 @@ from benchmarks._report import RESULTS
 from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
 from benchmarks.explorer import explorer_table
+from benchmarks.leaving_home import leaving_home_table
 from benchmarks.ledger import counts_table, seeds_table
 from benchmarks.margins import margins_table
 from benchmarks.pairs import pairs_tables
@@ -26,6 +27,7 @@ from benchmarks.training_tables import (
     speed_table,
     ways_table,
 )
+from benchmarks.whole_calibration import whole_calibration_tables
 from optoscope._core.markdown import between_marks
 from optoscope.calibration.calibrate import LIMITS
 from optoscope.cli.reference import arguments_reference, settings_reference
@@ -40,7 +42,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "explore": {"explorer": explorer_table},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},
-    "recordings": {"margins": margins_table, "recording": recording_table},
+    "recordings": {"margins": margins_table, "recording": recording_table, "leaving home": leaving_home_table},
     "results": {"results": results_table, "counts": counts_table},
     "speed": {"speed": speed_table},
     "stability": {"stability": stability_table},
@@ -50,6 +52,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "networks": networks_table,
         "shipped": shipped_table,
     },
+    "whole_optimizers": {"planted": whole_calibration_tables},
 }
 
 
