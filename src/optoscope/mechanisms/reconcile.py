@@ -8,7 +8,7 @@ import numpy as np
 from optoscope.dynamics.onset import DEPARTURE
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.explanation.explain import Explanation
-from optoscope.mechanisms.explanation.memory import LinearMemory
+from optoscope.mechanisms.explanation.memory import LinearMemory, decay_course
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
 from optoscope.mechanisms.explanation.words import curve_in_words, decay_in_words, map_in_words
@@ -22,6 +22,10 @@ _HORIZON = 10
 _NEUTRAL = 1e-7
 #: Share of the updates from which on it is said on which side of a memory a map stands.
 _PLACED = 0.99
+#: Share of a decay by which the first step behind a gradient must depart from it where there is a direct term.
+_DIRECT = 5e-3
+#: Difference of decays that are the same, and the share of a run after which a decay is said to have settled.
+_ALIKE, _SETTLED = 1e-3, 0.75
 #: Eigenvalues nearer to each other than this are repeated, where a response of the same order fits with one.
 _REPEATED = 2e-2
 
@@ -113,7 +117,7 @@ def _drift(rule: ExplainedOptimizer) -> list[str]:
 
 def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[Any, list[str]]:
     shapes = [
-        (found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not found.is_linear
+        (found, place) for found, place in ((rule.inner, "before"), (rule.outer, "behind")) if not _is_linear(found)
     ]
     nothing = {"threshold": None, "kind": "none", "corner": None}
     if not shapes:
@@ -143,7 +147,7 @@ def _clipping(verdict: Any, rule: ExplainedOptimizer, *, placed: bool) -> tuple[
         reason = "all gradients that count at all make an update of the same size"
         return changed(verdict, "present", map_in_words(found), reason, **nothing), remarks
     threshold = _departure(found)
-    if threshold is None:
+    if threshold is None or threshold > found.sizes[-1]:
         reason = f"the update never departs from its tangent by {DEPARTURE:.0%}"
         return changed(verdict, "absent", "", reason, **nothing), []
     is_hard = found.name in ("hard clip", "skip", "corner")
@@ -185,6 +189,14 @@ def _begins_as_if_settled(rule: ExplainedOptimizer) -> bool:
     )
 
 
+def _is_linear(found: StaticMap) -> bool:
+    """Whether a map is a proportion, or a table that stays nearer to one than what is called a departure."""
+    ratios = np.stack([found.above, found.below])
+    return found.is_linear or (
+        found.name == "table" and bool(np.all(np.abs(ratios / np.median(ratios) - 1) <= DEPARTURE))
+    )
+
+
 def _departure(found: StaticMap) -> float | None:
     """Where a map departs from its tangent by `DEPARTURE`; None if it never does."""
     x = found.scale * np.geomspace(1e-3, 1e3, 600_001)
@@ -209,7 +221,9 @@ def _adaptation(verdict: Any, rule: ExplainedOptimizer) -> Any:
 def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[Any, list[str]]:
     memory = rule.memory
     if len(memory.D) > 1:
-        return _changing(verdict, memory)
+        is_rough = rule.law is not None and rule.law.is_rough
+        # What a rough law leaves looks like a memory that changes.
+        return (verdict, []) if is_rough and verdict.verdict == "present" else _changing(verdict, memory)
     response = memory.response(_HORIZON * num_steps)
     with np.errstate(over="ignore"):
         size = np.abs(response)
@@ -329,8 +343,9 @@ def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray, *, is
         decay = clusters[0][0].real
         first = response[1] / response[0]
         nesterov = decay**2 / (1 + decay)
-        if abs(first - decay) > 1e-6:
-            head += " (Nesterov's)" if abs(first - nesterov) < 1e-6 else "" if is_rough else " and a direct term"
+        if abs(first - decay) > _DIRECT * abs(decay):
+            is_his = abs(first - nesterov) < _DIRECT**2
+            head += " (Nesterov's)" if is_his else "" if is_rough else " and a direct term"
     return head
 
 
@@ -359,10 +374,19 @@ def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
     if period > 1 and np.all(np.diff(readers) == period):
         words = f"momentum: every {period} steps the gradients since then count together"
         return changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect]), []
-    course = _decay_course(kernel)
+    course, is_told = decay_course(kernel)
     kept, gone = course[np.abs(course) > 1e-9], np.flatnonzero(np.abs(course) <= 1e-9) + 1
     fields: dict[str, Any] = {}
-    words = f"momentum that changes with time: its decay goes {curve_in_words(course)}"
+    words = "momentum that changes with time"
+    last = course[-1]
+    apart = np.flatnonzero(np.abs(course - last) > _ALIKE)
+    if is_told and np.all((course >= 0) & (course <= 1 + _NEUTRAL)):
+        words += f": its decay goes {curve_in_words(course)}"
+    elif 0 < last < 1 and len(apart) and apart[-1] < _SETTLED * T:
+        words = (
+            f"momentum with timescale {decay_in_words(complex(last))} from step {apart[-1] + 1} on, before which "
+            "gradients have other weights"
+        )
     if len(kept) and np.ptp(kept) < 1e-6 and len(gone):
         decays = np.array([kept.mean()], complex)
         fields = {"decays": decays, "learning_rates": np.array([memory.D[0]], complex), "num_dominant": 1}
@@ -374,17 +398,3 @@ def _changing(verdict: Any, memory: LinearMemory) -> tuple[Any, list[str]]:
         elif np.all(apart == 1) and gone[-1] == T - 1:
             words = f"{head} that changes with time: from step {gone[0]} on there is none"
     return changed(verdict, word, words, reason, effect=effect, interval=[0.0, effect], **fields), []
-
-
-def _decay_course(kernel: np.ndarray) -> np.ndarray:
-    """Decay of one mode at each step from the first on, from how earlier gradients count for less."""
-    T = len(kernel)
-    direct = np.diag(kernel)
-    steps = np.arange(1, T)
-    with np.errstate(all="ignore"):
-        plain = kernel[steps, steps - 1] / direct[1:]
-        later = np.append(np.nan, kernel[steps[1:], steps[1:] - 2] / kernel[steps[1:] - 1, steps[1:] - 2])
-        schedule = later * direct[:-1] / direct[1:]
-    is_one = np.nanmax(np.abs(np.where(np.isfinite(schedule), schedule - plain, 0.0))) < 1e-6
-    course = plain if is_one else np.append(later[1], later[1:])
-    return np.where(np.isfinite(course), course, 0.0)

@@ -81,14 +81,15 @@ def _momentum(verdict: Any, behavior: Behavior, adaptation: Any) -> Any:
 
 
 def _adaptation(verdict: Any, behavior: Behavior) -> Any:
-    """A gain that changes, but not with the sizes of gradients, goes by signs."""
+    """A gain that changes, but not with the sizes of gradients, goes by signs if it turns with them."""
     if verdict.kind != "squared gradient":
         return verdict
-    if not behavior.sizes_count:
+    if not behavior.sizes_count and behavior.signs_count:
         summary = "a gain that depends on whether gradients agree in sign"
         reason = "the gain changes with earlier gradients, but not with their sizes"
         return changed(verdict, "present", summary, reason, kind="nonlinear odd")
-    summary = "a gain driven by the sizes of earlier gradients" if verdict.verdict == "present" else ""
+    driver = "the sizes of earlier gradients" if behavior.sizes_count else "earlier gradients, whatever their signs"
+    summary = f"a gain driven by {driver}" if verdict.verdict == "present" else ""
     return dataclasses.replace(verdict, summary=summary)
 
 

@@ -12,6 +12,8 @@ from optoscope.mechanisms.explanation.probes import make_probes
 _BUSY, _LENGTHS = ("a constant gradient", "an alternating gradient", "normal gradients"), 3
 #: Relative differences of updates: that turns with signs, that sizes make, that is none.
 _TURNS, _COUNTS, _SAME = 0.8, 0.05, 1e-6
+#: How many steps ago signs are turned, and the share of an update that two signs must make together.
+_AGO, _CROSSES = (1, 2, 5), 0.01
 #: Shares of an update that earlier gradients make by themselves: enough to be a memory, and too little for one.
 _PUSHES, _LITTLE = 0.1, 0.05
 #: A gradient beside nothing, a scale far below the largest gradient, and one near it, as shares.
@@ -33,6 +35,7 @@ class Behavior:
         adapts, steady: whether the gain goes by what came before.
         sizes_count: whether sizes of earlier gradients count: tenfold gradients do not just make tenfold updates, and
             after half as large ones the same gradient does something else.
+        signs_count: whether what the sign of a gradient makes of the update depends on the sign of an earlier one.
         falls: whether the gain of later gradients still falls with the largest ones.
         varies, timeless: whether the same gradients do something else later.
         only_sign: whether a tenfold gradient never makes another size of update.
@@ -47,6 +50,7 @@ class Behavior:
     adapts: bool
     steady: bool
     sizes_count: bool
+    signs_count: bool
     falls: bool
     varies: bool
     timeless: bool
@@ -78,6 +82,7 @@ def observe(probe: Probe, *, low: float, high: float, num_steps: int) -> Behavio
             **_proportion(probe, after[scales <= max(_SMALL * high, scales.min())], high),
             **_gains(probe, after, calm, present, scales, high),
             sizes_count=_sizes_count(probe, after, halved, present, rows[scales <= 0.1 * high]),
+            signs_count=_signs_count(probe, earlier, present),
             falls=_falls(probe, high, num_steps),
             **_over_time(probe, rows[scales > low], num_steps),
             loses_nothing=_loses_nothing(probe, probes.gradients[busy]),
@@ -135,6 +140,18 @@ def _sizes_count(probe, after, halved, present, rows):
     in_proportion = np.linalg.norm(tenfold - 10 * once) <= _COUNTS * np.linalg.norm(tenfold)
     whole, half = (probe.update(states, present) for states in (after, halved))
     return bool(not in_proportion and np.any(np.abs(whole - half) > _COUNTS * np.abs(whole)))
+
+
+def _signs_count(probe, earlier, present):
+    """Whether an update has a part that turns with the product of two signs."""
+    for ago in _AGO:
+        if ago <= earlier.shape[1]:
+            turned = earlier * np.where(np.arange(earlier.shape[1]) == earlier.shape[1] - ago, -1.0, 1.0)
+            states = [probe.drive(rows)[0][:, -1] for rows in (earlier, turned)]
+            a, b, c, d = (probe.update(some, sign * present) for some in states for sign in (1, -1))
+            if np.any(np.abs(a - b - c + d) > _CROSSES * np.max(np.abs([a, b, c, d]), axis=0)):
+                return True
+    return False
 
 
 def _falls(probe, high, num_steps):

@@ -113,7 +113,7 @@ def _identity(do):
 def _with_kernel(rule: ExplainedOptimizer, kernel: np.ndarray) -> Iterator[ExplainedOptimizer]:
     """The rule with a memory and schedules that make these responses, then with a memory that changes."""
     before, response, after, error = separate(kernel)
-    memory = realize(response)
+    memory = realize(response, error)
     # The first response is 1: the learning rate stands in the schedule.
     unit = response[np.flatnonzero(response)[0]] if response.any() else 1.0
     scaled = LinearMemory(memory.A, memory.B, memory.C / unit, memory.D / unit)

@@ -7,6 +7,8 @@ from jaxtyping import Complex, Float
 
 #: Singular values below this share of the largest are noise; orders above the limit are no memory but a table.
 _NOISE, _LARGEST_ORDER = 1e-7, 24
+#: Times the error of a response that a system of smaller order may leave.
+_AS_NEAR = 3.0
 #: Largest order of a memory that changes with the step.
 _LARGEST_CHANGING = 4
 #: Length of the response from which a system is made.
@@ -15,6 +17,10 @@ _HANKEL = 160
 _SHOWS = 1e-12
 #: Relative error that a structure may leave of all responses.
 MATCHES = 2e-3
+#: Relative difference of weights that are the same.
+_ALIKE = 1e-3
+#: Rounds of least squares for schedules on both sides, and the change (logarithm) of a late one that has settled.
+_TURNS, _SETTLES = 40, 0.02
 #: Relative error that a constant system may leave of its response, and the ratio of singular values, some orders apart,
 #: from which on what is left is rounding.
 REALIZES, _FLAT, _APART = 5e-3, 0.05, 3
@@ -51,8 +57,13 @@ def no_memory() -> LinearMemory:
     return LinearMemory(np.zeros((1, 0, 0)), np.zeros((1, 0)), np.zeros((1, 0)), np.ones(1))
 
 
-def realize(response: np.ndarray) -> LinearMemory:
-    """Make a constant system of an impulse response (Kung, 1978)."""
+def realize(response: np.ndarray, noise: float = 0.0) -> LinearMemory:
+    """Make a constant system of an impulse response (Kung, 1978).
+
+    Args:
+        response: from the step of the impulse on.
+        noise: relative error of it: a system of the smallest order is made that comes as near, or the usual one.
+    """
     direct, tail = response[0], response[1:]
     tail = tail[: 2 * _HANKEL]
     if not np.any(np.abs(tail) > 1e-12 * np.abs(response).max(initial=0.0)):
@@ -65,6 +76,14 @@ def realize(response: np.ndarray) -> LinearMemory:
         if left[smaller] <= REALIZES * s[0] and s[smaller + _APART] > _FLAT * s[smaller]:
             order = smaller
             break
+    for smaller in range(1, order):
+        found = _of_order(smaller, U, s, V, direct)
+        if np.linalg.norm(found.response(len(response)) - response) <= _AS_NEAR * noise * np.linalg.norm(response):
+            return found
+    return _of_order(order, U, s, V, direct)
+
+
+def _of_order(order: int, U: np.ndarray, s: np.ndarray, V: np.ndarray, direct: float) -> LinearMemory:
     root = np.sqrt(s[:order])
     observe, reach = U[:, :order] * root, root[:, None] * V[:order]
     A = np.linalg.lstsq(observe[:-1], observe[1:], rcond=None)[0]
@@ -110,6 +129,9 @@ def match(kernel: np.ndarray, response: np.ndarray, before: np.ndarray, after: n
 def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Split responses [read at, given at] into a schedule before, a constant response, and a schedule after.
 
+    A schedule on one side is tried first. With schedules on both sides the decay of a memory of one mode is anything:
+    it is that of late steps, where one schedule has settled; but a decay that has a schedule itself is left alone.
+
     Returns:
         before, response as far as it shows (a rate that falls to 0 hides the rest), after, and the relative error that
         is left.
@@ -129,16 +151,78 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
     given = np.append(rates[lag:], np.full(lag, rates[-1]))
     best = None
     for before, after in ((ones, rates), (given, ones)):
-        weights = [after[m:] * before[: T - m] for m in range(T)]
-        totals = np.array([(some**2).sum() for some in weights])
-        shown = int(np.flatnonzero(totals > _SHOWS * totals.max())[-1]) + 1
-        response = np.zeros(T)
-        for m in np.flatnonzero(totals[:shown] > _SHOWS * totals.max()).tolist():
-            response[m] = (weights[m] * np.diag(kernel, -m)).sum() / totals[m]
+        response, shown = _between(kernel, before, after)
         error = match(kernel, response, before, after)
         if best is None or error < 0.5 * best[3]:
             best = (before, response[:shown], after, error)
-    return best
+    if best[3] <= MATCHES or decay_course(kernel)[1]:
+        return best
+    both = _on_both_sides(kernel, best[0], best[2])
+    return best if both is None or both[3] > MATCHES else both
+
+
+def _between(kernel: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
+    """The constant response between two schedules, by least squares, and how much of it shows."""
+    T = len(kernel)
+    weights = [after[m:] * before[: T - m] for m in range(T)]
+    totals = np.array([(some**2).sum() for some in weights])
+    shown = int(np.flatnonzero(totals > _SHOWS * totals.max())[-1]) + 1
+    response = np.zeros(T)
+    for m in np.flatnonzero(totals[:shown] > _SHOWS * totals.max()).tolist():
+        response[m] = (weights[m] * np.diag(kernel, -m)).sum() / totals[m]
+    return response, shown
+
+
+def _on_both_sides(
+    kernel: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
+    """A schedule before and one after, by least squares in turns; None if one of them does not settle."""
+    T = len(kernel)
+    steps = np.arange(T)
+    lag = steps[:, None] - steps
+    with np.errstate(all="ignore"):
+        for _ in range(_TURNS):
+            response, _ = _between(kernel, before, after)
+            constant = np.where(lag >= 0, response[np.maximum(lag, 0)], 0.0)
+            model = constant * before
+            after = (kernel * model).sum(1) / (model**2).sum(1)
+            model = constant * after[:, None]
+            before = (kernel * model).sum(0) / (model**2).sum(0)
+        if not (np.isfinite(after).all() and np.isfinite(before).all() and after.all() and before.all()):
+            return None
+        for which, sign in ((after, -1), (before, 1)):
+            times = np.exp(sign * np.median(np.diff(np.log(np.abs(which)))[T // 2 :]))
+            late = which[3 * T // 4 :] * times ** (-sign * steps[3 * T // 4 :])
+            if np.ptp(np.log(np.abs(late))) < _SETTLES:
+                break
+        else:
+            return None
+        after, before = after * times**steps, before * times**-steps
+        after, before = after * before[-1], before / before[-1]
+        response, shown = _between(kernel, before, after)
+        return before, response[:shown], after, match(kernel, response, before, after)
+
+
+def decay_course(kernel: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Decay of one mode at each step from the first on, from how earlier gradients count for less.
+
+    Beside it, whether it is a decay that changes: the present gradient always counts the same (heavy ball), or what is
+    kept and the weight of the present gradient add up to the same (a mean). Else schedules on both sides of a constant
+    memory do the same.
+    """
+    T = len(kernel)
+    direct = np.diag(kernel)
+    steps = np.arange(1, T)
+    with np.errstate(all="ignore"):
+        plain = kernel[steps, steps - 1] / direct[1:]
+        later = np.append(np.nan, kernel[steps[1:], steps[1:] - 2] / kernel[steps[1:] - 1, steps[1:] - 2])
+        schedule = later * direct[:-1] / direct[1:]
+        weights = direct[2:] / (1 - later[1:])
+        is_mean = np.nanmax(np.abs(weights / weights[0] - 1), initial=0.0) < _ALIKE
+        is_constant = np.ptp(direct) <= _ALIKE * np.abs(direct).max()
+    is_one = np.nanmax(np.abs(np.where(np.isfinite(schedule), schedule - plain, 0.0))) < 1e-6
+    course = np.append(later[1], later[1:]) if is_mean or not is_one else plain
+    return np.where(np.isfinite(course), course, 0.0), bool(is_mean or (is_one and is_constant))
 
 
 def decays_of(memory: LinearMemory) -> Complex[np.ndarray, " mode"]:
