@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from optoscope.mechanisms import diagnose
-from optoscope.optimizers import AbstractOptimizer
+from optoscope.optimizers import AbstractOptimizer, from_optax
 
 
 class Rule(AbstractOptimizer):
@@ -90,3 +90,59 @@ def test_what_is_not_explained_is_not_given_a_wrong_cause():
     assert near.startswith("no rule of known parts") and "sign" not in near.replace("with their sign", "")
     count = summary_of(Rule(lambda h, g: ([h[0] + (jnp.abs(g) > 1)], -0.1 * g / (1 + 0.1 * h[0]))))
     assert "squared" not in count
+
+
+def test_a_mean_that_moves_as_yogis_is_said_to():
+    found = diagnose(from_optax(optax.yogi(0.1)))
+    assert "by 0.001 of it, as Yogi's, begun at 1e-06, eps 0.001 outside the root" in found.summary
+    assert "momentum with timescale 0.90;" in found.summary and found.explained > 0.9999
+
+
+def test_weights_of_the_first_steps_are_no_decay_that_changes():
+    summary = summary_of(from_optax(optax.nadam(0.1)))
+    assert "timescale 0.90 from step" in summary and "its decay goes" not in summary
+    # A memory of normalized gradients with two bias corrections, one on each side of it (LaProp).
+    corrected = lambda h: (0.9 * h[0], 0.999 * h[1], h[2] + 1)
+
+    def laprop(h, g):
+        m, v, n = corrected(h)
+        v = v + 1e-3 * g * g
+        m = m + 0.1 * g / jnp.sqrt(v / (1 - 0.999**n) + 1e-30)
+        return [m, v, n], -0.01 * m / (1 - 0.9**n)
+
+    summary = summary_of(Rule(laprop, (0.0, 0.0, 0.0)))
+    assert "momentum with timescale 0.90;" in summary
+
+
+@pytest.mark.parametrize("mean", [True, False])
+def test_a_decay_that_changes_is_told_from_step_to_step(mean):
+    def rule(h, g):
+        decay = 0.5 + 0.4 * jnp.minimum(h[1] / 100, 1.0)
+        m = decay * h[0] + (1 - decay if mean else 1.0) * g
+        return [m, h[1] + 1], -0.1 * m
+
+    assert "its decay goes 0.5" in summary_of(Rule(rule, (0.0, 0.0)))
+
+
+def test_rounding_makes_no_modes():
+    noise = lambda g: g * (1 + 1e-6 * jnp.sin(1e6 * g))
+    rule = Rule(
+        lambda h, g: ([0.9 * h[0] + noise(g) * (1 + 1e-5 * jnp.sin(37 * h[1])), h[1] + 1], -0.1 * h[0]), (0.0, 0.0)
+    )
+    assert "timescale 0.90" in summary_of(rule)
+
+
+def test_a_gain_that_is_blind_to_signs_is_not_said_to_go_by_them():
+    def bounded(h, g):  # AdaBound (Luo et al., 2019)
+        m, v, n = 0.9 * h[0] + 0.1 * g, 0.999 * h[1] + 1e-3 * g * g, h[2] + 1
+        rate = jnp.clip(0.1 / jnp.sqrt(v), 0.1 * (1 - 1 / (1e-2 * n + 1)), 0.1 * (1 + 1 / (1e-2 * n)))
+        return [m, v, n], -rate * m
+
+    summary = summary_of(Rule(bounded, (0.0, 0.0, 0.0)), gradients=None)
+    assert "agree in sign" not in summary
+
+
+def test_the_largest_gradient_so_far_is_said_to_be_one():
+    largest = lambda h, g: jnp.maximum(h[0], jnp.abs(g))
+    summary = summary_of(Rule(lambda h, g: ([largest(h, g)], -0.1 * g / (largest(h, g) + 1e-8))))
+    assert "the largest gradient so far," in summary and "fades" not in summary

@@ -53,6 +53,9 @@ MADE: dict[str, tuple[str, Callable[[], Any]]] = {
 #: Of these rules an argument means something else than elsewhere.
 OF_RULE: dict[str, dict[str, tuple[str, Callable[[], Any]]]] = {
     "optax.stateless_with_tree_map": {"f": ("the update, halved", lambda: lambda g, x: g / 2)},
+    "optax.contrib.scale_by_muon": {  # its default fails in its own code
+        "weight_dimension_numbers": ("those of matrices, for all", lambda: _matrices)
+    },
     "optax.masked": {"mask": ("all are left in", lambda: lambda params: jax.tree.map(lambda _: True, params))},
     "optax.partition": {"param_labels": ("all alike", lambda: lambda params: jax.tree.map(lambda _: "all", params))},
     "optax.multi_transform": {
@@ -72,6 +75,10 @@ POSITIONAL: dict[str, tuple[str, Callable[[], tuple]]] = {
 def _halved(updates, params=None):
     del params
     return jax.tree.map(lambda g: g / 2, updates)
+
+
+def _matrices(params):
+    return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), params)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +150,10 @@ def _arguments(name: str, signature: inspect.Signature):
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if parameter.default is not inspect.Parameter.empty:
+        of_rule = OF_RULE.get(name, {}).get(parameter.name)
+        if parameter.default is not inspect.Parameter.empty and of_rule is None:
             continue
-        special = OF_RULE.get(name, {}).get(parameter.name, MADE.get(parameter.name))
+        special = of_rule or MADE.get(parameter.name)
         if special is not None:
             words.append(f"{parameter.name}: {special[0]}")
             given[parameter.name] = special[1]

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import numpy as np
+from scipy.optimize import elementwise
 
 from optoscope._core.chunks import PAIRS, RUNS, in_chunks
 from optoscope._core.compiled import compiled
@@ -55,26 +56,22 @@ class Probe:
     def centers(self, states: np.ndarray, largest: float) -> np.ndarray:
         """Find for each state [point, state] the gradient that makes the update 0; NaN where none does.
 
-        A linear memory in front of a saturation is what this gradient cancels. The search divides a bracket of
-        +-`largest` into parts of equal length in `asinh`, again and again.
+        A linear memory in front of a saturation is what this gradient cancels. The first change of sign on a grid from
+        -`largest` to `largest`, equal in `asinh`, is a bracket in which scipy finds the root.
         """
-        num_parts = 24
         unit = largest * 1e-20
-        low, high = np.full(len(states), -np.arcsinh(largest / unit)), np.full(len(states), np.arcsinh(largest / unit))
-        shares = np.linspace(0, 1, num_parts + 1)
-        at_zero = self.update(states, np.zeros(len(states)))
-        for _ in range(13):
-            grid = low[:, None] + (high - low)[:, None] * shares
-            values = self.update(states[:, None], unit * np.sinh(grid))
-            with np.errstate(invalid="ignore"):
-                crossing = np.sign(values[:, 1:]) != np.sign(values[:, :1])
-            first = crossing.argmax(1)
-            rows = np.arange(len(states))
-            low, high = grid[rows, first], grid[rows, first + 1]
-            low = np.where(crossing.any(1), low, np.nan)
+        grid = np.linspace(-1.0, 1.0, 25) * np.arcsinh(largest / unit)
+        values = self.update(states[:, None], unit * np.sinh(grid))
         with np.errstate(invalid="ignore"):
-            found = unit * np.sinh((low + high) / 2)
-        return np.where(at_zero == 0, 0.0, found)
+            crossing = np.sign(values[:, 1:]) != np.sign(values[:, :1])
+        found = np.where(self.update(states, np.zeros(len(states))) == 0, 0.0, np.nan)
+        rows = np.flatnonzero(crossing.any(1) & np.isnan(found))
+        if len(rows):
+            first = crossing[rows].argmax(1)
+            value = lambda place, row: self.update(states[row.astype(int)], unit * np.sinh(place))
+            bracket = (grid[first], grid[first + 1])
+            found[rows] = unit * np.sinh(elementwise.find_root(value, bracket, args=(rows.astype(float),)).x)
+        return found
 
     def _pairs(self, function, states, gradients):
         states, gradients = np.asarray(states, np.float64), np.asarray(gradients, np.float64)

@@ -29,7 +29,7 @@ from optoscope.anatomy import Dossier
 from optoscope.dynamics import linearize
 from optoscope.mechanisms._verdict import Verdict, short
 
-Kind = Literal["none", "squared gradient", "nonlinear odd"]
+Kind = Literal["none", "squared gradient", "nonlinear odd", "shared"]
 
 #: Logarithm of a ratio of gains from which on there is adaptation, and below which there is none.
 PRESENT, ABSENT = 0.19, 0.16

@@ -27,7 +27,7 @@ from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.reconcile import reconcile
 from optoscope.mechanisms.schedule import assess_schedule
 from optoscope.mechanisms.undisturbed import FAILS, Undisturbed, fails_at_zero
-from optoscope.mechanisms.whole_optimizer import assess_whole, doubt_schedule
+from optoscope.mechanisms.whole_optimizer import adaptation_together, assess_whole, doubt_schedule
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
 from optoscope.tasks import AbstractTask
 
@@ -166,9 +166,14 @@ def assess(dossier: Dossier) -> MechanismReport:
         adapts=adaptation.kind == "squared gradient",
     )
     rates = np.asarray(schedule.learning_rates)
-    found = reconcile(verdicts, explanation, rates)
-    verdicts = {**found.verdicts, "schedule": doubt_schedule(dossier, found.verdicts["schedule"])}
-    verdicts |= assess_whole(dossier, explanation)
+    draws = dossier.component.view != "own" and float(dossier.structure.rhythm["noise"]) > 0
+    found = reconcile(verdicts, explanation, rates, draws=draws)
+    verdicts = {
+        **found.verdicts,
+        "schedule": doubt_schedule(dossier, found.verdicts["schedule"]),
+        "adaptation": adaptation_together(dossier, found.verdicts["adaptation"]),
+        **assess_whole(dossier, explanation),
+    }
     said = dossier.component.sentence
     remarks = [*found.remarks, said] if said else found.remarks
     warnings = [FAILS, *found.warnings] if fails else found.warnings

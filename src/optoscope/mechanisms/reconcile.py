@@ -45,13 +45,16 @@ class Reconciled:
     remarks: list[str]
 
 
-def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.ndarray) -> Reconciled:
+def reconcile(
+    verdicts: dict[str, Verdict], explanation: Explanation, rates: np.ndarray, *, draws: bool = False
+) -> Reconciled:
     """Bring verdicts and explanation together.
 
     Args:
         verdicts: each by itself.
         explanation: of the same optimizer.
         rates: learning rates along the run without a gradient.
+        draws: whether it draws random numbers: what moves without a gradient is no drift then.
     """
     rule = explanation.rule
     verdicts = dict(verdicts)
@@ -70,8 +73,8 @@ def reconcile(verdicts: dict[str, Verdict], explanation: Explanation, rates: np.
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
     verdicts["schedule"], begin_remarks = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
-    remarks += map_remarks + begin_remarks + _before(rule) + _drift(rule) + _times(verdicts["schedule"], explanation)
-    remarks.append(f"explains {percent} of its updates")
+    remarks += map_remarks + begin_remarks + _before(rule) + _times(verdicts["schedule"], explanation)
+    remarks += [*([] if draws else _drift(rule)), f"explains {percent} of its updates"]
     return Reconciled(verdicts, warnings, remarks)
 
 
@@ -210,7 +213,6 @@ def _adaptation(verdict: Any, rule: ExplainedOptimizer) -> Any:
             return verdict
         reason = "static maps and a linear memory explain the updates"
         return changed(verdict, "absent", "", reason, kind="none", steps_to_adapt=None)
-    summary = verdict.summary if verdict.kind == "squared gradient" else "a gain driven by squared gradients"
     law = rule.law.words
     summary = f"a gain driven by squared gradients ({law})"
     if rule.law.power == 1:

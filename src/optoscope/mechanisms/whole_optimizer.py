@@ -10,18 +10,29 @@ own gradient (scope), the noise's share of an update (noise), the gradients that
 parameter is seen, not what it is for: an average of iterates, a slow copy, or where the run began.
 """
 
+from typing import Any
+
 import numpy as np
 
 from optoscope.anatomy import Dossier
 from optoscope.artifacts.as_optimizer import AnyOptimizer, as_whole
 from optoscope.mechanisms._verdict import Judgement, Verdict, short
 from optoscope.mechanisms.explanation.explain import Explanation
+from optoscope.mechanisms.unexplained import changed
 from optoscope.whole import UNIT_WORDS, Structure, structure
 
 #: A decay is said in units of the learning rate if their ratio is a number of two digits at late steps, to this share.
 _FOLLOWS = 0.01
 #: Factor by which the learning rate of a component among others changes late if it has a schedule.
 _SCHEDULE = np.exp(0.1)
+#: Exponent of others' gradients from which on they are said to drive the gain, and whose those are.
+_NORMALIZES = -0.3
+_DRIVERS = {
+    "row and column": "its row and its column",
+    "matrix": "its matrix",
+    "layer": "its tensor",
+    "network": "the network",
+}
 _WHERE = {
     "norm of all gradients": "all gradients {} together at a norm of {}",
     "norm of a matrix's gradients": "the gradients of each matrix {} together at a norm of {}",
@@ -41,9 +52,8 @@ def assess_whole(dossier: Dossier, explanation: Explanation) -> dict[str, Verdic
     keeps = getattr(dossier.optimizer, "carries_parameter", False) or getattr(
         getattr(dossier.optimizer, "rule", None), "carries_parameter", False
     )
-    steps = f"one step for {period} gradients" + (
-        f", with their {found.rhythm['gathers']}" if found.rhythm["gathers"] in ("mean", "last") else ""
-    )
+    gathers = {"mean": ", with their mean", "last": ", with the last of them"}.get(found.rhythm["gathers"] or "", "")
+    steps = f"one step for {period} gradients{gathers}"
     return {
         "decay": _decay(found, explanation),
         "scope": _scope(found),
@@ -161,6 +171,24 @@ def _scope(found: Structure) -> Verdict:
     others = ("row", "column", "rest", "others", "rest_parameters")
     effect = max(abs(found.union[name]) for name in others)
     return _verdict("scope", bool(clauses), effect, "; ".join(clauses), "updates with one thing doubled at a time")
+
+
+def adaptation_together(dossier: Dossier, adaptation: Any) -> Any:
+    """The verdict on a gain, where a component by itself shows none: the gradients of others may drive it."""
+    if dossier.component.view == "own" or adaptation.verdict != "absent":
+        return adaptation
+    found = dossier.structure
+    falls = min(found.union[name] for name in ("row", "column", "rest", "others"))
+    if found.unit not in _DRIVERS or found.thresholds or falls > _NORMALIZES:
+        return adaptation
+    return changed(
+        adaptation,
+        "present",
+        f"a gain driven by all gradients of {_DRIVERS[found.unit]} together",
+        f"updates fall as the others' gradients to the power {falls:.2f}",
+        effect=float(abs(falls) * np.log(2)),
+        kind="shared",
+    )
 
 
 def doubt_schedule(dossier: Dossier, schedule: Verdict) -> Verdict:

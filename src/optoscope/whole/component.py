@@ -60,9 +60,9 @@ def find_component(optimizer: Any, *, trust: bool = False, symmetries: dict[str,
         raise
     except ValueError as error:
         reason = what_is_not(error)
-    tries = [_among_others, find_singular_value]
+    tries = [_among_others, _on_a_diagonal]
     if _is_spectral(whole, symmetries):
-        tries.reverse()
+        tries = [find_singular_value, _among_others]
     try:
         return dataclasses.replace(tries[0](whole), reason=reason)
     except ValueError as error:
@@ -84,6 +84,13 @@ def _among_others(whole: Any) -> Component:
     if context is None:
         return Component(found, "context", None, "looked at with its parameter held at 0")
     return Component(found, "context", context, f"one component looked at {context.describe()}")
+
+
+def _on_a_diagonal(whole: Any) -> Component:
+    """The same stimulus as that of a singular value, of an optimizer to which it is an entry like any other."""
+    found = find_singular_value(whole)
+    sentence = f"one component looked at on the diagonal of a matrix {found.context.describe()}"
+    return dataclasses.replace(found, view="context", sentence=sentence)
 
 
 def _is_spectral(whole: Any, symmetries: dict[str, float] | None) -> bool:

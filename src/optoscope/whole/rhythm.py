@@ -55,7 +55,8 @@ def find_rhythm(optimizer: Any) -> Rhythm:
     words = []
     if period > 1:
         words.append(
-            f"it steps once in {period} gradients" + (f", with their {gathers}" if gathers in ("mean", "last") else "")
+            f"it steps once in {period} gradients"
+            + {"mean": ", with their mean", "last": ", with the last of them"}.get(gathers or "", "")
         )
     if noise > 0:
         words.append(f"it draws random numbers, which make {noise:.2g} of its updates")

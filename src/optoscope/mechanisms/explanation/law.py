@@ -1,5 +1,6 @@
 """The law of an adaptive gain: what past gradients divide a gradient by."""
 
+import dataclasses
 import itertools
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ _TINY = 1e-300
 _FORGETS = 1e-6
 #: What remembers less than this of one step for the next is a static map.
 _STATIC = 1e-6
-#: Exponents nearer to 1 than this are tried as 1.
+#: Exponents nearer to 1 than this are tried as 1; nearer to 0 there is no gain.
 _NEARLY = 0.05
 #: One number, or those of several laws that are tried at once.
 Number = float | Float[np.ndarray, "law 1"]
@@ -35,6 +36,8 @@ _ROUGH = 0.01
 class GainLaw(eqx.Module):
     """`v' = decay v + weight |u|^power` (or the larger of `decay v` and `|u|^power`), divided by `N(v')`.
 
+    Additive, v moves towards `|u|^power` by `(1 - decay) |u|^power` (Yogi; Zaheer et al., 2018).
+
     `N = v'^(exponent/power) + eps`, or `(v' + eps)^(exponent/power)` with eps inside (of a maximum: with `|u| + eps` in
     place of `|u|`). Centered, the square of the mean
     `c' = decay c + (1 - decay) u` is taken away from v'. About the mean, `u - c'` is fed in place of u, with
@@ -42,7 +45,7 @@ class GainLaw(eqx.Module):
     N is divided by `(e + eps)^(exponent/power)` of a mean `e` of its own updates `(u/N)^power` so far (Adadelta).
 
     Attributes:
-        kind: "mean" (weight 1 - decay), "sum" (decay 1, weight 1) or "maximum".
+        kind: "mean" (weight 1 - decay), "sum" (decay 1, weight 1), "maximum" or "additive".
         decay: of v.
         power: of what is averaged: 2 for squares, 1 for magnitudes.
         exponent: of N: 1 where N grows as gradients do.
@@ -96,7 +99,12 @@ class GainLaw(eqx.Module):
         fed = fed if self.power == 1 else fed * fed if self.power == 2 else fed**self.power
         if self.kind == "maximum" and self.is_inside:
             fed = fed + self.eps
-        new = xp.maximum(self.decay * v, fed) if self.kind == "maximum" else self.decay * v + self.weight * fed
+        if self.kind == "maximum":
+            new = xp.maximum(self.decay * v, fed)
+        elif self.kind == "additive":
+            new = v - (1 - self.decay) * xp.sign(v - fed) * fed
+        else:
+            new = self.decay * v + self.weight * fed
         size = None
         if sized or self.peak or self.echoes:
             counted = v if self.delay else new
@@ -150,9 +158,12 @@ class GainLaw(eqx.Module):
         if self.about_mean:
             what = f"squared deviations of gradients from their mean (decay {self.mean_decay:.6g})"
         if self.kind == "maximum":
-            return f"the largest gradient so far, which fades by {self.decay:.4g} a step"
+            fades = "" if 1 - self.decay < _FORGETS else f", which fades by {self.decay:.4g} a step"
+            return f"the largest gradient so far{fades}"
         if self.kind == "sum":
             return f"the sum of {what}"
+        if self.kind == "additive":
+            return f"a mean of {what} that moves towards each by {1 - self.decay:.3g} of it, as Yogi's"
         return f"the mean of {what} over {1 / max(1 - self.decay, 1e-12):,.3g} steps (decay {self.decay:.6g})"
 
     @property
@@ -161,11 +172,10 @@ class GainLaw(eqx.Module):
         fed = f"|{'u - c' + chr(39) if self.about_mean else 'u'}|^{self.power:.4g}"
         if self.kind == "maximum" and self.is_inside:
             fed += f" + {self.eps:.4g}"
-        head = (
-            f"v' = max({self.decay:.6g} v, {fed})"
-            if self.kind == "maximum"
-            else f"v' = {self.decay:.6g} v + {self.weight:.4g} {fed}"
-        )
+        head = {
+            "maximum": f"v' = max({self.decay:.6g} v, {fed})",
+            "additive": f"v' = v - {1 - self.decay:.4g} sign(v - {fed}) {fed}",
+        }.get(self.kind, f"v' = {self.decay:.6g} v + {self.weight:.4g} {fed}")
         counted = "v" if self.delay else "v'"
         if self.corrected:
             counted = f"({counted}/(1 - {self.decay:.6g}^(n + 1)))"
@@ -212,6 +222,8 @@ STRUCTURES: tuple[dict[str, Any], ...] = (
     {"kind": "mean", "power": 2.0, "peak": True, "corrected": True},
     {"kind": "mean", "power": 2.0, "delay": True},
     {"kind": "mean", "power": 2.0, "is_inside": True, "echoes": True},
+    {"kind": "additive", "power": 2.0, "corrected": True},
+    {"kind": "additive", "power": 2.0},
 )
 #: What a structure leaves out.
 _PLAIN = {
@@ -288,15 +300,22 @@ def fit_law(gains: Gains, *, begins: int = 0, is_even: bool = True) -> GainLaw |
         for fit in sorted(fits, key=lambda fit: fit.error)[:_AGAIN]:
             for _ in range(_STARTS - _AT_ONCE):
                 fit.descend()
-    best = fits[0]
-    for fit in fits[1:]:
-        if (fit.error < 0.5 * best.error and best.error > _EXACT) or (
-            _is_sum(best.law) and fit.error < 2 * best.error + _EXACT
-        ):
+    tried = [fit for fit in fits if not _is_sum(fit.law)]
+    best = tried[0]
+    for fit in tried[1:]:
+        if fit.error < 0.5 * best.error and best.error > _EXACT:
             best = fit
     best.round()
-    is_static = best.law.kind != "sum" and not best.law.peak and best.law.decay < _STATIC
-    return None if is_static or best.error >= FITS else best.law
+    law = _as_maximum(best.law) if best.law.peak and best.law.decay < _STATIC else best.law
+    is_static = law.kind != "sum" and law.decay < _STATIC
+    is_nothing = abs(law.exponent) < _NEARLY and not law.echoes
+    return None if is_static or is_nothing or best.error >= FITS else law
+
+
+def _as_maximum(law: GainLaw) -> GainLaw:
+    """The largest so far of means that forget at once is the largest gradient so far."""
+    numbers = {"decay": 1.0, "start": float(law.start ** (1 / law.power)), "kind": "maximum", "power": 1.0}
+    return dataclasses.replace(law, peak=False, corrected=False, **numbers)
 
 
 def _is_sum(law: GainLaw) -> bool:

@@ -68,6 +68,8 @@ def realize(response: np.ndarray, noise: float = 0.0) -> LinearMemory:
     tail = tail[: 2 * _HANKEL]
     if not np.any(np.abs(tail) > 1e-12 * np.abs(response).max(initial=0.0)):
         return LinearMemory(np.zeros((1, 0, 0)), np.zeros((1, 0)), np.zeros((1, 0)), np.array([direct]))
+    if len(tail) == 1:
+        return LinearMemory(np.zeros((1, 1, 1)), np.ones((1, 1)), tail[None], np.array([direct]))
     n = len(tail) // 2
     U, s, V = np.linalg.svd(scipy.linalg.hankel(tail[:n], tail[n - 1 : 2 * n - 1]))
     order = int(min(_LARGEST_ORDER, max(1, (s > _NOISE * s[0]).sum())))
