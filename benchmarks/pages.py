@@ -12,6 +12,7 @@ from benchmarks._report import RESULTS
 from benchmarks.ablation import ablation_tables
 from benchmarks.distillation import distillation_tables
 from benchmarks.explorer import explorer_table
+from benchmarks.galleries import galleries_tables
 from benchmarks.leaving_home import leaving_home_table
 from benchmarks.ledger import counts_table, seeds_table
 from benchmarks.margins import margins_table
@@ -40,6 +41,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "compare": {"pairs": pairs_tables},
     "distillation": {"distilled": distillation_tables},
     "explore": {"explorer": explorer_table},
+    "galleries": {"galleries": galleries_tables},
     "generalization": {"generalization": generalization_tables, "neighbors": neighbors_table},
     "interventions": {"ablation": ablation_tables},
     "recordings": {"margins": margins_table, "recording": recording_table, "leaving home": leaving_home_table},

@@ -10,7 +10,10 @@ from sphinx.ext.autodoc.mock import mock
 import optoscope
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent.parent))
 import public_names
+
+from benchmarks.galleries import galleries
 
 
 def _is_there(package):
@@ -76,9 +79,16 @@ def write_explorer(app):
     optoscope.explore(*names, task=optoscope.tasks.get("rosenbrock")).save(Path(app.outdir) / "explorer.html")
 
 
+def write_galleries(app):
+    """Make the pages of optimizers that others made."""
+    for kept in galleries():
+        (Path(app.outdir) / f"gallery_{kept.collection}.html").write_text(kept.page())
+
+
 def setup(app):
     """Say what is done when."""
     app.connect("builder-inited", write_reference)
     app.connect("builder-inited", write_explorer)
+    app.connect("builder-inited", write_galleries)
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-docstring", with_types_as_code, priority=600)  # and after

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optoscope.artifacts.as_optimizer import as_optimizer as as_optimizer
     from optoscope.artifacts.as_optimizer import as_rule as as_rule
     from optoscope.calibration import calibrate as calibrate
-    from optoscope.calibration import optax_gallery as optax_gallery
+    from optoscope.calibration import gallery as gallery
     from optoscope.distillation import Distilled as Distilled
     from optoscope.distillation import distill as distill
     from optoscope.explorer import Explorer as Explorer
@@ -104,7 +104,7 @@ _PUBLIC: dict[str, str | None] = {
     "mechanisms": None,
     "meta_train": "optoscope.training",
     "MetaTrainConfig": "optoscope.training",
-    "optax_gallery": "optoscope.calibration",
+    "gallery": "optoscope.calibration",
     "optimizers": None,
     "preset": "optoscope.training",
     "Purpose": "optoscope.running",

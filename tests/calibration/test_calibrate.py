@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from optoscope.calibration import Calibration, calibrate, catalogue, optax_gallery
+from optoscope.calibration import Calibration, calibrate, catalogue, gallery
 from optoscope.calibration.calibrate import summarize
 from optoscope.calibration.cases import check_diagnosis
 from optoscope.calibration.optax_rules import find_rules
@@ -85,16 +85,16 @@ def test_every_rule_of_optax_is_found_and_can_be_made():
 
 
 def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
-    gallery = optax_gallery(names=("sgd", "lion", "lamb"))
-    outcomes = {(row["name"], row["arguments"]): row for row in gallery.rules}
-    text = outcomes["sgd", "learning_rate=0.1"]["text"]
-    assert text.startswith("no momentum; no clipping; no schedule; no adaptation; explains more than 99.9%")
-    assert "reads the parameters" in outcomes["lamb", "learning_rate=0.1"]["text"]
-    assert outcomes["lion", "learning_rate=0.1"]["outcome"] == "refused"  # it decays weights
-    lion = outcomes["lion", "learning_rate=0.1, weight_decay=0.0"]
-    decays = [mode["beta"][0] for mode in lion["verdicts"]["momentum"]["modes"]]
-    assert max(decays) == pytest.approx(0.99, abs=0.005)
-    page = gallery.write(tmp_path).read_text()
-    assert "| `lamb` |" in page and gallery.optax in page
-    with pytest.raises(ValueError, match="unknown rule of optax 'admm'"):
-        optax_gallery(names=("admm",))
+    found = gallery("optax", names=("sgd", "lion", "lookahead"), num_steps=60)
+    rows = {(row["name"], row["arguments"]): row for row in found.rows}
+    assert rows["sgd", "learning_rate=0.1"]["diagnosis"].startswith("no momentum; no clipping; no schedule")
+    lion = rows["lion", "learning_rate=0.1"]
+    assert lion["unit"] == "component" and lion["view"] == "context" and "weight decay" in lion["diagnosis"]
+    assert lion["exponents"]["own"] == pytest.approx(0, abs=0.05) and lion["explained"] > 0.99
+    (refused,) = [row for row in found.rows if row["name"] == "lookahead"]
+    assert refused["unit"] is None and "LookaheadParams" in refused["what_it_needs"]
+    assert found.counts == {"optimizers": 4, "structures": 3, "diagnoses": 3, "explained": 3}
+    page = found.write(tmp_path).read_text()
+    assert "<td>lion</td>" in page and found.version in page
+    with pytest.raises(ValueError, match="unknown optimizer of optax 'admm'"):
+        gallery("optax", names=("admm",))

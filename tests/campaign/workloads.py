@@ -118,7 +118,7 @@ OTHERS: dict[str, Workload] = {
         (),
         "one.npz",
     ),
-    "gallery": Workload(("gallery", "--rule", "sgd"), ()),
+    "gallery": Workload(("gallery", "optax", "--name", "sgd"), ()),
     "explore": Workload(("explore", "optax:sgd(0.1)", "--num-steps", "40"), (), "one.html"),
     "compare": Workload(("compare", "optax:sgd(0.1)", "optax:sgd(0.2)", "--num-steps", "20"), ()),
     "structure": Workload(("structure", "optax:sgd(0.1)"), ()),

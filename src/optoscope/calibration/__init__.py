@@ -6,7 +6,7 @@ from optoscope.calibration.disguise import InCoordinates as InCoordinates
 from optoscope.calibration.disguise import InUnits as InUnits
 from optoscope.calibration.families import FAMILIES as FAMILIES
 from optoscope.calibration.gallery import Gallery as Gallery
-from optoscope.calibration.gallery import optax_gallery as optax_gallery
+from optoscope.calibration.gallery import gallery as gallery
 from optoscope.calibration.planted import Planted as Planted
 from optoscope.calibration.planted import catalogue as catalogue
 from optoscope.calibration.truth import Truth as Truth

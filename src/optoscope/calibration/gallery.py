@@ -1,7 +1,6 @@
-"""A table of every rule in optax: what `diagnose` says of it, or why it is not the rule of one component."""
+"""Every optimizer of a collection: what it depends on, what it is made of, or what it needs."""
 
 import dataclasses
-import re
 import time
 import warnings
 from pathlib import Path
@@ -9,133 +8,132 @@ from typing import Any
 
 from optoscope._core.choices import check_choice
 from optoscope._core.files import write_json, write_whole
-from optoscope._core.markdown import table
-from optoscope._core.progress import Report, silent
+from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
-from optoscope.calibration.optax_rules import OptaxRule, find_rules
-from optoscope.mechanisms import diagnose
-from optoscope.optimizers import from_optax
+from optoscope._core.templates import templates_of
+from optoscope.anatomy import Dossier
+from optoscope.calibration.collections import Entry, find_entries, version_of
+from optoscope.mechanisms.diagnose import assess
+from optoscope.running.run_log import open_run
+from optoscope.whole import structure
+from optoscope.whole._bench import explain
+
+#: Exponents that the page shows.
+EXPONENTS = ("own", "row", "column", "rest", "matrix", "others", "parameters")
 
 
 @dataclasses.dataclass(frozen=True)
 class Gallery(Result):
-    """Every rule of optax, diagnosed or refused.
+    """Every optimizer of a collection, measured or refused.
 
     Attributes:
-        rules: for each its name, its arguments, the outcome ("diagnosed" or "refused"), the summary or the reason, the
-            verdicts as `MechanismReport.to_json` has them (None if refused), and the seconds that it took.
-        optax: the version.
+        collection: its name.
+        version: of the package.
+        rows: for each its `name` and `arguments`; `unit`, `exponents` and `what_it_does`, as `Structure` has them (None
+            and "" if it cannot run); how a component is looked at (`view`: "own", "context", "spectral", None), the
+            `diagnosis` in words and the share of the component's updates that its explanation gives (`explained`);
+            `what_it_needs`: what stands in the way, where something does; `seconds`.
         provenance: who made it.
     """
 
-    rules: list[dict[str, Any]]
-    optax: str
+    collection: str
+    version: str
+    rows: list[dict[str, Any]]
     provenance: dict[str, Any]
 
     def tables(self) -> list[Table]:
-        """Return the rules, one row each."""
-        columns = ["name", "arguments", "outcome", "text"]
-        rows = [[row[column] for column in columns] for row in self.rules]
-        return [Table("rules", columns, rows, title=f"Rules of optax {self.optax}")]
+        """Return the optimizers, one row each."""
+        columns = ["name", "arguments", "unit", "what_it_does", "view", "diagnosis", "explained", "what_it_needs"]
+        rows = [["" if row[column] is None else row[column] for column in columns] for row in self.rows]
+        return [Table("rows", columns, rows, title=f"Optimizers of {self.collection} {self.version}")]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are, have a structure, have a diagnosis, and are explained to 95%."""
+        return {
+            "optimizers": len(self.rows),
+            "structures": sum(row["unit"] is not None for row in self.rows),
+            "diagnoses": sum(row["view"] is not None for row in self.rows),
+            "explained": sum((row["explained"] or 0.0) >= 0.95 for row in self.rows),
+        }
 
     def write(self, directory: str | Path) -> Path:
-        """Write `optax_gallery.json` and the page `optax_gallery.md` into a directory; returns the page."""
+        """Write `COLLECTION_gallery.json` and the page `COLLECTION_gallery.html`; returns the page."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "optax_gallery.json", self.to_json())
-        page = directory / "optax_gallery.md"
-        write_whole(page, gallery_page(self).encode())
+        write_json(directory / f"{self.collection}_gallery.json", self.to_json())
+        page = directory / f"{self.collection}_gallery.html"
+        write_whole(page, self.page().encode())
         return page
 
+    def page(self) -> str:
+        """Return the page: a table that can be sorted and searched, and needs nothing else."""
+        template = templates_of("optoscope.calibration").get_template("gallery.html")
+        return template.render(gallery=self, counts=self.counts, exponents=EXPONENTS)
 
-def optax_gallery(*, names: tuple[str, ...] | None = None, report: Report = silent) -> Gallery:
-    """Diagnose every rule that the installed optax makes, or say why it is refused.
+
+def gallery(
+    collection: str,
+    *,
+    names: tuple[str, ...] | None = None,
+    num_steps: int = 200,
+    directory: Path | None = None,
+    report: Report = silent,
+    announce: Announce = silent,
+) -> Gallery:
+    """Measure and diagnose every optimizer of a collection, made with its defaults.
 
     Args:
-        names: of rules, such as `adam` or `contrib.adopt`; all of them if None.
+        collection: "optax", "torch" or "pytorch_optimizer"; its package must be installed.
+        names: of some of them; all if None.
+        num_steps: that a diagnosis looks at; torch's optimizers, which are run step by step, take long with many.
+        directory: keeps each optimizer as it is done; the same call goes on with those that are left.
         report: told what is going on: a name, how many are done, of how many.
+        announce: told what is not as it should be, but does not stop the run.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown collection or name, or if the directory holds another collection.
+        ImportError: if the package is not installed.
     """
-    rules = find_rules()
+    entries = find_entries(collection)
     if names is not None:
-        check_rules(names)
-        rules = [rule for rule in rules if rule.name.removeprefix("optax.") in names]
+        check_names(collection, names)
+        entries = [entry for entry in entries if entry.name in names]
+    settings = {"collection": collection, "version": version_of(collection), "num_steps": num_steps}
     rows = []
-    for i, rule in enumerate(rules):
-        report("rules of optax", i, len(rules))
-        rows.append(_examined(rule))
-    report("rules of optax", len(rules), len(rules))
-    made = provenance()
-    return Gallery(rules=rows, optax=made["versions"]["optax"], provenance=made)
+    with open_run(directory, settings, resume=True, announce=announce) as log:
+        for i, entry in enumerate(entries):
+            report(f"optimizers of {collection}", i, len(entries))
+            rows.append(log.known_or([entry.name, entry.arguments], lambda entry=entry: _row(entry, num_steps)))
+    report(f"optimizers of {collection}", len(entries), len(entries))
+    return Gallery(collection, version_of(collection), rows, provenance())
 
 
-def check_rules(names: tuple[str, ...]) -> None:
-    """Check that optax has these rules.
+def check_names(collection: str, names: tuple[str, ...]) -> None:
+    """Check that a collection has these optimizers.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown collection or name.
     """
-    known = {rule.name.removeprefix("optax.") for rule in find_rules()} if names else ()
+    known = {entry.name for entry in find_entries(collection)}
     for name in names:
-        check_choice("rule of optax", name, known)
+        check_choice(f"optimizer of {collection}", name, known)
 
 
-def _examined(rule: OptaxRule) -> dict[str, Any]:
+def _row(entry: Entry, num_steps: int) -> dict[str, Any]:
     start = time.monotonic()
-    verdicts = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of optax, about what will change in it
-            optimizer = from_optax(rule.make())
-            found = diagnose(optimizer, name=rule.title)
-        outcome, text, verdicts = "diagnosed", found.summary, found.to_json()["verdicts"]
-    except (ValueError, TypeError) as error:
-        outcome, text = "refused", _reason(error)
-    return {
-        "name": rule.name.removeprefix("optax."),
-        "arguments": rule.arguments,
-        "outcome": outcome,
-        "text": text,
-        "verdicts": verdicts,
-        "seconds": round(time.monotonic() - start, 2),
-    }
-
-
-def _reason(error: Exception) -> str:
-    """What a refusal says after its opening, up to its advice."""
-    text = " ".join(str(error).split())
-    match = re.search(r"and this one does not: (.*?)(?:; `rollout` runs.*)?$", text)
-    reason = match[1] if match else text
-    return reason.split(". Leave out")[0]
-
-
-def gallery_page(gallery: Gallery) -> str:
-    """Return the gallery as Markdown; `optoscope gallery` writes it."""
-    diagnosed = [row for row in gallery.rules if row["outcome"] == "diagnosed"]
-    refused = [row for row in gallery.rules if row["outcome"] == "refused"]
-    lines = [
-        "# Every rule of optax",
-        "",
-        f"Made by `optoscope gallery` with optax {gallery.optax}; do not edit. {len(diagnosed)} rules of one component "
-        f"are diagnosed, {len(refused)} are refused by `from_optax`, which names what it measured. All magnitudes of "
-        "gradients from 1e-8 to 1e8 were tried; thresholds are in units of the gradient. Arguments without a "
-        "default are those of the second column; all else is as optax has it. Rules that decay weights by default are "
-        "there twice, as they are and without.",
-        "",
-        "## Diagnosed",
-        "",
-        _table(["rule", "arguments", "what it is made of"], diagnosed),
-        "",
-        "## Refused",
-        "",
-        _table(["rule", "arguments", "why"], refused),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(columns: list[str], rows: list[dict[str, Any]]) -> str:
-    return table(columns, [[f"`{row['name']}`", row["arguments"], row["text"]] for row in rows])
+    row: dict[str, Any] = {"name": entry.name, "arguments": entry.arguments, "unit": None, "exponents": None}
+    row |= {"what_it_does": "", "view": None, "diagnosis": "", "explained": None, "what_it_needs": ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of others' code, about what will change in it
+        try:
+            found = structure(entry.make(), name=entry.name)
+            exponents = {name: float(found.exponents[name]) for name in EXPONENTS}
+            row |= {"unit": found.unit, "exponents": exponents, "what_it_does": found.summary}
+            report = assess(Dossier(entry.make(), structure=found, name=entry.name, num_steps=num_steps))
+            row |= {"view": report.view, "diagnosis": report.summary, "explained": report.explained}
+        except Exception as error:  # whatever others' code raises is its reason
+            row["what_it_needs"] = explain(error)
+    return row | {"seconds": round(time.monotonic() - start, 2)}

@@ -2,40 +2,57 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from optoscope.cli._arguments import Force, Names
-from optoscope.cli._checks import check_directory
+import tyro
+
+from optoscope.cli._arguments import Force, Names, NumSteps
+from optoscope.cli._checks import check_file, check_place
 from optoscope.cli._command import Computes
 from optoscope.cli.output import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
 class Gallery(Computes):
-    """Diagnose every rule of the installed optax, or say why it is not the rule of one component.
+    """Measure and diagnose every optimizer of a collection, or say what it needs.
 
-    Example: optoscope gallery --out gallery
+    COLLECTION is optax, torch, or pytorch_optimizer (a package to install first). Optimizers that are done are kept in
+    --out; the same command goes on with those that are left.
+
+    Example: optoscope gallery torch --out gallery
     """
 
+    collection: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="COLLECTION")]
+    """optax, torch or pytorch_optimizer."""
     out: Path
-    """Directory for optax_gallery.json and optax_gallery.md."""
-    rule: Names = ()
-    """Names of rules, such as adam or contrib.adopt; all of them if none is given."""
+    """Directory for COLLECTION_gallery.json and the page COLLECTION_gallery.html."""
+    name: Names = ()
+    """Names of optimizers; all of them if none is given."""
+    num_steps: NumSteps = 200
+    """Steps that each diagnosis looks at; torch's optimizers take long with many."""
     force: Force = False
 
     def prepare(self) -> None:
-        """Check the names and the directory."""
-        from optoscope.calibration.gallery import check_rules
+        """Check the collection and the directory."""
+        from optoscope.calibration.gallery import check_names
 
-        check_rules(self.rule)
-        check_directory(self.out, force=self.force)
+        check_names(self.collection, self.name)
+        check_file(self.out / f"{self.collection}_gallery.json", self.force)
+        check_place(self.out / "done")
 
     def compute(self, prepared: None, report: Reporter) -> Any:
-        """Diagnose every rule."""
-        from optoscope.calibration import optax_gallery
+        """Measure them all."""
+        from optoscope.calibration import gallery
 
-        return optax_gallery(names=self.rule or None, report=report.stage)
+        return gallery(
+            self.collection,
+            names=self.name or None,
+            num_steps=self.num_steps,
+            directory=self.out / "done",
+            report=report.stage,
+            announce=report.note,
+        )
 
     def save(self, result: Any) -> list[Path]:
-        """Write the table."""
+        """Write the page."""
         return [result.write(self.out)]

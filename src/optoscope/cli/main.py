@@ -30,7 +30,6 @@ from optoscope.cli.signals import farewell, say_how_to_go_on
 from optoscope.cli.stability import Stability
 from optoscope.cli.states import States
 from optoscope.cli.structure import Structure
-from optoscope.cli.structures import Structures
 from optoscope.cli.train import Train
 from optoscope.cli.tune import Tune
 from optoscope.cli.watch import Watch
@@ -63,7 +62,6 @@ COMMANDS = (
     Explore,
     Compare,
     Structure,
-    Structures,
     Calibrate,
     Gallery,
     Claims,

@@ -89,7 +89,7 @@ def _among_others(whole: Any) -> Component:
 def _on_a_diagonal(whole: Any) -> Component:
     """The same stimulus as that of a singular value, of an optimizer to which it is an entry like any other."""
     found = find_singular_value(whole)
-    sentence = f"one component looked at on the diagonal of a matrix {found.context.describe()}"
+    sentence = found.sentence.replace("one singular value looked at", "one entry of a diagonal matrix looked at")
     return dataclasses.replace(found, view="context", sentence=sentence)
 
 
