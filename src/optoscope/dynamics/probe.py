@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import numpy as np
-from scipy.optimize import elementwise
+import scipy
 
 from optoscope._core.chunks import PAIRS, RUNS, in_chunks
 from optoscope._core.compiled import compiled
@@ -70,7 +70,9 @@ class Probe:
             first = crossing[rows].argmax(1)
             value = lambda place, row: self.update(states[row.astype(int)], unit * np.sinh(place))
             bracket = (grid[first], grid[first + 1])
-            found[rows] = unit * np.sinh(elementwise.find_root(value, bracket, args=(rows.astype(float),)).x)
+            found[rows] = unit * np.sinh(
+                scipy.optimize.elementwise.find_root(value, bracket, args=(rows.astype(float),)).x
+            )
         return found
 
     def _pairs(self, function, states, gradients):

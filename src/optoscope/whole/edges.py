@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
+import scipy
 
 from optoscope._core.checks import check_number
 from optoscope._core.provenance import provenance
