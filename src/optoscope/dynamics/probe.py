@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import numpy as np
-import scipy
 
 from optoscope._core.chunks import PAIRS, RUNS, in_chunks
 from optoscope._core.compiled import compiled
@@ -59,6 +58,8 @@ class Probe:
         A linear memory in front of a saturation is what this gradient cancels. The first change of sign on a grid from
         -`largest` to `largest`, equal in `asinh`, is a bracket in which scipy finds the root.
         """
+        from scipy.optimize import elementwise  # half a second that many rules do not need
+
         unit = largest * 1e-20
         grid = np.linspace(-1.0, 1.0, 25) * np.arcsinh(largest / unit)
         values = self.update(states[:, None], unit * np.sinh(grid))
@@ -70,9 +71,7 @@ class Probe:
             first = crossing[rows].argmax(1)
             value = lambda place, row: self.update(states[row.astype(int)], unit * np.sinh(place))
             bracket = (grid[first], grid[first + 1])
-            found[rows] = unit * np.sinh(
-                scipy.optimize.elementwise.find_root(value, bracket, args=(rows.astype(float),)).x
-            )
+            found[rows] = unit * np.sinh(elementwise.find_root(value, bracket, args=(rows.astype(float),)).x)
         return found
 
     def _pairs(self, function, states, gradients):
