@@ -132,3 +132,18 @@ def test_a_run_is_watched_and_its_numbers_go_elsewhere(tmp_path):
 )
 def test_spikes_are_where_a_loss_rises_above_its_lowest(losses, expected):
     assert spikes(np.array(losses, float)).tolist() == expected
+
+
+def test_an_optimizer_that_was_run_is_diagnosed_and_seen_at_work(tmp_path):
+    train(tmp_path, clip=0.05)
+    spec = "torch.optim:AdamW(lr=0.01, weight_decay=0.05)"
+    found = examine(tmp_path, optimizer=spec)
+    did = {one["name"]: one for one in found.mechanisms}
+    assert set(did) == {"momentum", "schedule", "adaptation", "decay"}
+    assert did["momentum"]["sentence"].startswith("momentum with timescale 0.90: without it, updates change by")
+    assert did["adaptation"]["value"] > 0.3 and did["adaptation"]["turned"] < 0.99
+    assert 0 < did["decay"]["value"] < 0.1 < did["momentum"]["value"]
+    (share,) = [one for one in found.findings if one["name"] == "explained"]
+    assert 0.9 < share["value"] < 0.999  # the run's rate fell by the step, that of the optimizer given does not
+    flat = examine(tmp_path, optimizer="optax.contrib:adopt(0.1)")
+    assert not flat.mechanisms and "not explained" in flat.names()

@@ -28,6 +28,8 @@ class Examine(Command):
     directory: Recorded
     expect: Annotated[str | None, tyro.conf.arg(metavar="OPTIMIZER")] = None
     """The optimizer that was meant, as module:name(literals): differences are named."""
+    optimizer: Annotated[str | None, tyro.conf.arg(metavar="OPTIMIZER")] = None
+    """The optimizer that was run: what each mechanism of its diagnosis did on this run is told."""
     out: Path | None = None
     """Directory for the page (index.html), examination.json and the pictures; DIRECTORY/examination without it."""
     force: Force = False
@@ -40,8 +42,8 @@ class Examine(Command):
 
         if self.out is not None:
             check_directory(self.out, force=self.force)
-        if self.expect is not None:
-            as_whole(self.expect, trust=self.trust)
+        for spec in filter(None, (self.expect, self.optimizer)):
+            as_whole(spec, trust=self.trust)
         return read_recording(self.directory, announce=self._note)
 
     def compute(self, prepared: Any, report: Reporter) -> Any:
@@ -49,7 +51,7 @@ class Examine(Command):
         del report
         from optoscope.recordings import examine
 
-        return examine(prepared, expect=self.expect, trust=self.trust)
+        return examine(prepared, expect=self.expect, optimizer=self.optimizer, trust=self.trust)
 
     def save(self, result: Any) -> list[Path]:
         """Write the page."""

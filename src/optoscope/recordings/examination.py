@@ -88,6 +88,7 @@ def examine(
     recording: str | Path | Recording,
     *,
     expect: Any = None,
+    optimizer: Any = None,
     trust: bool = False,
     announce: Announce = silent,
 ) -> Examination:
@@ -96,6 +97,8 @@ def examine(
     Args:
         recording: the directory that was given to `record`, or a recording.
         expect: the optimizer that was meant, whatever `as_optimizer` takes: the differences are named.
+        optimizer: the one that was run: it is diagnosed, and what each of its mechanisms did takes the place of what
+            the rule that was identified did. It may be one of any kind, a learned one too.
         trust: as in `as_optimizer`.
         announce: told of damaged parts that are passed over.
 
@@ -104,7 +107,7 @@ def examine(
 
     Raises:
         FileNotFoundError: if there is no recording.
-        ValueError: if `expect` is no optimizer, or cannot be run on a sample of components.
+        ValueError: if `expect` or `optimizer` is no optimizer, or cannot be run on a sample of components.
     """
     r = recording if isinstance(recording, Recording) else read_recording(recording, announce=announce)
     found, why = _identified(r)
@@ -116,13 +119,18 @@ def examine(
         findings += differences(r, found, updates, expect)
         findings.sort(key=lambda one: _ORDER.index(one.weight))
     margin, slope, left = forecast(r)
-    is_found = found is not None and found.is_found
+    mechanisms = find_mechanisms(r, found) if found is not None and found.is_found else []
+    if optimizer is not None:
+        from optoscope.recordings.diagnosed import mechanisms_of  # which needs JAX
+
+        mechanisms, more = mechanisms_of(r, optimizer, trust=trust)
+        findings += more
     return Examination(
         optimizer=f"{r.optimizer} in {r.framework}",
         findings=[dataclasses.asdict(one) for one in findings],
         rule=why if found is None else str(found.rule),
         explained=np.nan if found is None else found.explained,
-        mechanisms=[dataclasses.asdict(one) for one in find_mechanisms(r, found)] if found and is_found else [],
+        mechanisms=[dataclasses.asdict(one) for one in mechanisms],
         signal_to_noise=np.nan if found is None else signal_to_noise(r),
         margin=margin,
         margin_slope=slope,
@@ -139,8 +147,12 @@ def examine(
         rule_steps=np.zeros(0, int) if found is None else np.arange(found.first, found.last + 1),
         unexplained=np.zeros(0) if found is None else found.unexplained,
         step_rates=np.zeros(0) if found is None else found.step_rates,
-        provenance=provenance(recorded=r.provenance, expect=None if expect is None else str(expect)),
+        provenance=provenance(recorded=r.provenance, expect=_named(expect), optimizer=_named(optimizer)),
     )
+
+
+def _named(optimizer: Any) -> str | None:
+    return None if optimizer is None else str(optimizer)
 
 
 def _identified(r: Recording) -> tuple[Identified | None, str]:
