@@ -22,6 +22,8 @@ _HORIZON = 10
 _NEUTRAL = 1e-7
 #: Share of the updates from which on it is said on which side of a memory a map stands.
 _PLACED = 0.99
+#: Share of the updates' size that gradients make below which it is said that they make little of it.
+_DRIVEN = 0.1
 #: Share of a decay by which the first step behind a gradient must depart from it where there is a direct term.
 _DIRECT = 5e-3
 #: Difference of decays that are the same, and the share of a run after which a decay is said to have settled.
@@ -74,7 +76,8 @@ def reconcile(
     verdicts["schedule"], begin_remarks = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
     remarks += map_remarks + begin_remarks + _before(rule) + _times(verdicts["schedule"], explanation)
-    remarks += [*([] if draws else _drift(rule)), f"explains {percent} of its updates"]
+    mostly = ", most of which do not depend on its gradients" if explanation.driven < _DRIVEN else ""
+    remarks += [*([] if draws else _drift(rule)), f"explains {percent} of its updates{mostly}"]
     return Reconciled(verdicts, warnings, remarks)
 
 

@@ -40,6 +40,7 @@ class Explanation:
         worst: the kind on which it is worst, and at which scale of gradients.
         worst_share: its share there.
         responds: whether any gradient changed any update.
+        driven: share of the updates' size that gradients make, in the median over probes; the rest is a drift.
         starts_at_once: whether any gradient changed the first update.
         delay: steps between a gradient and the first update that it changes.
         behavior: what holds whatever the rule is, where the rule gives less than `EXPLAINED`; else None.
@@ -53,6 +54,7 @@ class Explanation:
     worst: str
     worst_share: float
     responds: bool
+    driven: float
     starts_at_once: bool
     delay: int
     behavior: Behavior | None
@@ -126,12 +128,19 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adap
         worst=f"{held_out.names[worst]} of size {held_out.scales[worst]:.2g}",
         worst_share=float(found[worst]),
         responds=bool(np.any(truth != do.calm)),
+        driven=_driven(truth, do.calm),
         starts_at_once=bool(np.any(truth[:, 0] != do.calm[0])),
         delay=int(np.argmax(do.responses.any((0, 1)))),
         behavior=None if share >= EXPLAINED else observe(probe, low=low, high=high, num_steps=num_steps),
         num_steps=num_steps,
         provenance=provenance(num_steps=num_steps),
     )
+
+
+def _driven(true: np.ndarray, calm: np.ndarray) -> float:
+    moved, drifted = (np.linalg.norm(np.nan_to_num(some), axis=-1) for some in (true - calm, calm))
+    with np.errstate(all="ignore"):
+        return float(np.median(np.nan_to_num(moved / (moved + drifted), nan=1.0)))
 
 
 def shares(

@@ -29,6 +29,8 @@ Number = float | Float[np.ndarray, "law 1"]
 _STEP = 1e-5
 #: Structures that are tried from further starts too, where none fits at once.
 _AGAIN = 3
+#: Error of gains from which on numbers are said to one digit.
+_FAR_FROM_EXACT = 1e-4
 #: Error of gains from which on the words say that a law is a rough one.
 _ROUGH = 0.01
 
@@ -139,7 +141,7 @@ class GainLaw(eqx.Module):
         """What drives it, in a few words."""
         late = f", from step {self.begins} on" if self.begins else ""
         echo = ", over that of its own updates" if self.echoes else ""
-        start = f", begun at {self.start:.3g}" if self.start and not self.is_rough else ""
+        start = f", begun at {self.start:.3g}" if self.start and self.error <= _FAR_FROM_EXACT else ""
         peak = "the largest so far of " if self.peak else ""
         power = f", to the power {self.exponent / self.power:.3g}" if abs(self.exponent - 1) > _NEARLY else ""
         rough = "roughly " if self.is_rough else ""
@@ -150,7 +152,8 @@ class GainLaw(eqx.Module):
         if not self.eps or self.is_rough:
             return ""
         where = "the maximum" if self.kind == "maximum" else "the root"
-        return f", eps {self.eps:.3g} {'inside' if self.is_inside else 'outside'} {where}"
+        eps = f"{self.eps:.3g}" if self.error <= _FAR_FROM_EXACT else f"about {self.eps:.1g}"
+        return f", eps {eps} {'inside' if self.is_inside else 'outside'} {where}"
 
     @property
     def _driver(self) -> str:
@@ -164,7 +167,10 @@ class GainLaw(eqx.Module):
             return f"the sum of {what}"
         if self.kind == "additive":
             return f"a mean of {what} that moves towards each by {1 - self.decay:.3g} of it, as Yogi's"
-        return f"the mean of {what} over {1 / max(1 - self.decay, 1e-12):,.3g} steps (decay {self.decay:.6g})"
+        steps = 1 / max(1 - self.decay, 1e-12)
+        if self.error > _FAR_FROM_EXACT:
+            return f"the mean of {what} over about {steps:,.1g} steps"
+        return f"the mean of {what} over {steps:,.3g} steps (decay {self.decay:.6g})"
 
     @property
     def formula(self) -> str:
