@@ -22,14 +22,14 @@ _HORIZON = 10
 _NEUTRAL = 1e-7
 #: Share of the updates from which on it is said on which side of a memory a map stands.
 _PLACED = 0.99
+#: So many timescales are told one by one; share of a response that they may leave.
+_FEW, _LITTLE = 4, 0.02
 #: Share of the updates' size that gradients make below which it is said that they make little of it.
 _DRIVEN = 0.1
 #: Share of a decay by which the first step behind a gradient must depart from it where there is a direct term.
 _DIRECT = 5e-3
 #: Difference of decays that are the same, and the share of a run after which a decay is said to have settled.
 _ALIKE, _SETTLED = 1e-3, 0.75
-#: Eigenvalues nearer to each other than this are repeated, where a response of the same order fits with one.
-_REPEATED = 2e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,6 +279,8 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         and len(known)
         and all(np.abs(known - b).min() < 1e-4 for b, n in clusters if n == 1)
     )
+    if not is_known and verdict.verdict == "present" and _gives(verdict.effective_decays, response):
+        return _named(verdict, response, is_rough=False), warnings
     fields: dict[str, Any] = {}
     if not is_known or any(n > 1 for _, n in clusters):
         powers = decays[None, :] ** np.arange(1, 60)[:, None] * np.arange(1, 60)[:, None] ** _degrees(clusters)[None, :]
@@ -286,6 +288,16 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int) -> tuple[A
         fields = {"decays": decays, "learning_rates": alpha, "num_dominant": len(decays), "effective_decays": decays}
     words = _mode_words(clusters, response)
     return changed(verdict, word, words, reason, effect=effect, interval=[effect, effect], **fields), warnings
+
+
+def _gives(decays: Any, response: np.ndarray) -> bool:
+    """Whether a few modes of a linearization are a response, but for a little."""
+    decays, tail = np.asarray(decays, complex), response[1:60]
+    if not 0 < len(decays) <= _FEW or np.abs(decays).max() > 1 + _NEUTRAL:
+        return False
+    powers = decays[None, :] ** np.arange(len(tail))[:, None]
+    left = tail - powers @ np.linalg.lstsq(powers, tail.astype(complex), rcond=None)[0]
+    return bool(np.linalg.norm(left) <= _LITTLE * np.linalg.norm(tail))
 
 
 def _period(rule: ExplainedOptimizer) -> int:
@@ -297,7 +309,7 @@ def _period(rule: ExplainedOptimizer) -> int:
 def _named(verdict: Any, response: np.ndarray, *, is_rough: bool) -> Any:
     """The same with decays that can be told from 1."""
     kept = [(complex(b), 1) for b in np.asarray(verdict.effective_decays) if abs(b) > 0.02]
-    if not kept or len(kept) > 4:
+    if not kept or len(kept) > _FEW:
         return verdict
     return dataclasses.replace(verdict, summary=_mode_words(kept, response, is_rough=is_rough))
 
@@ -337,7 +349,7 @@ def _mode_words(clusters: list[tuple[complex, int]], response: np.ndarray, *, is
         if times > 1:
             text += f" {'twice' if times == 2 else 'three times'} (a {'double' if times == 2 else 'triple'} pole)"
         words.append(text)
-    if len(words) > 4:
+    if len(words) > _FEW:
         return f"momentum spread over {len(words)} timescales up to {words[-1]}"
     if len(words) == 1:
         head = f"momentum with timescale {words[0]}"
