@@ -140,7 +140,7 @@ def _kind(command: str, option: str, negative: str, placeholder: str) -> str:
         return "--source"
     if option in KINDS:
         return option
-    kind = "INT" if "INT" in placeholder else placeholder
+    kind = ("INT or None" if "None" in placeholder else "INT") if "INT" in placeholder else placeholder
     if kind not in KINDS:
         raise LookupError(f"the campaign knows no hostile values for {command} {option} {placeholder}")
     return kind
@@ -151,7 +151,7 @@ def all_command_lines(known: list[Option]) -> list[CommandLine]:
     found = []
     for option in known:
         values = list(KINDS[option.kind])
-        if option.kind == "INT":
+        if option.kind.startswith("INT"):
             values.append(Value(("0",), option.name not in ZERO_MEANS_NONE))
         for value in values:
             if value.must_refuse or option.command not in SLOW:

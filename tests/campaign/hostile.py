@@ -385,6 +385,7 @@ KINDS: dict[str, list[Value]] = {
     ],
     "NUMBER": _bad("99", "0", "-1", "1.5", "all all", "ALL", "☃", "", _HUGE, "3; touch canary", "nan", "../3"),
     "INT": _COUNT,
+    "INT or None": [Value(one.words, one.words != ("None",) and one.must_refuse) for one in _COUNT],
     "a file": _FILE,
     "a switch": [Value(("true",)), Value(("1",))],
 }
