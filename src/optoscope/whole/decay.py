@@ -140,17 +140,20 @@ def _decoupled(sizes, follows, left):
 
 
 def _follows(optimizer, bench, sizes, point, x, g, flat):
-    """Whether a doubled learning rate of the groups doubles the decay; None where there are no groups to change."""
+    """Whether a doubled learning rate of the groups doubles the decay; None where there are no groups to change.
+
+    It is doubled around each step, so that a scheduler goes on as it does.
+    """
     if not isinstance(bench, TorchBench):
         return None
 
     def faster(params):
         made = bench.factory(params)
-        groups = getattr(made, "param_groups", [])
-        if not groups or "lr" not in groups[0]:
+        inner = made if hasattr(made, "register_step_pre_hook") else made.optimizer
+        if "lr" not in inner.param_groups[0]:
             raise ValueError("no learning rate in its groups")
-        for group in groups:
-            group["lr"] = 2 * group["lr"]
+        inner.register_step_pre_hook(lambda one, *_: _times(one, 2.0))
+        inner.register_step_post_hook(lambda one, *_: _times(one, 0.5))
         return made
 
     try:
@@ -161,6 +164,11 @@ def _follows(optimizer, bench, sizes, point, x, g, flat):
     other = -((here - zero) @ point) / (point @ point)
     ratio = np.median(other[sizes != 0] / sizes[sizes != 0])
     return bool(abs(ratio - 2) < 0.02) if abs(ratio - 2) < 0.02 or abs(ratio - 1) < 0.02 else None
+
+
+def _times(optimizer, factor):
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["lr"]
 
 
 def _sharpened(bench, size, pull, zero, nowhere, g, x, flat):
