@@ -95,6 +95,6 @@ def test_the_gallery_diagnoses_or_says_why_not(tmp_path):
     assert refused["unit"] is None and "LookaheadParams" in refused["what_it_needs"]
     assert found.counts == {"optimizers": 4, "structures": 3, "diagnoses": 3, "explained": 3}
     page = found.write(tmp_path).read_text()
-    assert "<td>lion</td>" in page and found.version in page
+    assert "lion <small>learning_rate=0.1</small>" in page and found.version in page
     with pytest.raises(ValueError, match="unknown optimizer of optax 'admm'"):
         gallery("optax", names=("admm",))
