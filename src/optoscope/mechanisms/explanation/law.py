@@ -268,14 +268,15 @@ def predict(law: Any, gains: Gains) -> Float[np.ndarray, "*law measurement"]:
     """
     many = np.shape(np.asarray(law.decay))[:1]
     found = np.zeros((*many, len(gains.last)))
+    advance = law.advance  # looked up once: that of a module costs as much as a step
     lengths = (~np.isnan(gains.histories)).sum(1)
     for length in np.unique(lengths):
         rows = lengths == length
         u, last = gains.histories[rows].T, np.abs(gains.last[rows])
         state = law.begin()
         for n in range(length):
-            state, _ = law.advance(state, u[n], n, sized=False)
-        size, back = (law.advance(state, sign * last, length)[1] for sign in (1, -1))
+            state, _ = advance(state, u[n], n, sized=False)
+        size, back = (advance(state, sign * last, length)[1] for sign in (1, -1))
         gain = 0.5 / np.maximum(size, _TINY) + 0.5 / np.maximum(back, _TINY)
         if law.about_mean:  # the mean itself is divided, by another number for either sign
             held = law.mean_decay * state[1] / (1 - law.mean_decay) / last
