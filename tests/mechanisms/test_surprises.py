@@ -146,3 +146,11 @@ def test_the_largest_gradient_so_far_is_said_to_be_one():
     largest = lambda h, g: jnp.maximum(h[0], jnp.abs(g))
     summary = summary_of(Rule(lambda h, g: ([largest(h, g)], -0.1 * g / (largest(h, g) + 1e-8))))
     assert "the largest gradient so far," in summary and "fades" not in summary
+
+
+@pytest.mark.filterwarnings("ignore")  # of optax, about the key that it wants in time to come
+def test_what_others_and_chance_do_is_said_as_what_it_is():
+    summary = diagnose(optax.novograd(0.1), num_steps=60).summary
+    assert "a gain driven by all gradients of its tensor together" in summary and "no adaptation" not in summary
+    found = diagnose(optax.noisy_sgd(0.1), num_steps=60)
+    assert "random numbers" in found.summary and "drift" not in found.summary and found.view == "context"
