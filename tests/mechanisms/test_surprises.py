@@ -154,3 +154,19 @@ def test_what_others_and_chance_do_is_said_as_what_it_is():
     assert "a gain driven by all gradients of its tensor together" in summary and "no adaptation" not in summary
     found = diagnose(optax.noisy_sgd(0.1), num_steps=60)
     assert "random numbers" in found.summary and "drift" not in found.summary and found.view == "context"
+
+
+def test_a_finite_memory_that_changes_has_no_decay():
+    fading = Rule(lambda h, g: ([g, h[1] + 1], -0.1 * (g + h[0] / (1 + 0.05 * h[1]))), (0.0, 0.0))
+    summary = summary_of(fading)
+    assert "momentum that changes with time;" in summary and "its decay" not in summary
+
+
+def test_a_decay_and_a_rate_that_both_move_are_told_where_they_have_settled():
+    def rule(h, g):  # as one-cycle schedules have it
+        decay = 0.95 - 0.1 * jnp.sin(jnp.minimum(h[1] / 100, 1) * jnp.pi)
+        m = decay * h[0] + g
+        return [m, h[1] + 1], -0.1 * jnp.minimum(1, (h[1] + 1) / 50) * m
+
+    summary = summary_of(Rule(rule, (0.0, 0.0)))
+    assert "timescale 0.95 from step 99 on" in summary and "warm-up by a factor of 50" in summary

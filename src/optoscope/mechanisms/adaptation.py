@@ -49,7 +49,7 @@ class AdaptationVerdict(Verdict):
     """Adaptation; `effect` is the largest logarithm of the ratio of two learning rates.
 
     Attributes:
-        kind: what drives it.
+        kind: what drives it; "shared" where that is the gradients of other components, which `structure` measures.
         magnitudes: |g*| of the constant or alternating gradients.
         learning_rates: after +|g*| for the whole run: slopes at g = 0, or gains at |g*| where there is no slope.
         opposite_learning_rates: the same after -|g*|.

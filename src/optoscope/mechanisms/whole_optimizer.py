@@ -181,12 +181,14 @@ def adaptation_together(dossier: Dossier, adaptation: Any) -> Any:
     falls = min(found.union[name] for name in ("row", "column", "rest", "others"))
     if found.unit not in _DRIVERS or found.thresholds or falls > _NORMALIZES:
         return adaptation
+    effect = float(abs(falls) * np.log(2))
     return changed(
         adaptation,
         "present",
         f"a gain driven by all gradients of {_DRIVERS[found.unit]} together",
         f"updates fall as the others' gradients to the power {falls:.2f}",
-        effect=float(abs(falls) * np.log(2)),
+        effect=effect,
+        interval=[effect, effect],
         kind="shared",
     )
 

@@ -88,9 +88,8 @@ def _among_others(whole: Any) -> Component:
 
 def _on_a_diagonal(whole: Any) -> Component:
     """The same stimulus as that of a singular value, of an optimizer to which it is an entry like any other."""
-    found = find_singular_value(whole)
-    sentence = found.sentence.replace("one singular value looked at", "one entry of a diagonal matrix looked at")
-    return dataclasses.replace(found, view="context", sentence=sentence)
+    found, context = _of_diagonals(whole)
+    return Component(found, "context", context, f"one entry of a diagonal matrix looked at {context.describe()}")
 
 
 def _is_spectral(whole: Any, symmetries: dict[str, float] | None) -> bool:
@@ -110,11 +109,16 @@ def find_singular_value(optimizer: Any) -> Component:
     Raises:
         ValueError: if none can be taken out.
     """
-    whole, reason = _whole(optimizer), None
+    found, context = _of_diagonals(_whole(optimizer))
+    return Component(found, "spectral", context, f"one singular value looked at {context.describe()}")
+
+
+def _of_diagonals(whole: Any) -> tuple[AbstractOptimizer, Any]:
+    """The rule of one entry of diagonal gradients, and its context: the first that can be taken out."""
+    reason = None
     for context in SPECTRAL:
         try:
-            found = from_optax(whole, context=context)
-            return Component(found, "spectral", context, f"one singular value looked at {context.describe()}")
+            return from_optax(whole, context=context), context
         except ValueError as error:
             reason = reason or error
     assert reason is not None

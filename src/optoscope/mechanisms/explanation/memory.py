@@ -220,7 +220,7 @@ def decay_course(kernel: np.ndarray) -> tuple[np.ndarray, bool]:
         later = np.append(np.nan, kernel[steps[1:], steps[1:] - 2] / kernel[steps[1:] - 1, steps[1:] - 2])
         schedule = later * direct[:-1] / direct[1:]
         weights = direct[2:] / (1 - later[1:])
-        is_mean = np.nanmax(np.abs(weights / weights[0] - 1), initial=0.0) < _ALIKE
+        is_mean = np.all(np.abs(weights / weights[0] - 1) < _ALIKE)
         is_constant = np.ptp(direct) <= _ALIKE * np.abs(direct).max()
     is_one = np.nanmax(np.abs(np.where(np.isfinite(schedule), schedule - plain, 0.0))) < 1e-6
     course = np.append(later[1], later[1:]) if is_mean or not is_one else plain
