@@ -170,3 +170,12 @@ def test_a_decay_and_a_rate_that_both_move_are_told_where_they_have_settled():
 
     summary = summary_of(Rule(rule, (0.0, 0.0)))
     assert "timescale 0.95 from step 99 on" in summary and "warm-up by a factor of 50" in summary
+
+
+def test_a_rate_that_falls_to_nothing_and_rises_again_is_told_with_its_dip():
+    def rule(h, g):  # the cosine with warm-up of transformers, run on beyond its last step
+        progress = (h[0] - 20) / 130
+        return [h[0] + 1], -0.1 * jnp.where(h[0] < 20, h[0] / 20, 0.5 + 0.5 * jnp.cos(jnp.pi * progress)) * g
+
+    summary = summary_of(Rule(rule, (0.0,)))
+    assert "0 at step 0, 1 at step 20, 0 at step 150, 0.323 at step 200, of the largest" in summary, summary

@@ -25,6 +25,7 @@ from optoscope._core.provenance import provenance
 from optoscope.anatomy import Dossier
 from optoscope.mechanisms._verdict import Verdict, short
 from optoscope.mechanisms.adaptation import AdaptationVerdict
+from optoscope.mechanisms.explanation.words import curve_in_words
 
 #: Logarithm of a ratio of learning rates from which on there is a schedule, and below which there is none.
 PRESENT, ABSENT = 0.1, 0.03
@@ -32,6 +33,8 @@ PRESENT, ABSENT = 0.1, 0.03
 _LATER = 100
 #: Turns from which on rates are said to go up and down; relative changes that rounding makes.
 _CYCLES, _ROUNDING = 3, 1e-7
+#: Share of the first rate, or of the last, below which a dip between it and the largest is told.
+_HIDDEN = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,9 @@ def _course(sizes: np.ndarray, warm_up: float | None, decay: float | None) -> st
         every = f"the same every {period} steps" if period else f"up and down, with {turns} turns"
         low = sizes.min() if sizes.min() > _ROUNDING * sizes.max() else 0.0
         return f"{every}, between {short(float(low))} and {short(float(sizes.max()))}"
+    peak = int(np.argmax(sizes))
+    if sizes[peak:].min() < _HIDDEN * sizes[-1] or sizes[: peak + 1].min() < _HIDDEN * sizes[0]:
+        return f"{curve_in_words(sizes / sizes.max())}, of the largest"
     words = []
     if warm_up is None or warm_up > np.exp(PRESENT):
         words.append("warm-up" + ("" if warm_up is None else f" by a factor of {short(float(warm_up))}"))

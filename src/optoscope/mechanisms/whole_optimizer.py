@@ -130,7 +130,7 @@ def _in_learning_rates(found: Structure, explanation: Explanation) -> str:
     if follows is not None:
         words += ", which follows the learning rate" if follows else ", whatever the learning rate is"
     if len(sizes) and np.ptp(sizes) > _FOLLOWS * sizes.max():
-        words += f" ({sizes[0]:.3g} in the first of {len(sizes)} steps)"
+        words += f" ({abs(sizes[0]):.3g} in the first of {len(sizes)} steps)"
     num = min(len(sizes), len(rates))
     if explanation.explained < 0.99 or num == 0 or min(sizes[:num].min(), rates.min()) <= 0:
         return words

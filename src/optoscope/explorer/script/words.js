@@ -9,6 +9,8 @@ const [PRESENT, ABSENT] = [0.1, 0.05];
 const [RESIDUAL, HORIZON] = [0.01, 2000];
 /** Decays that vanish beside others; decays that are one. */
 const [VANISHES, SAME] = [0.02, 1e-6];
+/** Share of a decay by which the first step behind a gradient must depart from it where there is a direct term. */
+const DIRECT = 5e-3;
 /** Share of all learning rates up to which a mode has none. */
 const QUIET = 1e-9;
 
@@ -79,7 +81,9 @@ function momentumOf(decays, response) {
     const [decay] = decays[0];
     const first = response[1] / response[0];
     const nesterovs = decay ** 2 / (1 + decay);
-    if (Math.abs(first - decay) > 1e-6) head += Math.abs(first - nesterovs) < 1e-6 ? " (Nesterov's)" : " and a direct term";
+    if (Math.abs(first - decay) > DIRECT * Math.abs(decay)) {
+      head += Math.abs(first - nesterovs) < DIRECT ** 2 ? " (Nesterov's)" : " and a direct term";
+    }
   }
   return head;
 }
