@@ -20,7 +20,7 @@ _ABSENT, _PRESENT = 0.05, 0.1
 _HORIZON = 10
 #: Magnitudes that are no longer on the side of 1, or of 0 beside larger ones, on which rounding leaves them.
 _NEUTRAL = 1e-7
-#: Share of the updates from which on a mode is said to grow.
+#: Share of the updates from which on a mode is said to grow, and more than a few are counted.
 _CERTAIN = 0.999
 #: Share of the updates from which on it is said on which side of a memory a map stands.
 _PLACED = 0.99
@@ -73,7 +73,7 @@ def reconcile(
         verdicts, remarks = keep_confirmed(verdicts, explanation.behavior, delay=explanation.delay)
         return Reconciled(verdicts, warnings + _direction(rates), remarks + _times(verdicts["schedule"], explanation))
     verdicts["momentum"], unstable = _momentum(
-        verdicts["momentum"], rule, explanation.num_steps, certain=share > _CERTAIN
+        verdicts["momentum"], rule, explanation.num_steps, certain=share > _CERTAIN and not draws
     )
     verdicts["clipping"], map_remarks = _clipping(verdicts["clipping"], rule, placed=share > _PLACED)
     verdicts["adaptation"] = _adaptation(verdicts["adaptation"], rule)
@@ -276,7 +276,7 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int, *, certain
     clusters = _clusters(decays)
     decays = np.concatenate([np.full(n, b) for b, n in clusters])
     grown = [b for b, _ in clusters if abs(b) > 1 + _NEUTRAL]
-    if grown and not certain:  # what is not explained bends the modes
+    if (grown or len(clusters) > _FEW) and not certain:  # what is not explained, or chance, bends the modes
         words = "momentum: earlier gradients count with their sign"
         return changed(verdict, word, words, reason, effect=effect, interval=[effect, effect]), []
     warnings = [f"unstable: a mode of {decay_in_words(b)} grows with every step" for b in grown if b.imag >= 0]
