@@ -115,6 +115,8 @@ _OPTIMIZER = [
         "optax:sgd(-0.1)",
         "optax:sgd(1e400)",
         "optax:adam(0.1, b1=2.0)",
+        "optax:rmsprop(0.1, decay=1.5)",
+        "optax:sgd(0.1, momentum=3.0)",
         "./rosenbrock",
     ),
 ]

@@ -319,6 +319,13 @@ def test_short():
     assert short(0) == "0" and issubclass(MomentumVerdict, Verdict)
 
 
-@pytest.mark.parametrize("settings", ["optax:sgd(1e-300)", "optax:adam(0.1, b1=2.0)"])
-def test_extreme_settings_are_judged_without_a_warning(settings):
-    assert diagnose(settings, num_steps=30).summary
+@pytest.mark.parametrize("num_steps", [30, 200])
+@pytest.mark.parametrize("settings", ["sgd(1e-300)", "adam(0.1, b1=2.0)", "rmsprop(0.1, decay=1.5)"])
+def test_extreme_settings_are_judged_without_a_warning(settings, num_steps):
+    assert diagnose(f"optax:{settings}", num_steps=num_steps).summary
+
+
+@pytest.mark.parametrize("decay", [1.05, 1.5, 3.0])
+def test_a_memory_that_grows_is_warned_of_first(decay):
+    summary = diagnose(f"optax:sgd(0.1, momentum={decay})").summary
+    assert summary.startswith(f"unstable: a mode of {decay:.2f} grows with every step; momentum with timescale")

@@ -237,6 +237,7 @@ def _momentum(verdict: Any, rule: ExplainedOptimizer, num_steps: int, *, certain
     with np.errstate(over="ignore"):
         size = np.abs(response)
     size = size[np.isfinite(size)]
+    size = size / size.max() if size.any() else size  # what grows has no sum
     effect = float(size[1:].sum() / size.sum()) if size.any() else 0.0
     if rule.law is not None and verdict.verdict == "present" and effect > _PRESENT:
         return _named(verdict, response, is_rough=rule.law.is_rough), []

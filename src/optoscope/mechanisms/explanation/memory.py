@@ -71,6 +71,10 @@ def realize(response: np.ndarray, noise: float = 0.0) -> LinearMemory:
     if len(tail) == 1:
         return LinearMemory(np.zeros((1, 1, 1)), np.ones((1, 1)), tail[None], np.array([direct]))
     n = len(tail) // 2
+    # What grows is made steady first: its beginning would be lost beside its end.
+    first, last = np.abs(tail[[0, -1]])
+    growth = max(1.0, float((last / first) ** (1 / (len(tail) - 1)))) if first else 1.0
+    tail = tail * growth ** -np.arange(len(tail))
     U, s, V = np.linalg.svd(scipy.linalg.hankel(tail[:n], tail[n - 1 : 2 * n - 1]))
     order = int(min(_LARGEST_ORDER, max(1, (s > _NOISE * s[0]).sum())))
     left = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])  # what the singular values from each one on make
@@ -79,16 +83,16 @@ def realize(response: np.ndarray, noise: float = 0.0) -> LinearMemory:
             order = smaller
             break
     for smaller in range(1, order):
-        found = _of_order(smaller, U, s, V, direct)
+        found = _of_order(smaller, U, s, V, direct, growth)
         if np.linalg.norm(found.response(len(response)) - response) <= _AS_NEAR * noise * np.linalg.norm(response):
             return found
-    return _of_order(order, U, s, V, direct)
+    return _of_order(order, U, s, V, direct, growth)
 
 
-def _of_order(order: int, U: np.ndarray, s: np.ndarray, V: np.ndarray, direct: float) -> LinearMemory:
+def _of_order(order: int, U: np.ndarray, s: np.ndarray, V: np.ndarray, direct: float, growth: float) -> LinearMemory:
     root = np.sqrt(s[:order])
     observe, reach = U[:, :order] * root, root[:, None] * V[:order]
-    A = np.linalg.lstsq(observe[:-1], observe[1:], rcond=None)[0]
+    A = growth * np.linalg.lstsq(observe[:-1], observe[1:], rcond=None)[0]
     return LinearMemory(A[None], reach[:, 0][None], observe[0][None], np.array([direct]))
 
 
@@ -98,7 +102,7 @@ def realize_changing(kernel: np.ndarray) -> LinearMemory | None:
     size = np.linalg.norm(kernel)
     spaces, order = [], 0
     counts = lambda s: int((s > 1e-5 * size / np.sqrt(T)).sum())
-    if counts(np.linalg.svd(kernel[T // 2 :, : T // 2], compute_uv=False)) > _LARGEST_CHANGING:
+    if not np.isfinite(size) or counts(np.linalg.svd(kernel[T // 2 :, : T // 2], compute_uv=False)) > _LARGEST_CHANGING:
         return None
     for k in range(1, T):
         U, s, V = np.linalg.svd(kernel[k:, :k], full_matrices=False)
@@ -144,7 +148,7 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
         lag += 1
     rates = np.zeros(T)
     rates[lag:] = np.diag(kernel, -lag)
-    if not rates.any():
+    if not rates.any() or not np.isfinite(kernel).all():
         return np.ones(T), np.zeros(T), np.ones(T), 0.0 if not kernel.any() else 1.0
     rates = rates / rates[np.argmax(np.abs(rates))]
     ones = np.ones(T)
