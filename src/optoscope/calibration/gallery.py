@@ -14,8 +14,9 @@ from optoscope._core.results import Result
 from optoscope._core.tables import Table
 from optoscope._core.templates import templates_of
 from optoscope.anatomy import Dossier
-from optoscope.calibration.collections import Entry, find_entries, version_of
+from optoscope.calibration.collections import find_entries, version_of
 from optoscope.mechanisms.diagnose import assess
+from optoscope.running.parts import run_parts
 from optoscope.running.run_log import open_run
 from optoscope.whole import structure
 from optoscope.whole._bench import explain
@@ -79,6 +80,9 @@ def gallery(
     *,
     names: tuple[str, ...] | None = None,
     num_steps: int = 200,
+    on: str = "local",
+    num_processes: int | None = None,
+    limit: float | None = None,
     directory: Path | None = None,
     report: Report = silent,
     announce: Announce = silent,
@@ -89,12 +93,16 @@ def gallery(
         collection: "optax", "torch" or "pytorch_optimizer"; its package must be installed.
         names: of some of them; all if None.
         num_steps: that a diagnosis looks at; torch's optimizers, which are run step by step, take long with many.
+        on: "local", in this process, or "processes": each optimizer in a process that it may take down with it.
+        num_processes: at once; as many as there are cores if None.
+        limit: seconds for one optimizer, on "processes"; one that takes longer is given up, and said so.
         directory: keeps each optimizer as it is done; the same call goes on with those that are left.
         report: told what is going on: a name, how many are done, of how many.
         announce: told what is not as it should be, but does not stop the run.
 
     Raises:
-        ValueError: for an unknown collection or name, or if the directory holds another collection.
+        ValueError: for an unknown collection, name or place, a limit without processes, or if the directory holds
+            another collection.
         ImportError: if the package is not installed.
     """
     entries = find_entries(collection)
@@ -102,12 +110,19 @@ def gallery(
         check_names(collection, names)
         entries = [entry for entry in entries if entry.name in names]
     settings = {"collection": collection, "version": version_of(collection), "num_steps": num_steps}
-    rows = []
     with open_run(directory, settings, resume=True, announce=announce) as log:
-        for i, entry in enumerate(entries):
-            report(f"optimizers of {collection}", i, len(entries))
-            rows.append(log.known_or([entry.name, entry.arguments], lambda entry=entry: _row(entry, num_steps)))
-    report(f"optimizers of {collection}", len(entries), len(entries))
+        rows = run_parts(
+            _row,
+            [(collection, entry.name, entry.arguments, num_steps) for entry in entries],
+            log=log,
+            keys=[[entry.name, entry.arguments] for entry in entries],
+            on=on,
+            num_processes=num_processes,
+            limit=limit,
+            failed=_given_up,
+            title=f"optimizers of {collection}",
+            report=report,
+        )
     return Gallery(collection, version_of(collection), rows, provenance())
 
 
@@ -122,18 +137,36 @@ def check_names(collection: str, names: tuple[str, ...]) -> None:
         check_choice(f"optimizer of {collection}", name, known)
 
 
-def _row(entry: Entry, num_steps: int) -> dict[str, Any]:
-    start = time.monotonic()
-    row: dict[str, Any] = {"name": entry.name, "arguments": entry.arguments, "unit": None, "exponents": None}
-    row |= {"what_it_does": "", "view": None, "diagnosis": "", "explained": None, "what_it_needs": ""}
+def _row(collection: str, name: str, arguments: str, num_steps: int) -> dict[str, Any]:
+    entry = next(one for one in find_entries(collection) if (one.name, one.arguments) == (name, arguments))
+    start, row = time.monotonic(), _nothing_known(name, arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of others' code, about what will change in it
         try:
-            found = structure(entry.make(), name=entry.name)
+            found = structure(entry.make(), name=name)
             exponents = {name: float(found.exponents[name]) for name in EXPONENTS}
             row |= {"unit": found.unit, "exponents": exponents, "what_it_does": found.summary}
-            report = assess(Dossier(entry.make(), structure=found, name=entry.name, num_steps=num_steps))
+            report = assess(Dossier(entry.make(), structure=found, name=name, num_steps=num_steps))
             row |= {"view": report.view, "diagnosis": report.summary, "explained": report.explained}
         except Exception as error:  # whatever others' code raises is its reason
             row["what_it_needs"] = explain(error)
     return row | {"seconds": round(time.monotonic() - start, 2)}
+
+
+def _given_up(part: tuple[Any, ...], reason: str) -> dict[str, Any]:
+    _, name, arguments, _ = part
+    return _nothing_known(name, arguments) | {"what_it_needs": reason, "seconds": None}
+
+
+def _nothing_known(name: str, arguments: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "arguments": arguments,
+        "unit": None,
+        "exponents": None,
+        "what_it_does": "",
+        "view": None,
+        "diagnosis": "",
+        "explained": None,
+        "what_it_needs": "",
+    }

@@ -1,7 +1,7 @@
 """Arguments that several commands share: what each may be, and how help shows it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,14 @@ Settings = Annotated[
 NumProblems = Annotated[int, Allowed(1, 1_000_000, advice="the paper uses 64")]
 SeveralProblems = Annotated[int, Allowed(2, 1_000_000, advice="the paper uses 64")]
 NumSteps = Annotated[int, Allowed(1, 1_000_000, advice="the paper uses 200"), _argument(help="Updates per run.")]
+Place = Annotated[
+    Literal["local", "processes"], _argument(help="Where the parts run: in this process, or in processes of their own.")
+]
+NumProcesses = Annotated[
+    int | None,
+    Allowed(1, 1024),
+    _argument(help="Processes at once, with --on processes; as many as cores if not given."),
+]
 Seed = Annotated[int, SEED]
 Json = Annotated[bool, _argument(help="Print JSON instead of tables.")]
 Resume = Annotated[bool, _argument(help="Go on with what --out holds.")]

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from optoscope.cli._arguments import Force, Names, NumSteps
+from optoscope._core.allowed import Allowed
+from optoscope.cli._arguments import Force, Names, NumProcesses, NumSteps, Place
 from optoscope.cli._checks import check_file, check_place
 from optoscope.cli._command import Computes
 from optoscope.cli.output import Reporter
@@ -30,6 +31,10 @@ class Gallery(Computes):
     """Names of optimizers; all of them if none is given."""
     num_steps: NumSteps = 200
     """Steps that each diagnosis looks at; torch's optimizers take long with many."""
+    on: Place = "local"
+    num_processes: NumProcesses = None
+    limit: Annotated[float, Allowed(1.0, 1e6)] | None = None
+    """Seconds for one optimizer, with --on processes; one that takes longer is given up."""
     force: Force = False
 
     def prepare(self) -> None:
@@ -37,6 +42,8 @@ class Gallery(Computes):
         from optoscope.calibration.gallery import check_names
 
         check_names(self.collection, self.name)
+        if self.limit is not None and self.on == "local":
+            raise ValueError("--limit needs --on processes: what runs in this process cannot be ended.")
         check_file(self.out / f"{self.collection}_gallery.json", self.force)
         check_place(self.out / "done")
 
@@ -48,6 +55,9 @@ class Gallery(Computes):
             self.collection,
             names=self.name or None,
             num_steps=self.num_steps,
+            on=self.on,
+            num_processes=self.num_processes,
+            limit=self.limit,
             directory=self.out / "done",
             report=report.stage,
             announce=report.note,

@@ -69,12 +69,20 @@ class RunLog:
         if self.folder is not None:
             write_whole(self.folder / _LOG, "".join(map(self._line, records)).encode())
 
+    def knows(self, key: Any) -> bool:
+        """Whether a value is kept under a key."""
+        return _address(key) in self._known
+
+    def known(self, key: Any) -> Any:
+        """Return the value that is kept under a key."""
+        return self._known[_address(key)]
+
     def known_or(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return the value that is kept under a key, or compute it and keep it; both are JSON data."""
-        if _address(key) not in self._known:
+        if not self.knows(key):
             self._known[_address(key)] = value = compute()
             self.append({"key": key, "value": value})
-        return self._known[_address(key)]
+        return self.known(key)
 
     def _line(self, record: dict[str, Any]) -> str:
         return json.dumps({**record, CHECKSUM: _seal(record, self.identity)}) + "\n"
