@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class Command(abc.ABC):
         check_settings(self, call=self.shown)
         self.set_up()
         prepared = self.prepare()
+        gc.freeze()  # what was imported stays
+        gc.enable()
         place: Path | None = getattr(self, "out", None)
         with contextlib.nullcontext() if place is None else held(place, is_file=place.suffix in (".npz", ".html")):
             with make_reporter(self.title) as report:
@@ -111,12 +114,14 @@ class Computes(Command):
     """A command that computes."""
 
     def set_up(self) -> None:
-        """Use all cores, or as many devices as the run had that goes on."""
+        """Use all cores, or as many devices as the run had that goes on; keep what is compiled."""
+        from optoscope.cli.compilations import keep_compilations
         from optoscope.cli.devices import use_all_cores
         from optoscope.running.run_log import recorded
 
         out = getattr(self, "out", None)
         use_all_cores(recorded(out, "num_devices") if out is not None and getattr(self, "resume", False) else None)
+        keep_compilations()
 
 
 class RunsTasks(Computes):

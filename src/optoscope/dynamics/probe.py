@@ -58,8 +58,6 @@ class Probe:
         A linear memory in front of a saturation is what this gradient cancels. The first change of sign on a grid from
         -`largest` to `largest`, equal in `asinh`, is a bracket in which scipy finds the root.
         """
-        from scipy.optimize import elementwise  # half a second that many rules do not need
-
         unit = largest * 1e-20
         grid = np.linspace(-1.0, 1.0, 25) * np.arcsinh(largest / unit)
         values = self.update(states[:, None], unit * np.sinh(grid))
@@ -68,6 +66,8 @@ class Probe:
         found = np.where(self.update(states, np.zeros(len(states))) == 0, 0.0, np.nan)
         rows = np.flatnonzero(crossing.any(1) & np.isnan(found))
         if len(rows):
+            from scipy.optimize import elementwise  # half a second that many rules do not need
+
             first = crossing[rows].argmax(1)
             value = lambda place, row: self.update(states[row.astype(int)], unit * np.sinh(place))
             bracket = (grid[first], grid[first + 1])
