@@ -5,7 +5,7 @@ import itertools
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import equinox as eqx
+import jax
 import numpy as np
 import scipy
 from jaxtyping import Float, Int
@@ -35,7 +35,13 @@ _FAR_FROM_EXACT = 1e-4
 _ROUGH = 0.01
 
 
-class GainLaw(eqx.Module):
+#: Of a field that is part of a law's structure, not one of its numbers.
+_FIXED = {"static": True}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GainLaw:
     """`v' = decay v + weight |u|^power` (or the larger of `decay v` and `|u|^power`), divided by `N(v')`.
 
     Additive, v moves towards `|u|^power` by `(1 - decay) |u|^power` (Yogi; Zaheer et al., 2018).
@@ -65,22 +71,22 @@ class GainLaw(eqx.Module):
         error: what it leaves of the gains that it was fitted to, relative to them.
     """
 
-    kind: str = eqx.field(static=True)
+    kind: str = dataclasses.field(metadata=_FIXED)
     decay: Number
-    power: float = eqx.field(static=True)
+    power: float = dataclasses.field(metadata=_FIXED)
     exponent: Number
     eps: Number
-    is_inside: bool = eqx.field(static=True)
+    is_inside: bool = dataclasses.field(metadata=_FIXED)
     start: Number
-    is_centered: bool = eqx.field(static=True, default=False)
-    about_mean: bool = eqx.field(static=True, default=False)
+    is_centered: bool = dataclasses.field(metadata=_FIXED, default=False)
+    about_mean: bool = dataclasses.field(metadata=_FIXED, default=False)
     mean_decay: Number = 0.0
-    peak: bool = eqx.field(static=True, default=False)
-    corrected: bool = eqx.field(static=True, default=False)
-    delay: bool = eqx.field(static=True, default=False)
-    echoes: bool = eqx.field(static=True, default=False)
-    begins: int = eqx.field(static=True, default=0)
-    error: float = eqx.field(static=True, default=0.0)
+    peak: bool = dataclasses.field(metadata=_FIXED, default=False)
+    corrected: bool = dataclasses.field(metadata=_FIXED, default=False)
+    delay: bool = dataclasses.field(metadata=_FIXED, default=False)
+    echoes: bool = dataclasses.field(metadata=_FIXED, default=False)
+    begins: int = dataclasses.field(metadata=_FIXED, default=0)
+    error: float = dataclasses.field(metadata=_FIXED, default=0.0)
 
     @property
     def weight(self) -> Number:
@@ -268,15 +274,14 @@ def predict(law: Any, gains: Gains) -> Float[np.ndarray, "*law measurement"]:
     """
     many = np.shape(np.asarray(law.decay))[:1]
     found = np.zeros((*many, len(gains.last)))
-    advance = law.advance  # looked up once: that of a module costs as much as a step
     lengths = (~np.isnan(gains.histories)).sum(1)
     for length in np.unique(lengths):
         rows = lengths == length
         u, last = gains.histories[rows].T, np.abs(gains.last[rows])
         state = law.begin()
         for n in range(length):
-            state, _ = advance(state, u[n], n, sized=False)
-        size, back = (advance(state, sign * last, length)[1] for sign in (1, -1))
+            state, _ = law.advance(state, u[n], n, sized=False)
+        size, back = (law.advance(state, sign * last, length)[1] for sign in (1, -1))
         gain = 0.5 / np.maximum(size, _TINY) + 0.5 / np.maximum(back, _TINY)
         if law.about_mean:  # the mean itself is divided, by another number for either sign
             held = law.mean_decay * state[1] / (1 - law.mean_decay) / last

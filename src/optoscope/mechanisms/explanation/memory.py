@@ -170,13 +170,14 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
 def _between(kernel: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
     """The constant response between two schedules, by least squares, and how much of it shows."""
     T = len(kernel)
-    weights = [after[m:] * before[: T - m] for m in range(T)]
-    totals = np.array([(some**2).sum() for some in weights])
-    shown = int(np.flatnonzero(totals > _SHOWS * totals.max())[-1]) + 1
-    response = np.zeros(T)
-    for m in np.flatnonzero(totals[:shown] > _SHOWS * totals.max()).tolist():
-        response[m] = (weights[m] * np.diag(kernel, -m)).sum() / totals[m]
-    return response, shown
+    given = np.arange(T)
+    read = given[:, None] + given  # [lag, given at]
+    weights = np.where(read < T, after[np.minimum(read, T - 1)] * before, 0.0)
+    totals = (weights**2).sum(1)
+    shows = totals > _SHOWS * totals.max()
+    sums = (weights * kernel[np.minimum(read, T - 1), given]).sum(1)
+    response = np.where(shows, sums / np.where(shows, totals, 1.0), 0.0)
+    return response, int(np.flatnonzero(shows)[-1]) + 1
 
 
 def _on_both_sides(
