@@ -39,10 +39,21 @@ export class Chart {
   begin({ x, y, words }) {
     // Asked for once: a browser that is asked in the middle of a drawing lays out the whole page anew.
     this.width ||= Math.max(260, this.place.clientWidth);
+    if (this.svg.attr("aria-label") !== words) this.svg.attr("aria-label", words);
+    this.rows = [];
+    const frame = JSON.stringify([this.width, x, y]);
+    if (frame === this.frame) this.body.selectAll("*").remove();
+    else this.#drawFrame(x, y);
+    this.frame = frame;
+    return this;
+  }
+
+  /** Draw the axes, which stay as long as they are the same. */
+  #drawFrame(x, y) {
     const { width } = this;
     const height = this.square ? Math.min(width, 400) : this.height;
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
-    this.svg.attr("aria-label", words).selectAll("*").remove();
+    this.svg.selectAll("*").remove();
     const make = ({ domain, log }, range) => {
       let [low, high] = domain;
       if (!(high > low)) [low, high] = log ? [low / 2, low * 2] : [low - 1, low + 1];
@@ -88,8 +99,18 @@ export class Chart {
       .attr("y", MARGIN.top - 4)
       .attr("width", width - MARGIN.left - MARGIN.right)
       .attr("height", height - MARGIN.top - MARGIN.bottom + 8);
-    this.body = this.svg.append("g").attr("clip-path", `url(#${id})`);
-    this.rows = [];
+    const within = this.svg.append("g").attr("clip-path", `url(#${id})`);
+    this.ground = within.append("g");
+    this.body = within.append("g");
+    this.grounded = null;
+  }
+
+  /** Draw what lies below all else, and stays as long as its key and the axes are the same. */
+  under(key, draw) {
+    if (this.grounded === key) return this;
+    this.ground.selectAll("*").remove();
+    draw(this.ground);
+    this.grounded = key;
     return this;
   }
 
@@ -270,12 +291,4 @@ export function extent(values, { least = 1e-12, most = Infinity } = {}) {
   if (high - low < least) [low, high] = [low - least, high + least];
   const margin = 0.05 * (high - low);
   return [low - margin, high + margin];
-}
-
-export function download(name, text, type) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

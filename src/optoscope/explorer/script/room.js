@@ -1,6 +1,6 @@
 // What all rooms have in common: a heading, a sentence, controls, pictures, a reading in words, and downloads.
 
-import { Chart, download } from "./chart.js";
+import { Chart } from "./chart.js";
 import { button, element } from "./controls.js";
 import { view } from "./view.js";
 
@@ -85,4 +85,12 @@ export class Room {
     this.drawn = null;
     for (const chart of this.charts) chart.refit();
   }
+}
+
+function download(name, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -148,12 +148,9 @@ function drawLosses(chart, runners, words) {
   for (const { one, color, losses } of runners) chart.line(steps(losses), { name: one.name, color });
 }
 
-/** Contours of the landscape that is shown, kept until it changes. */
-let kept = {};
 function drawContours(chart, [left, right, low, high], valueAt) {
   const [columns, rows] = [90, 70];
-  const key = [view.landscape, view.condition, view.sharpness].join(" ");
-  if (kept.key !== key) {
+  chart.under([view.landscape, view.condition, view.sharpness].join(" "), (ground) => {
     const values = range(rows * columns).map((i) =>
       valueAt(
         left + ((right - left) * ((i % columns) + 0.5)) / columns,
@@ -164,19 +161,19 @@ function drawContours(chart, [left, right, low, high], valueAt) {
     const heights = values.map((x) => Math.log10(x - base + 1e-6 * (most - base) + 1e-300));
     const [bottom, top] = [Math.min(...heights), Math.max(...heights)];
     const levels = range(1, 16).map((i) => bottom + ((top - bottom) * i) / 16);
-    kept = { key, found: contours().size([columns, rows]).thresholds(levels)(heights) };
-  }
-  const place = ([x, y]) => [
-    chart.x(left + ((right - left) * x) / columns),
-    chart.y(low + ((high - low) * y) / rows),
-  ];
-  const path = geoPath();
-  kept.found.forEach((contour, level) => {
-    const coordinates = contour.coordinates.map((polygon) => polygon.map((ring) => ring.map(place)));
-    chart.body
-      .append("path")
-      .attr("class", "contour")
-      .attr("fill-opacity", 0.03 * (1 - level / kept.found.length))
-      .attr("d", path({ type: "MultiPolygon", coordinates }));
+    const place = ([x, y]) => [
+      chart.x(left + ((right - left) * x) / columns),
+      chart.y(low + ((high - low) * y) / rows),
+    ];
+    const path = geoPath();
+    const found = contours().size([columns, rows]).thresholds(levels)(heights);
+    found.forEach((contour, level) => {
+      const coordinates = contour.coordinates.map((polygon) => polygon.map((ring) => ring.map(place)));
+      ground
+        .append("path")
+        .attr("class", "contour")
+        .attr("fill-opacity", 0.03 * (1 - level / found.length))
+        .attr("d", path({ type: "MultiPolygon", coordinates }));
+    });
   });
 }
