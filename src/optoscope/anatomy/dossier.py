@@ -152,9 +152,10 @@ class Dossier:
             self.__dict__["structure"] = structure
 
     def of(self, optimizer: AbstractOptimizer) -> "Dossier":
-        """Return the dossier of another rule in place of this one, of which nothing is known yet."""
+        """Return the dossier of another rule in place of this component, of which nothing is known yet."""
         other = copy.copy(self)
-        quantities = {name for name in vars(Dossier) if isinstance(vars(Dossier)[name], cached_property)}
+        of_the_whole = {"structure"}
+        quantities = {name for name in vars(Dossier) if isinstance(vars(Dossier)[name], cached_property)} - of_the_whole
         other.__dict__ = {name: value for name, value in vars(self).items() if name not in quantities}
         other.optimizer = optimizer
         return other

@@ -26,6 +26,7 @@ from optoscope.mechanisms.grouping import assess_grouping
 from optoscope.mechanisms.momentum import assess_momentum
 from optoscope.mechanisms.reconcile import reconcile
 from optoscope.mechanisms.schedule import assess_schedule
+from optoscope.mechanisms.settled import after_its_context
 from optoscope.mechanisms.undisturbed import FAILS, Undisturbed, fails_at_zero
 from optoscope.mechanisms.whole_optimizer import adaptation_together, assess_whole, doubt_schedule
 from optoscope.optimizers import AbstractOptimizer, GRUOptimizer
@@ -142,10 +143,21 @@ def diagnose(
     return report if dossier.untrained is None else _beside(report, dossier.untrained, num_steps)
 
 
+def assess(dossier: Dossier) -> MechanismReport:
+    """Assess all mechanisms from what a dossier knows.
+
+    A component among others that no rule explains from the first step on is looked at again after a run of its context.
+    """
+    report = _assess(dossier)
+    if report.explanation.behavior is None or dossier.component.context is None:
+        return report
+    later = _assess(after_its_context(dossier))
+    return later if later.explanation.behavior is None else report
+
+
 # Rates such as 1e-300 vanish or overflow somewhere; what is not finite is judged as such, and not warned of.
 @np.errstate(all="ignore")
-def assess(dossier: Dossier) -> MechanismReport:
-    """Assess all mechanisms from what a dossier knows."""
+def _assess(dossier: Dossier) -> MechanismReport:
     fails = fails_at_zero(dossier)
     if fails:
         dossier = dossier.of(Undisturbed(dossier.optimizer))

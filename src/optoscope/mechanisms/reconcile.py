@@ -7,7 +7,7 @@ import numpy as np
 
 from optoscope.dynamics.onset import DEPARTURE
 from optoscope.mechanisms._verdict import Verdict, short
-from optoscope.mechanisms.explanation.explain import Explanation
+from optoscope.mechanisms.explanation.explain import DRIVEN, Explanation
 from optoscope.mechanisms.explanation.memory import LinearMemory, decay_course
 from optoscope.mechanisms.explanation.rule import ExplainedOptimizer
 from optoscope.mechanisms.explanation.shapes import SHAPES, StaticMap
@@ -26,8 +26,6 @@ _CERTAIN = 0.999
 _PLACED = 0.99
 #: So many timescales are told one by one; share of a response that they may leave.
 _FEW, _LITTLE = 4, 0.02
-#: Share of the updates' size that gradients make below which it is said that they make little of it.
-_DRIVEN = 0.1
 #: Share of a decay by which the first step behind a gradient must depart from it where there is a direct term.
 _DIRECT = 5e-3
 #: Difference of decays that are the same, and the share of a run after which a decay is said to have settled.
@@ -64,10 +62,12 @@ def reconcile(
     verdicts = dict(verdicts)
     warnings, remarks = [], []
     share = explanation.explained
-    percent = f"{share:.1%}" if share < 0.9995 else "more than 99.9%"
+    is_little = explanation.driven < DRIVEN
+    what = "what gradients change in its updates" if is_little else "its updates"
+    percent = f"{share:.1%} of {what}" if share < 0.9995 else f"more than 99.9% of {what}"
     if explanation.behavior is not None:
         warnings.append(
-            f"no rule of known parts explains it: the best one gives {percent} of its updates, and "
+            f"no rule of known parts explains it: the best one gives {percent}, and "
             f"{explanation.worst_share:.0%} under {explanation.worst}"
         )
         verdicts, remarks = keep_confirmed(verdicts, explanation.behavior, delay=explanation.delay)
@@ -80,8 +80,8 @@ def reconcile(
     verdicts["schedule"], begin_remarks = _schedule(verdicts["schedule"], rule)
     warnings += unstable + _direction(rates)
     remarks += map_remarks + begin_remarks + _before(rule) + _times(verdicts["schedule"], explanation)
-    mostly = ", most of which do not depend on its gradients" if explanation.driven < _DRIVEN else ""
-    remarks += [*([] if draws else _drift(rule)), f"explains {percent} of its updates{mostly}"]
+    mostly = ", which is the smaller part of them" if is_little else ""
+    remarks += [*([] if draws else _drift(rule)), f"explains {percent}{mostly}"]
     return Reconciled(verdicts, warnings, remarks)
 
 

@@ -49,8 +49,9 @@ def assess_whole(dossier: Dossier, explanation: Explanation) -> dict[str, Verdic
         return {}
     found = dossier.structure
     noise, period = float(found.rhythm["noise"]), int(found.rhythm["period"])
-    keeps = getattr(dossier.optimizer, "carries_parameter", False) or getattr(
-        getattr(dossier.optimizer, "rule", None), "carries_parameter", False
+    component = dossier.component.optimizer
+    keeps = getattr(component, "carries_parameter", False) or getattr(
+        getattr(component, "rule", None), "carries_parameter", False
     )
     gathers = {"mean": ", with their mean", "last": ", with the last of them"}.get(found.rhythm["gathers"] or "", "")
     steps = f"one step for {period} gradients{gathers}"

@@ -24,6 +24,9 @@ _EVERYWHERE = 0.999
 _CANCELED = 1e-6
 #: Share of the updates below which an optimizer is not explained.
 EXPLAINED = 0.95
+#: Share of the updates' size that gradients make below which what they make is explained, not the drift; and what is
+#: rounding beside that drift, in single precision.
+DRIVEN, _ROUNDING = 0.3, 1e-5
 #: Seeds of the probes with which candidates are chosen, and of those that judge the chosen one.
 _CHOOSING, _JUDGING = 1, 2
 
@@ -36,6 +39,7 @@ class Explanation:
         rule: it, as an optimizer like any other.
         explained: share of the optimizer's updates that it gives: the mean over all probes of
             `1 - |dx - dx'|^2 / |dx|^2`, at least 0, of the whole sequence or of its first eighth, whichever is less.
+            Where most of an update is a drift, `|dx - drift|^2` stands below: it is the share of what gradients change.
         by_probe: the same by kind of sequence.
         worst: the kind on which it is worst, and at which scale of gradients.
         worst_share: its share there.
@@ -101,9 +105,11 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adap
     do = Experiments(probe, low, high, num_steps)
     probes = make_probes(low, high, num_steps, seed=_CHOOSING)
     true = probe.updates(probes.gradients)
+    drift = do.calm if _driven(true, do.calm) < DRIVEN else np.zeros(num_steps)
+    rounding = _ROUNDING * float(np.abs(np.nan_to_num(drift)).max())
 
     def score(rule: ExplainedOptimizer) -> tuple[float, bool]:
-        found = shares(true, rule.run(probes.gradients), probes.scales)
+        found = shares(true - drift, rule.run(probes.gradients) - drift, probes.scales, rounding=rounding)
         # A map acts at a few magnitudes of many: the mean over all hardly tells on which side of a memory it stands.
         has_place = rule.memory.order > 0 and not (rule.inner.is_linear and rule.outer.is_linear)
         return float(found.mean()), bool(found.mean() > _ENOUGH and not (has_place and found.min() < _EVERYWHERE))
@@ -117,7 +123,7 @@ def explain(probe: Probe, *, low: float, high: float, num_steps: int = 200, adap
             best, best_share, is_enough = rule, share, is_enough_too
     held_out = make_probes(low, high, num_steps, seed=_JUDGING)
     truth = probe.updates(held_out.gradients)
-    found = shares(truth, best.run(held_out.gradients), held_out.scales)
+    found = shares(truth - drift, best.run(held_out.gradients) - drift, held_out.scales, rounding=rounding)
     worst = int(np.argmin(found))
     share = float(found.mean())
     kinds = np.array(held_out.names)
@@ -144,11 +150,16 @@ def _driven(true: np.ndarray, calm: np.ndarray) -> float:
 
 
 def shares(
-    true: Float[np.ndarray, "probe step"], found: Float[np.ndarray, "probe step"], scales: Float[np.ndarray, " probe"]
+    true: Float[np.ndarray, "probe step"],
+    found: Float[np.ndarray, "probe step"],
+    scales: Float[np.ndarray, " probe"],
+    *,
+    rounding: float = 0.0,
 ) -> Float[np.ndarray, " probe"]:
     """Share of true updates that found ones give, of whole sequences or their first eighths, whichever is less.
 
-    Updates that are nothing beside what other sequences of this scale make (they cancel) count as 0.
+    Updates that are nothing beside what other sequences of this scale make (they cancel), or no larger than what is
+    rounding, count as 0.
     """
     result = np.ones(len(true))
     with np.errstate(invalid="ignore"):
@@ -159,7 +170,8 @@ def shares(
             unit = np.where(size > 0, size, 1.0)
             missed = (((true - found)[:, :length] / unit) ** 2).sum(1)
             total = ((true[:, :length] / unit) ** 2).sum(1)
-            least = true.shape[1] * (_CANCELED * np.where(np.isfinite(largest), largest, 0.0) / unit[:, 0]) ** 2
+            canceled = np.maximum(_CANCELED * np.where(np.isfinite(largest), largest, 0.0), rounding)
+            least = true.shape[1] * (canceled / unit[:, 0]) ** 2
             share = np.where(total > least, 1 - missed / np.where(total > 0, total, 1.0), 1.0 * (missed <= 4 * least))
         result = np.minimum(result, np.where(np.isfinite(share), np.maximum(share, 0.0), 0.0))
     return result

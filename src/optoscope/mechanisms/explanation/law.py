@@ -31,8 +31,8 @@ _STEP = 1e-5
 _AGAIN = 3
 #: Error of gains from which on numbers are said to one digit.
 _FAR_FROM_EXACT = 1e-4
-#: Error of gains from which on the words say that a law is a rough one.
-_ROUGH = 0.01
+#: Error of gains from which on the words say that a law is a rough one, and the exponent below which it is none at all.
+_ROUGH, _LEAST_OF_ROUGH = 0.01, 0.2
 
 
 #: Of a field that is part of a law's structure, not one of its numbers.
@@ -320,7 +320,8 @@ def fit_law(gains: Gains, *, begins: int = 0, is_even: bool = True) -> GainLaw |
     best.round()
     law = _as_maximum(best.law) if best.law.peak and best.law.decay < _STATIC else best.law
     is_static = law.kind != "sum" and law.decay < _STATIC
-    is_nothing = abs(law.exponent) < _NEARLY and not law.echoes
+    least = _LEAST_OF_ROUGH if best.error > _ROUGH else _NEARLY
+    is_nothing = abs(law.exponent) < least and not law.echoes
     return None if is_static or is_nothing or best.error >= FITS else law
 
 
