@@ -179,3 +179,32 @@ def test_a_rate_that_falls_to_nothing_and_rises_again_is_told_with_its_dip():
 
     summary = summary_of(Rule(rule, (0.0,)))
     assert "0 at step 0, 1 at step 20, 0 at step 150, 0.323 at step 200, of the largest" in summary, summary
+
+
+def test_what_builds_up_around_a_component_is_no_schedule_of_its_own():
+    """Muon's momentum of the other singular values grows for some 60 steps, and divides this one's more and more."""
+    found = diagnose(optax.contrib.muon(0.1))
+    assert found.explained > 0.95 and found.summary.endswith("after 200 steps of them")
+    assert "momentum with timescale 0.95 (Nesterov's)" in found.summary and "no schedule" in found.summary
+
+
+def test_what_gradients_change_is_explained_where_most_of_an_update_is_a_drift():
+    """The gradient's part is a thousandth of each update, and a rule of its own that no known part makes."""
+
+    def hidden(h, g):
+        return [0.9 * h[0] + jnp.sin(3 * h[0]) * jnp.tanh(g)], -0.1 - 1e-4 * jnp.sin(40 * h[0] + 3 * jnp.tanh(g))
+
+    found = diagnose(Rule(hidden, (0.3,)), gradients=(1e-2, 1e2))
+    assert found.explained < 0.95
+    assert "of what gradients change in its updates" in found.warnings[0]
+    plain = diagnose(Rule(lambda h, g: ([0.9 * h[0] + g], -1.0 - 1e-3 * (0.9 * h[0] + g))), gradients=(1e-3, 1.0))
+    assert plain.explained > 0.999 and "timescale 0.90" in plain.summary
+    assert plain.remarks[-1].endswith("of what gradients change in its updates, which is the smaller part of them")
+
+
+def test_a_mean_that_is_taken_away_is_no_gain():
+    said = diagnose(optax.centralize(), num_steps=40).summary
+    assert "a gain" not in said and "which also move it" in said
+    assert (
+        "a gain driven by all gradients of its tensor together" in diagnose(optax.novograd(0.1), num_steps=40).summary
+    )

@@ -183,7 +183,7 @@ def _assess(dossier: Dossier) -> MechanismReport:
     verdicts = {
         **found.verdicts,
         "schedule": doubt_schedule(dossier, found.verdicts["schedule"]),
-        "adaptation": adaptation_together(dossier, found.verdicts["adaptation"]),
+        "adaptation": adaptation_together(dossier, found.verdicts["adaptation"], explanation),
         **assess_whole(dossier, explanation),
     }
     said = dossier.component.sentence

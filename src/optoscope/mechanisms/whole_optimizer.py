@@ -27,6 +27,8 @@ _FOLLOWS = 0.01
 _SCHEDULE = np.exp(0.1)
 #: Exponent of others' gradients from which on they are said to drive the gain, and whose those are.
 _NORMALIZES = -0.3
+#: Share of the updates' size that its own gradients make where nothing else moves a component.
+_ALL = 0.99
 _DRIVERS = {
     "row and column": "its row and its column",
     "matrix": "its matrix",
@@ -174,7 +176,7 @@ def _scope(found: Structure) -> Verdict:
     return _verdict("scope", bool(clauses), effect, "; ".join(clauses), "updates with one thing doubled at a time")
 
 
-def adaptation_together(dossier: Dossier, adaptation: Any) -> Any:
+def adaptation_together(dossier: Dossier, adaptation: Any, explanation: Explanation) -> Any:
     """The verdict on a gain, where a component by itself shows none: the gradients of others may drive it."""
     if dossier.component.view == "own" or adaptation.verdict != "absent":
         return adaptation
@@ -183,6 +185,8 @@ def adaptation_together(dossier: Dossier, adaptation: Any) -> Any:
     if found.unit not in _DRIVERS or found.thresholds or falls > _NORMALIZES:
         return adaptation
     effect = float(abs(falls) * np.log(2))
+    if explanation.driven < _ALL:  # others move it too: its update may fall because theirs are taken away from it
+        return changed(adaptation, "undecided", "", "updates fall as the others' gradients grow, which also move it")
     return changed(
         adaptation,
         "present",
