@@ -15,7 +15,18 @@ import type_checks
 
 type_checks.install()
 
+MOST_MAPPINGS = 20_000
+
 
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """Forget compiled programs in time: each keeps some mappings of memory, of which a process may have 65,530."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
