@@ -1,14 +1,17 @@
 """How often `diagnose` is wrong: planted optimizers diagnosed, verdicts counted, numbers compared."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy
 
-from optoscope._core.progress import Report, silent
+from optoscope._core.progress import Announce, Report, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
@@ -19,6 +22,8 @@ from optoscope.calibration.imitations import ACCEPTED_ERROR, imitations
 from optoscope.calibration.networks import plant_networks
 from optoscope.calibration.planted import Planted, catalogue
 from optoscope.mechanisms import adaptation, clipping, momentum, schedule
+from optoscope.running.parts import Place, run_parts
+from optoscope.running.run_log import open_run
 
 #: Between which measured sizes `diagnose` leaves a mechanism undecided: (absent below, present above).
 LIMITS = {
@@ -100,7 +105,11 @@ def calibrate(
     key: PRNGKeyArray,
     families: tuple[str, ...] | None = None,
     num_steps: int = 200,
+    on: Place = "local",
+    num_processes: int | None = None,
+    directory: Path | None = None,
     report: Report = silent,
+    announce: Announce = silent,
 ) -> Calibration:
     """Diagnose optimizers whose mechanisms are known by construction, and count what is wrong.
 
@@ -108,31 +117,57 @@ def calibrate(
         key: draws the planted optimizers' numbers, units and coordinates, and the halves.
         families: of constructions; all, and networks, if None.
         num_steps: length of the runs by which they are diagnosed.
+        on: "local", in this process, or "processes", each with a share of the optimizers.
+        num_processes: at once; as many as there are cores if None.
+        directory: keeps each optimizer as it is done; the same call goes on with those that are left.
         report: told what is going on: a name, how many are done, of how many.
+        announce: told what is not as it should be, but does not stop the run.
 
     Returns:
         All cases, confusion, error rates of both halves, errors of numbers.
 
     Raises:
-        ValueError: for an unknown family.
+        ValueError: for an unknown family or place, or if the directory holds another calibration.
     """
     from optoscope._core.checks import check_choice
 
     for family in families or ():
         check_choice("family", family, FAMILIES)
+    drawn = tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    planted, halves, fits = _planted(drawn, families, num_steps)
+    settings = {"calibration": "rules", "key": drawn, "families": families, "num_steps": num_steps}
+    with open_run(directory, settings, resume=True, announce=announce) as log:
+        found = run_parts(
+            _check,
+            [(drawn, families, num_steps, i) for i in range(len(planted))],
+            log=log,
+            keys=[[one.name, half] for one, half in zip(planted, halves)],
+            on=on,
+            num_processes=num_processes,
+            title="planted optimizers",
+            report=report,
+        )
+    return summarize([Case(**one) for one in found], fits=fits, num_steps=num_steps)
+
+
+@functools.lru_cache(maxsize=1)
+def _planted(
+    drawn: tuple[int, ...], families: tuple[str, ...] | None, num_steps: int
+) -> tuple[list[Planted], list[str], dict[str, float]]:
+    """Planted optimizers, the half of each, and how well networks imitate."""
+    key = jax.random.wrap_key_data(jnp.asarray(drawn, jnp.uint32))
     planted = catalogue(key=key, num_steps=num_steps, families=families or tuple(FAMILIES))
     fits = {}
     if families is None:
         found = imitations()
         fits = {imitation.name: max(imitation.errors.values()) for imitation in found}
         planted += plant_networks(found, key=key, num_steps=num_steps)
-    halves = split(planted, key=key)
-    cases = []
-    for i, (one, half) in enumerate(zip(planted, halves)):
-        report("planted optimizers", i, len(planted))
-        cases.append(check_diagnosis(one, half, num_steps=num_steps))
-    report("planted optimizers", len(planted), len(planted))
-    return summarize(cases, fits=fits, num_steps=num_steps)
+    return planted, split(planted, key=key), fits
+
+
+def _check(drawn: tuple[int, ...], families: tuple[str, ...] | None, num_steps: int, i: int) -> dict[str, Any]:
+    planted, halves, _ = _planted(drawn, families, num_steps)
+    return dataclasses.asdict(check_diagnosis(planted[i], halves[i], num_steps=num_steps))
 
 
 def split(planted: Sequence[Planted], *, key: PRNGKeyArray) -> list[str]:

@@ -16,7 +16,7 @@ from optoscope._core.templates import templates_of
 from optoscope.anatomy import Dossier
 from optoscope.calibration.collections import find_entries, version_of
 from optoscope.mechanisms.diagnose import assess
-from optoscope.running.parts import run_parts
+from optoscope.running.parts import Place, run_parts
 from optoscope.running.run_log import open_run
 from optoscope.whole import structure
 from optoscope.whole._bench import explain
@@ -80,7 +80,7 @@ def gallery(
     *,
     names: tuple[str, ...] | None = None,
     num_steps: int = 200,
-    on: str = "local",
+    on: Place = "local",
     num_processes: int | None = None,
     limit: float | None = None,
     directory: Path | None = None,

@@ -4,14 +4,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError, as_completed
-from typing import Any
+from typing import Any, Literal, get_args
 
 from optoscope._core.choices import check_choice
 from optoscope._core.progress import Report, silent
 from optoscope.running.run_log import RunLog
 
 #: Where parts may run: in this process, or in processes of their own on this machine.
-PLACES = ("local", "processes")
+Place = Literal["local", "processes"]
 #: Parts that a process does before another takes its place, so that what it has compiled does not fill the memory.
 _PARTS_OF_A_PROCESS = 20
 
@@ -22,7 +22,7 @@ def run_parts(
     *,
     log: RunLog,
     keys: Sequence[Any],
-    on: str = "local",
+    on: Place = "local",
     num_processes: int | None = None,
     limit: float | None = None,
     failed: Callable[[tuple[Any, ...], str], Any] | None = None,
@@ -36,7 +36,7 @@ def run_parts(
         parts: arguments, one tuple for each part.
         log: keeps what is made.
         keys: under which it is kept, JSON data, one for each part.
-        on: one of `PLACES`.
+        on: one of `Place`.
         num_processes: at once; as many as there are cores if None.
         limit: seconds that a part may take, on "processes"; none if None.
         failed: takes a part and why it came to nothing (its time ran out, its process died), and returns what stands in
@@ -48,7 +48,7 @@ def run_parts(
         ValueError: for an unknown place, or a limit without processes.
         RuntimeError: if a part came to nothing twice.
     """
-    check_choice("place", on, PLACES)
+    check_choice("place", on, get_args(Place))
     if limit is not None and on == "local":
         raise ValueError("a part that runs in this process cannot be ended; a limit needs on='processes'.")
     left = [i for i, key in enumerate(keys) if not log.knows(key)]
