@@ -18,3 +18,5 @@ def test_it_writes_a_page(run, tmp_path):
 def test_bad_calls(refused):
     assert "unknown collection 'nothing'" in refused("gallery", "nothing", "--out", "x")
     assert "unknown optimizer of optax 'nothing'" in refused("gallery", "optax", "--name", "nothing", "--out", "x")
+    message = refused("gallery", "optax", "--out", "x", "--limit", "5")
+    assert "--limit needs --on processes" in message

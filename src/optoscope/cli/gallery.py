@@ -50,10 +50,7 @@ class Gallery(Computes):
     def compute(self, prepared: None, report: Reporter) -> Any:
         """Measure them all."""
         from optoscope.calibration import gallery
-        from optoscope.running.run_log import discard_run
 
-        if (self.out / f"{self.collection}_gallery.json").exists():  # --force: what is done belongs to it
-            discard_run(self.out / "done")
         return gallery(
             self.collection,
             names=self.name or None,
