@@ -6,6 +6,8 @@ from pathlib import Path
 
 # Several virtual devices, so that sharing out problems is tested everywhere.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Commands leave nothing in the user's cache directory; what they keep has tests of its own.
+os.environ["OPTOSCOPE_COMPILED"] = "off"
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `chromium` and `type_checks`
 

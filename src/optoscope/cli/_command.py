@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -114,14 +114,12 @@ class Computes(Command):
     """A command that computes."""
 
     def set_up(self) -> None:
-        """Use all cores, or as many devices as the run had that goes on; keep what is compiled."""
-        from optoscope.cli.compilations import keep_compilations
+        """Use all cores, or as many devices as the run had that goes on."""
         from optoscope.cli.devices import use_all_cores
         from optoscope.running.run_log import recorded
 
         out = getattr(self, "out", None)
         use_all_cores(recorded(out, "num_devices") if out is not None and getattr(self, "resume", False) else None)
-        keep_compilations()
 
 
 class RunsTasks(Computes):
@@ -141,7 +139,17 @@ class RunsTasks(Computes):
 class TakesOptimizers(Computes):
     """A command that is given optimizers."""
 
+    #: Whether it runs for so long that compiling is little of its work.
+    is_long: ClassVar[bool] = False
     trust: Trust = False
+
+    def set_up(self) -> None:
+        """Keep what is compiled, unless that is little of the work."""
+        from optoscope.cli.compilations import keep_compilations
+
+        super().set_up()
+        if not self.is_long:
+            keep_compilations()
 
     def read_optimizer(self, text: str) -> Any:
         """Return the optimizer that an argument names."""

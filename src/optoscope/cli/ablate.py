@@ -20,6 +20,7 @@ class Ablate(RunsTasks, TakesOptimizers):
     Example: optoscope ablate rosenbrock --task rosenbrock --out ablation
     """
 
+    is_long = True
     optimizer: Optimizer
     task: TaskOption
     out: Path | None = None

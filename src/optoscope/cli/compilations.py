@@ -2,7 +2,10 @@
 
 It lies in the user's cache directory, in a folder for this kind of processor: a program that was compiled for another
 one may hold instructions that this one lacks. JAX itself names each program by its code, its settings and JAX's own
-version. `OPTOSCOPE_COMPILED` names another directory, or is `off`; `JAX_COMPILATION_CACHE_DIR`, where set, holds.
+version. Commands that run for long do without: there is little to win, and a process that has thousands of programs is
+no place to load more.
+
+`OPTOSCOPE_COMPILED` names another directory, or is `off`; where `JAX_COMPILATION_CACHE_DIR` is set, that holds.
 """
 
 import contextlib

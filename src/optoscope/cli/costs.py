@@ -20,6 +20,7 @@ class Costs(RunsTasks, TakesOptimizers):
     Example: optoscope costs rosenbrock --out costs
     """
 
+    is_long = True
     task: Task
     out: Path
     """Directory for the results (.npz), the figure (PNG, SVG) and its numbers (JSON)."""

@@ -20,6 +20,7 @@ class Distill(RunsTasks, TakesOptimizers):
     Example: optoscope distill rosenbrock --task rosenbrock --out distilled
     """
 
+    is_long = True
     optimizer: Optimizer
     task: TaskOption
     out: Path | None = None

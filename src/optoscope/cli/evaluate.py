@@ -20,6 +20,7 @@ class Evaluate(RunsTasks, TakesOptimizers):
     Example: optoscope evaluate linear_regression linear_regression "optax:sgd(learning_rate=3.0, momentum=0.9)"
     """
 
+    is_long = True
     task: Task
     optimizer: Optimizers = ()
     """Optimizers; the first is compared with each of the others."""

@@ -25,6 +25,7 @@ class Generalize(RunsTasks, TakesOptimizers):
     Example: optoscope generalize linear_regression rosenbrock --tasks linear_regression rosenbrock --out generalization
     """
 
+    is_long = True
     optimizer: Optimizers = ()
     """Optimizers: shipped names, paths, or module:name(literals); all that ship, up to 64 units, if none is named."""
     tasks: Annotated[tuple[str, ...], NAMES, tyro.conf.arg(metavar="TASK")] = (
