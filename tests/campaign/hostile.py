@@ -370,6 +370,8 @@ KINDS: dict[str, list[Value]] = {
     "--tasks": [*_TASK, Value(("rosenbrock", "rosenbrock")), Value(("rosenbrock", "nothing"))],
     "--out": _OUT,
     "--source": _FOLDER,
+    "--on": [*_bad("", "moon", "Local", "ray", "☃", "os:system('touch canary')"), *_odd("local")],
+    "--limit": _bad("-1", "0", "nan", "inf", "1e400", "x", "", "10"),  # 10 needs --on processes
     "--seconds": _bad("-1", "0", "nan", "inf", "1e400", "x", "", "1e300", "3601"),
     "DIRECTORY": _FOLDER,
     "TASK": _TASK,
