@@ -24,6 +24,8 @@ from optoscope.optimizers._leaks import first_line
 CURVATURE = 1.0
 #: Random numbers of every optimizer start here.
 _SEED = 0
+#: Numbers of all parameters up to which one core is quicker than several.
+_SMALL = 2**15
 #: Matrices, vectors and kernels on which it is found out how an optimizer is made and stepped.
 _TRIALS = (((4, 3), (3,), (2, 2, 3, 3)), ((4, 3), (3, 4)))
 
@@ -67,6 +69,19 @@ class Door:
 
     def __repr__(self) -> str:
         return f"Door({self.form}, {self.mode}, {self.dtype})"
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one core: to share out a product of small matrices takes many times longer than to compute it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @final
@@ -130,8 +145,9 @@ class Live:
 
     @contextlib.contextmanager
     def surroundings(self) -> Iterator[None]:
-        """Let it be quiet, and draw from random numbers of its own, inside."""
-        with _quiet(), _own_random(self):
+        """Let it be quiet, draw from random numbers of its own, and run on one core if it is small, inside."""
+        small = sum(x.numel() for x in self.tensors) <= _SMALL
+        with _quiet(), _own_random(self), _one_thread() if small else contextlib.nullcontext():
             yield
 
     def reseed(self, seed: int) -> None:
