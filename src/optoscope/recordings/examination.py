@@ -12,6 +12,7 @@ from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
 from optoscope.recordings.findings import find_all, forecast
+from optoscope.recordings.following import Followed, follow
 from optoscope.recordings.identify import Identified, identify, learning_rates
 from optoscope.recordings.mechanisms import find_mechanisms, signal_to_noise
 from optoscope.recordings.reading import Recording, read_recording
@@ -36,7 +37,9 @@ class Examination(Result):
             `update`, `parameter` (norms), and `ratio` (update over parameter).
         steps, losses, rates, clip_factors, gradient_norms, update_norms: of each step; rates are those of group 0.
         margin_steps, margins: where the margin was measured.
-        rule_steps, unexplained, step_rates: of the stretch in which the rule was looked for.
+        rule_steps, unexplained: steps in which the rule was looked for or followed, and the share of the updates that
+            it leaves of each.
+        step_rates: fitted learning rates of those in which it was looked for; NaN after these.
         provenance: who made it.
     """
 
@@ -111,13 +114,15 @@ def examine(
     """
     r = recording if isinstance(recording, Recording) else read_recording(recording, announce=announce)
     found, why = _identified(r)
-    findings = find_all(r, found)
+    followed = follow(r, found) if found is not None and found.is_found else None
+    findings = find_all(r, found, followed)
     if expect is not None:
         from optoscope.recordings.expect import differences, expected_updates  # which need JAX
 
         updates = expected_updates(r, expect, trust=trust)
         findings += differences(r, found, updates, expect)
         findings.sort(key=lambda one: _ORDER.index(one.weight))
+    later = followed or Followed(0, 0, (), np.zeros(0, int), np.zeros(0))
     margin, slope, left = forecast(r)
     mechanisms = find_mechanisms(r, found) if found is not None and found.is_found else []
     if optimizer is not None:
@@ -144,9 +149,11 @@ def examine(
         update_norms=r.update_norms,
         margin_steps=r.margin_steps,
         margins=r.margins,
-        rule_steps=np.zeros(0, int) if found is None else np.arange(found.first, found.last + 1),
-        unexplained=np.zeros(0) if found is None else found.unexplained,
-        step_rates=np.zeros(0) if found is None else found.step_rates,
+        rule_steps=np.zeros(0, int)
+        if found is None
+        else np.append(np.arange(found.first, found.last + 1), later.steps),
+        unexplained=np.zeros(0) if found is None else np.append(found.unexplained, later.unexplained),
+        step_rates=np.zeros(0) if found is None else np.append(found.step_rates, np.full(len(later.steps), np.nan)),
         provenance=provenance(recorded=r.provenance, expect=_named(expect), optimizer=_named(optimizer)),
     )
 

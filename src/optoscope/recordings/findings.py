@@ -2,19 +2,21 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from optoscope.recordings.identify import Identified, learning_rates, memory_decays
+from optoscope.recordings.following import Followed
+from optoscope.recordings.identify import FOUND, Identified, learning_rates, memory_decays
 from optoscope.recordings.reading import Recording
 
 #: A loss above this times its running minimum is a spike.
 SPIKE = 1.5
 #: A factor below this is clipping, and from this share of steps on the clip sets the learning rate.
 _CLIPS, _ALWAYS = 0.999, 0.9
-#: Largest share by which a norm that is always the same varies, and a round number is missed.
-_SAME, _ROUND = 2e-3, 2e-3
+#: Largest share by which a norm that is always the same varies, and a number of few digits is missed.
+_SAME, _ROUND, _FEW_DIGITS = 2e-3, 2e-4, 3
+#: Share by which decays of groups differ that are the same.
+_DECAYS_ALIKE = 0.05
 #: A factor between rates that is worth a word.
 _RATE = 1.02
 #: Update over parameter norm within which nothing is said.
@@ -42,12 +44,13 @@ class Finding:
     picture: str = ""
 
 
-def find_all(recording: Recording, found: Identified | None) -> list[Finding]:
+def find_all(recording: Recording, found: Identified | None, followed: Followed | None = None) -> list[Finding]:
     """Return everything that is to be said, the gravest first.
 
     Args:
         recording: the run.
         found: its rule, if one could be looked for.
+        followed: how far this rule holds, if it was found.
     """
     all_of_them = [
         *_of_losses(recording),
@@ -57,7 +60,8 @@ def find_all(recording: Recording, found: Identified | None) -> list[Finding]:
         *_of_groups(recording, found),
         *_of_parameters(recording),
         *_of_state(recording),
-        *([] if found is None else _of_rule(recording, found)),
+        *_of_sessions(recording),
+        *([] if found is None else _of_rule(recording, found, followed)),
     ]
     order = ("fault", "warning", "note")
     return sorted(all_of_them, key=lambda one: order.index(one.weight))
@@ -117,15 +121,17 @@ def _of_margins(r: Recording) -> Iterator[Finding]:
     last, slope, left = forecast(r)
     if np.isnan(last):
         return
+    here = f"margin {last:.3g} at step {r.margin_steps[-1]}"
     if last >= 1:
-        says = f"margin {last:.3g}: the run is beyond its optimizer's edge of stability"
+        says = f"{here}: there the run was beyond its optimizer's edge of stability"
         yield Finding("margin", "warning", says, last, "margin")
     elif np.isfinite(left):
-        says = f"margin {last:.3g} and rising by {slope:.2g} a step: if it goes on so, it passes 1 in {left:.0f} steps"
+        says = f"{here} and rising by {slope:.2g} a step: if it goes on so, it passes 1 in {left:.0f} steps"
         yield Finding("margin", "warning" if last > _NEAR else "note", says, last, "margin")
     else:
         trend = "" if np.isnan(slope) else ", and it does not rise towards 1"
-        yield Finding("margin", "note", f"margin {last:.3g}, below the edge{trend}", last, "margin")
+        says = f"{here}, below the edge{trend}"
+        yield Finding("margin", "note", says, last, "margin")
 
 
 def _of_clipping(r: Recording) -> Iterator[Finding]:
@@ -136,8 +142,8 @@ def _of_clipping(r: Recording) -> Iterator[Finding]:
     if (
         len(same) >= 5
         and np.std(same) <= _SAME * np.mean(same)
-        and _is_round(np.mean(same))
-        and not (np.std(norms) <= _SAME * np.mean(norms) and _is_round(np.mean(norms)))
+        and _digits(float(np.mean(same))) <= _FEW_DIGITS
+        and not (np.std(norms) <= _SAME * np.mean(norms) and _digits(float(np.mean(norms))) <= _FEW_DIGITS)
     ):
         yield Finding(
             "clipped before unscaling", "fault",
@@ -275,36 +281,49 @@ def _of_state(r: Recording) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _of_rule(r: Recording, found: Identified) -> Iterator[Finding]:
-    stretch = f"steps {found.first} to {found.last}"
+def _of_sessions(r: Recording) -> Iterator[Finding]:
+    """Where a run was taken up from other parameters than those that it was left with."""
+    follow = np.flatnonzero((np.diff(r.kept_steps) == r.stride) & (np.diff(r.sessions[r.kept_rows]) != 0))
+    for row in follow if r.stride == 1 else ():
+        there = np.isfinite(r.x[row] + r.updates[row] + r.x[row + 1])
+        jump = np.abs(r.x[row + 1] - r.x[row] - r.updates[row])[there].max(initial=0.0)
+        if jump > 2 * np.abs(r.updates[row][there]).max(initial=0.0) and jump > 1e-5 * np.abs(r.x[row][there]).max():
+            step = r.kept_steps[row + 1]
+            yield Finding(
+                "other parameters", "warning",
+                f"step {step} begins with other parameters than those with which step {r.kept_steps[row]} ended: the "
+                "run was taken up from an earlier place, or started anew",
+                float(step), "layers",
+            )  # fmt: skip
+
+
+def _of_rule(r: Recording, found: Identified, followed: Followed | None) -> Iterator[Finding]:
     if not found.is_found:
         yield Finding(
             "rule", "note",
-            f"none of the rules tried gives the updates of {stretch}; the best, {found.rule}, gives "
-            f"{max(found.explained, 0):.0%}",
+            f"none of the rules tried gives {FOUND:.0%} of the updates of steps {found.first} to {found.last}; the "
+            f"best, {found.rule}, gives {max(found.explained, 0):.1%}",
             found.explained, "updates",
         )  # fmt: skip
         return
-    decays = found.decays[np.isfinite(found.decays)]
-    beside = [value for value in decays if abs(value) > 1e-4]
-    more = f"; beside it, weight decay of {np.median(beside):.3g} times the learning rate" if beside else ""
-    says = f"the updates of {stretch} are those of: {found.rule}{more} ({found.explained:.2%} explained)"
-    yield Finding("rule", "note", says, found.explained, "updates")
+    left = followed.departures if followed else ()
+    last = left[0].step - 1 if left else followed.last if followed else found.last
+    compared = min(followed.compared if followed else last, last - found.first + 1)
+    some = "" if compared > last - found.first else f", of which {compared} were compared"
+    says = f"the updates of steps {found.first} to {last}{some} are those of: {found.rule}{_decay_beside(found)}"
+    yield Finding("rule", "note", f"{says} ({found.explained:.2%} explained)", found.explained, "updates")
     if found.rule.clock == "stands still":
-        yield Finding(
-            "counter stands still", "fault",
-            "the optimizer's step counter stands still: its bias corrections are those of a first step at every step, "
-            "which makes its updates too large",
-            1.0, "updates",
-        )  # fmt: skip
+        yield _counter("stands still", found.first)
     for step in found.resets:
-        session = r.sessions[np.searchsorted(r.steps, step)] != r.sessions[max(np.searchsorted(r.steps, step) - 1, 0)]
-        yield Finding(
-            "memory lost", "fault",
-            f"at step {step} the optimizer's memory was empty again"
-            + (": the run was taken up there without the optimizer's state" if session else ""),
-            float(step), "updates",
-        )  # fmt: skip
+        yield _memory_lost(r, step)
+    for one in left:
+        if one.change == "memory lost":
+            yield _memory_lost(r, one.step)
+        elif one.change == "other updates":
+            says = f"from step {one.step} on the updates are not those of this rule: {_percent(one.left)} is left over"
+            yield Finding("other updates", "warning", says, float(one.step), "updates")
+        else:
+            yield _counter(one.change.removeprefix("counter "), one.step)
     if found.rule.coupled and found.rule.gain != "none":
         yield Finding(
             "coupled decay", "warning",
@@ -314,7 +333,43 @@ def _of_rule(r: Recording, found: Identified) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_round(value: Any) -> bool:
-    """Whether a number has at most two digits that count."""
-    near = float(f"{value:.1e}")
-    return bool(abs(value - near) <= _ROUND * abs(near))
+def _counter(what: str, step: int) -> Finding:
+    if what == "lost":
+        says = (
+            f"at step {step} the optimizer's step counter began again, while its memory did not: its bias corrections "
+            "make the next updates too large"
+        )
+        return Finding("counter lost", "fault", says, float(step), "updates")
+    says = (
+        f"{f'from step {step} on ' if step else ''}the optimizer's step counter stands still: its bias corrections are "
+        "those of a first step at every step, which makes its updates too large"
+    )
+    return Finding("counter stands still", "fault", says, float(step), "updates")
+
+
+def _memory_lost(r: Recording, step: int) -> Finding:
+    session = r.sessions[np.searchsorted(r.steps, step)] != r.sessions[max(np.searchsorted(r.steps, step) - 1, 0)]
+    why = ": the run was taken up there without the optimizer's state" if session else ""
+    says = f"at step {step} the optimizer's memory was empty again{why}"
+    return Finding("memory lost", "fault", says, float(step), "updates")
+
+
+def _decay_beside(found: Identified) -> str:
+    """The weight decay beside the gradient in words: one number, or one for each group."""
+    decays = found.own_decays
+    known = np.flatnonzero(np.isfinite(found.decays))
+    if not decays[known].any():
+        return ""
+    if np.ptp(decays[known]) <= _DECAYS_ALIKE * np.abs(decays[known]).max():
+        return f"; beside it, weight decay of {np.median(decays[known]):.3g} times the learning rate"
+    each = ", ".join(f"{decays[g]:.3g} in group {g}" if decays[g] else f"none in group {g}" for g in known)
+    return f"; beside it, weight decay times the learning rate: {each}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%} of their square" if share < 1 else "as much as they are"
+
+
+def _digits(value: float) -> int:
+    """How many digits a number needs."""
+    return next((n for n in range(1, 8) if abs(float(f"{value:.{n - 1}e}") - value) <= _ROUND * abs(value)), 8)

@@ -15,6 +15,8 @@ from optoscope.recordings.rules import Rule
 _STEPS, _FEWEST = 128, 4
 #: Share of the updates that must be explained before a rule counts as found, and before it is looked for a reset.
 FOUND, _CLEAR = 0.98, 0.999
+#: The smallest decay beside the gradient that is told, and how many standard errors it must have.
+_LEAST_DECAY, _ERRORS = 1e-4, 10.0
 #: A simpler candidate is kept unless another one leaves less than this share of what it leaves.
 _BETTER = 0.5
 #: Decays that are tried where the groups do not name them.
@@ -24,6 +26,10 @@ _FIRST = ("betas.0", "b1", "momentum", "beta1", "decay")
 #: Names under which optimizers keep what the rules call memory and mean square.
 _MEMORIES = ("exp_avg", "momentum_buffer", "mu", "trace", "m")
 _SQUARES = ("exp_avg_sq", "square_avg", "nu", "v")
+
+
+#: Memory, mean square and step counter.
+State = tuple[np.ndarray, np.ndarray, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Identified:
         rates: fitted factor on the recorded learning rate, of each group; the learning rate itself where none was
             recorded. NaN for groups that do not move.
         decays: fitted decay of the parameters beside the gradient, over the learning rate, of each group.
+        least_decays: what such a decay must be to be more than what the fit leaves.
         step_rates: fitted learning rate of each step of the stretch, the groups together.
         resets: steps of the run before which the memory was empty again.
         first, last: the stretch of steps that was looked at.
@@ -47,12 +54,18 @@ class Identified:
     explained: float
     rates: Float[np.ndarray, " group"]
     decays: Float[np.ndarray, " group"]
+    least_decays: Float[np.ndarray, " group"]
     step_rates: Float[np.ndarray, " step"]
     resets: tuple[int, ...]
     first: int
     last: int
     unexplained: Float[np.ndarray, " step"]
     rounding: float
+
+    @property
+    def own_decays(self) -> Float[np.ndarray, " group"]:
+        """The decays that are more than what the fit leaves; 0 for the others."""
+        return np.where(self.decays > self.least_decays, self.decays, 0.0)
 
     @property
     def is_found(self) -> bool:
@@ -67,32 +80,48 @@ class Stretch:
         ValueError: if there are too few.
     """
 
-    def __init__(self, recording: Recording, updates: np.ndarray | None = None):
+    def __init__(self, recording: Recording, updates: np.ndarray | None = None, *, has_rates: bool = True):
         windows = [w for w in recording.windows() if recording.stride == 1]
         window = max(windows, key=lambda w: min(w.stop - w.start, _STEPS), default=slice(0, 0))
         begins = window.start == 0 and recording.kept_steps[:1] == [0]
-        rows, self.start = np.arange(window.start, window.stop), None
+        rows, start = np.arange(window.start, window.stop), None
         known = np.flatnonzero(np.isfinite(recording.states[rows]).any((1, 2)))
         if not begins and len(known) and len(rows) - known[0] > _FEWEST:
-            self.start = _state_after(recording, int(rows[known[0]]))
+            start = state_after(recording, int(rows[known[0]]))
             rows = rows[known[0] + 1 :]  # the state after that step is where it begins
         rows = rows[:_STEPS]
         if len(rows) < _FEWEST:
             raise ValueError(
-                f"at least {_FEWEST + 1} consecutive steps with components are needed to say which rule was run, the "
-                f"recording has {len(rows)}; record every step, or let the run go on."
+                f"at least {_FEWEST} consecutive steps with components are needed to say which rule was run, the "
+                f"recording has {len(rows)}; record every step (every=1), or let the run go on."
             )
         own = (recording.gradients, recording.x, recording.updates if updates is None else updates)
-        gradients, x, updates = (array[rows] for array in own)
-        self.there = np.isfinite(gradients).all(0) & np.isfinite(updates).all(0) & np.isfinite(x).all(0)
-        self.there &= (gradients != 0).any(0)
-        self.gradients, self.x, self.updates = (array[:, self.there] for array in (gradients, x, updates))
-        self.groups = recording.component_groups[self.there]
-        if self.start is not None:
-            self.start = (self.start[0][self.there], self.start[1][self.there], self.start[2])
+        gradients, x, moves = (array[rows] for array in own)
+        there = np.isfinite(gradients).all(0) & np.isfinite(moves).all(0) & np.isfinite(x).all(0)
+        self._take(recording, own[2], rows, there & (gradients != 0).any(0), start, has_rates)
+
+    def further(self, recording: Recording, rows: np.ndarray, start: State | None) -> "Stretch":
+        """Return other consecutive steps with the same components, and what is remembered before them.
+
+        Args:
+            recording: the same.
+            rows: where in its kept steps they are.
+            start: memory, mean square and counter of the components before them.
+        """
+        other = object.__new__(Stretch)
+        other._take(recording, recording.updates, rows, self.there, None, self.has_rates)
+        other.start = start
+        return other
+
+    def _take(self, recording, updates, rows, there, start, has_rates):
+        self.there = there
+        own = (recording.gradients, recording.x, updates)
+        self.gradients, self.x, self.updates = (array[rows][:, there] for array in own)
+        self.groups = recording.component_groups[there]
+        self.start = None if start is None else (start[0][there], start[1][there], start[2])
         self.rows, self.steps = rows, recording.kept_steps[rows]
         rates = learning_rates(recording)[recording.kept_rows[rows]]
-        self.has_rates = bool(np.isfinite(rates).all() and (rates != 0).any())
+        self.has_rates = bool(has_rates and np.isfinite(rates).all() and (rates != 0).any())
         self.rates = (rates if self.has_rates else np.ones_like(rates))[:, self.groups]
         self.num_groups = rates.shape[1]
         decays = memory_decays(recording)[recording.kept_rows[rows]]
@@ -102,12 +131,31 @@ class Stretch:
         self, rule: Rule, *, resets: tuple[int, ...] = (), gradients: np.ndarray | None = None
     ) -> Float[np.ndarray, "step component"]:
         """Return what a rule makes of the gradients, or of others in their place."""
+        return self.run(rule, resets=resets, gradients=gradients)[0]
+
+    def run(
+        self, rule: Rule, *, resets: tuple[int, ...] = (), gradients: np.ndarray | None = None
+    ) -> tuple[Float[np.ndarray, "step component"], State]:
+        """Return the same, and what the rule remembers after the last step."""
         with np.errstate(all="ignore"):
-            found = rule.directions(
+            found, state = rule.run(
                 self.gradients if gradients is None else gradients, self.x, start=self.start, resets=resets,
                 decays=self.decays,
             )  # fmt: skip
-        return np.nan_to_num(found)
+        return np.nan_to_num(found), state
+
+    @property
+    def rounding(self) -> float:
+        """Share of the squared updates that rounding of the parameters makes unknowable."""
+        size = float(np.sum(self.updates**2))
+        return float(np.sum((np.abs(self.x) * 2.0**-24) ** 2) / 3 / size) if size else 0.0
+
+
+def remembers(recording: Recording, rule: Rule) -> bool:
+    """Whether what a rule remembers was recorded beside what it did."""
+    names = set(recording.state_names)
+    has_memory = (rule.memory == "none" and rule.gain != "sign") or bool(names & set(_MEMORIES))
+    return has_memory and (rule.gain not in ("mean square", "sum of squares") or bool(names & set(_SQUARES)))
 
 
 def learning_rates(recording: Recording) -> Float[np.ndarray, "step group"]:
@@ -124,12 +172,15 @@ def memory_decays(recording: Recording) -> Float[np.ndarray, " step"]:
     return recording.setting(named[0])[:, 0] if named else np.full(len(recording.steps), np.nan)
 
 
-def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] | None = None) -> Identified:
+def identify(
+    recording: Recording, updates: Float[np.ndarray, "kept component"] | None = None, *, has_rates: bool = True
+) -> Identified:
     """Say which rule was run, from what was recorded.
 
     Args:
-        recording: with at least five consecutive steps.
+        recording: with at least four consecutive steps.
         updates: other updates in place of the recorded ones, for the same gradients.
+        has_rates: whether these go by the learning rates that were recorded; else those of each step are fitted.
 
     Returns:
         The rule that explains most.
@@ -137,10 +188,9 @@ def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] 
     Raises:
         ValueError: if there are too few steps, or nothing moved.
     """
-    data = Stretch(recording, updates)
+    data = Stretch(recording, updates, has_rates=has_rates)
     if not len(data.groups) or not data.updates.any():
         raise ValueError("no component that was recorded has gradients and moves, so no rule can be seen.")
-    rounding = np.sum((np.abs(data.x) * 2.0**-24) ** 2) / 3 / np.sum(data.updates**2)
     tried = [(rule, _fit(data, rule)) for rule in dict.fromkeys(_candidates(recording))]
     rule, best = tried[0]
     for other, fit in tried[1:]:
@@ -166,12 +216,13 @@ def identify(recording: Recording, updates: Float[np.ndarray, "kept component"] 
         explained=1 - best.left,
         rates=best.rates,
         decays=best.decays,
+        least_decays=best.least_decays,
         step_rates=best.step_rates,
         resets=tuple(int(data.steps[k]) for k in resets),
         first=int(data.steps[0]),
         last=int(data.steps[-1]),
         unexplained=best.of_steps,
-        rounding=float(rounding),
+        rounding=data.rounding,
     )
 
 
@@ -180,6 +231,7 @@ class _Fit:
     left: float
     rates: np.ndarray
     decays: np.ndarray
+    least_decays: np.ndarray
     step_rates: np.ndarray
     of_steps: np.ndarray
 
@@ -187,7 +239,7 @@ class _Fit:
 def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
     """Fit rate and decay of each group, by least squares."""
     directions = data.directions(rule, resets=resets)
-    rates, decays, left = np.full((3, data.num_groups), np.nan)
+    rates, decays, least, left = np.full((4, data.num_groups), np.nan)
     errors, sizes = np.zeros(len(data.steps)), np.zeros(len(data.steps))
     along, own = np.zeros(len(data.steps)), np.zeros(len(data.steps))
     for group in range(data.num_groups):
@@ -207,6 +259,9 @@ def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
         rates[group], decays[group] = found / np.where(scale, scale, 1)
         wrong = updates - rates[group] * u - decays[group] * here
         left[group] = np.sum(wrong**2) / total
+        own_share = 1 - (columns[:, 0] @ columns[:, 1] / max(scale[0] * scale[1], 1e-300)) ** 2
+        error = np.sqrt(np.mean(wrong**2) / max(own_share, 1e-12)) / max(scale[1], 1e-300)
+        least[group] = max(_LEAST_DECAY, _ERRORS * error)
         errors += np.sum(wrong**2, 1) / total
         sizes += np.sum(updates**2, 1) / total
         moved = updates - decays[group] * here
@@ -214,9 +269,10 @@ def _fit(data: Stretch, rule: Rule, resets: tuple[int, ...] = ()) -> _Fit:
         own += np.sum(directions[:, mine] ** 2, 1) / total
         if not data.has_rates:
             decays[group] /= rates[group] or 1.0
+            least[group] /= abs(rates[group]) or 1.0
             rates[group] = np.median(each) * rates[group]
     with np.errstate(all="ignore"):
-        return _Fit(float(np.nanmean(left)), rates, decays, along / own, errors / sizes)
+        return _Fit(float(np.nanmean(left)), rates, decays, least, along / own, errors / sizes)
 
 
 def _candidates(recording: Recording) -> Iterator[Rule]:
@@ -294,7 +350,8 @@ def _find_reset(data: Stretch, rule: Rule, fit: _Fit, left: float, borders: np.n
     return (best, found) if found.left < _BETTER**2 * left else (0, None)
 
 
-def _state_after(recording: Recording, row: int) -> tuple[np.ndarray, np.ndarray, float]:
+def state_after(recording: Recording, row: int) -> State:
+    """Return memory, mean square and counter of all components after a kept step, as far as they were recorded."""
     size = recording.states.shape[1]
     find = lambda names: next(
         (

@@ -106,7 +106,8 @@ def recorded(
         row = {one: _sampled(trees[one], owners, places) for one in trees if one in state.rows}
         for one, tree in zip(_NORMS, (updates, moves, blank)):
             row[one] = jnp.stack([jnp.linalg.norm(x.ravel().astype(jnp.float32)) for x in jax.tree.leaves(tree)])
-        row |= {f"setting.{one}": jnp.asarray(value, jnp.float32) for one, value in _settings(state.inner)}
+        # The state after a step holds the settings with which it was taken.
+        row |= {f"setting.{one}": jnp.asarray(value, jnp.float32) for one, value in _settings(inner_state)}
         row["loss"] = jnp.asarray(extra.get("value", jnp.nan), jnp.float32)
         place = jnp.where(state.count % every == 0, (state.count // every) % steps, steps)  # beyond the end: dropped
         rows = {one: state.rows[one].at[place].set(row[one], mode="drop") for one in state.rows}

@@ -117,12 +117,13 @@ def find_margin(
     """
     rng = np.random.default_rng(seed)
     first = rng.standard_normal(len(weights))
-    if start is not None and start.direction.shape == first.shape:
+    is_warm = start is not None and start.direction.shape == first.shape
+    if start is not None and is_warm:
         first = start.direction + 0.01 * np.linalg.norm(start.direction) / np.linalg.norm(first) * first
     roots = np.sqrt(np.maximum(weights, 0))
     whole = _weighed(products[0], roots, weigh)
     found = [
-        _leading(_weighed(one, roots, weigh), first, top if i == 0 else 1, tolerance, weigh is None)
+        _leading(_weighed(one, roots, weigh), first, top if i == 0 else 1, tolerance, weigh is None, is_warm)
         for i, one in enumerate(products)
     ]
     values, vector, num_products, converged = found[0]
@@ -132,7 +133,7 @@ def find_margin(
         mask = np.zeros(len(weights))
         mask[where] = 1
         masked = lambda v, mask=mask: mask * whole(mask * v)
-        inside.append(_leading(masked, first * mask, 1, tolerance, weigh is None)[0][0])
+        inside.append(_leading(masked, first * mask, 1, tolerance, weigh is None, is_warm)[0][0])
     nodes, shares = _spectrum(whole, len(weights), spectrum, rng)
     low, high = (
         bootstrap_interval(lambda rows: margins[rows].mean(1), len(margins), num_resamples=2000)
@@ -234,7 +235,7 @@ def _weighed(product: Product, roots: np.ndarray, weigh: Product | None) -> Prod
 
 
 def _leading(
-    product: Product, start: np.ndarray, top: int, tolerance: float, is_symmetric: bool
+    product: Product, start: np.ndarray, top: int, tolerance: float, is_symmetric: bool, is_warm: bool
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     """The largest eigenvalues, the vector of the first, how many products they took, and whether they converged."""
 
@@ -263,7 +264,9 @@ def _leading(
     operator = linalg.LinearOperator((size, size), matvec=counted, dtype=np.float64)
     solve, which = (linalg.eigsh, "LA") if is_symmetric else (linalg.eigs, "LR")
     kept = min(size - 1, max(_KEPT, 2 * top + 3))
-    bound = max(tolerance, np.sqrt(tolerance) * _RESIDUAL / 0.1)
+    # An eigenvalue is off by the residual at most, and by its square where the next one is far. Only near the direction
+    # of an earlier margin is that known to be so.
+    bound = max(tolerance, np.sqrt(tolerance) * _RESIDUAL / 0.1) if is_warm and is_symmetric else tolerance
     try:
         values, vectors = solve(operator, k=top, which=which, v0=start, ncv=kept, tol=bound, maxiter=_RESTARTS)
         converged = True

@@ -39,7 +39,7 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
     data, rule = Stretch(recording), found.rule
     resets = tuple(int(np.searchsorted(data.steps, step)) for step in found.resets)
     rates = data.rates * found.rates[data.groups] if data.has_rates else found.step_rates[:, None] * np.ones(1)
-    decays = np.nan_to_num(found.decays)[data.groups]
+    decays = found.own_decays[data.groups]
     rates = np.nan_to_num(rates)
 
     def way(one: Rule, gradients=data.gradients, rate=rates, decay=decays) -> np.ndarray:
@@ -85,7 +85,7 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
         says = f"the learning rate is between {each.min():.3g} and {each.max():.3g}; without it, their mean"
         flat = np.broadcast_to(rates.mean(0), rates.shape)
         made.append(Mechanism("schedule", says, float(each.max() / each.min()), *against(way(rule, rate=flat))))
-    if rule.coupled or (np.abs(decays) > 1e-4).any():
+    if rule.coupled or decays.any():
         pull = rates * decays * data.x
         share = float(np.linalg.norm(pull) / np.linalg.norm(data.updates))
         kind = "coupled with the gradient" if rule.coupled else f"{share:.1%} of the updates' size"

@@ -75,7 +75,19 @@ class Rule:
         resets: tuple[int, ...] = (),
         decays: Float[np.ndarray, " step"] | None = None,
     ) -> Float[np.ndarray, "step component"]:
-        """Return the direction at each step.
+        """Return the direction at each step; the arguments are those of `run`."""
+        return self.run(gradients, x, start=start, resets=resets, decays=decays)[0]
+
+    def run(
+        self,
+        gradients: Float[np.ndarray, "step component"],
+        x: Float[np.ndarray, "step component"],
+        *,
+        start: tuple[np.ndarray, np.ndarray, float] | None = None,
+        resets: tuple[int, ...] = (),
+        decays: Float[np.ndarray, " step"] | None = None,
+    ) -> tuple[Float[np.ndarray, "step component"], tuple[np.ndarray, np.ndarray, float]]:
+        """Return the direction at each step, and memory, mean square and step counter after the last.
 
         Args:
             gradients: as the optimizer got them.
@@ -109,4 +121,4 @@ class Rule:
             if self.memory == "average" and self.clock != "none":
                 out = out / (1 - b1**count)
             found[k] = out if self.after else divided(out)
-        return found
+        return found, (m, v, t)
