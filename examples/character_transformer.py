@@ -1,11 +1,10 @@
 """Train a character-level transformer on a text that ships with Python, with AdamW behind a global norm.
 
-    python examples/character_transformer.py [--record DIRECTORY] [--steps N] [--width N] [--rate R] [--raise-at N]
+    python examples/character_transformer.py [--record DIRECTORY] [--steps N] [--width N] [--rate R]
 
 The text is Python's own topics of help. One line records the run: see `record` below. With --margin-every the margin to
-the optimizer's edge is measured on the way; with --raise-at the learning rate is raised tenfold at that step, so that
-the run breaks: the margin says so before the loss does. `optoscope examine DIRECTORY` then says what the run did. Needs
-the extra `optoscope[torch]`.
+the optimizer's edge is measured on the way. `optoscope examine DIRECTORY` then says what the run did; `spike.py` is a
+run that breaks. Needs the extra `optoscope[torch]`.
 """
 
 import argparse
@@ -69,7 +68,6 @@ def main(arguments: list[str] | None = None) -> list[float]:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--raise-at", type=int, default=None, help="step at which the rate is raised tenfold")
     parser.add_argument("--margin-every", type=int, default=0, help="steps between margins; 0 for none")
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
@@ -82,9 +80,6 @@ def main(arguments: list[str] | None = None) -> list[float]:
     factor = lambda step: min(
         (step + 1) / warm, 0.55 + 0.45 * float(torch.cos(torch.tensor(3.14 * step / options.steps)))
     )
-    if options.raise_at is not None:
-        calm = factor
-        factor = lambda step: calm(step) * (10 if step >= options.raise_at else 1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     recorder = optoscope.record(optimizer, options.record, model=model) if options.record else None  # the one line
     losses, start, margin = [], time.perf_counter(), None

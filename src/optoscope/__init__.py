@@ -121,6 +121,7 @@ _PUBLIC: dict[str, str | None] = {
     "shipped": "optoscope._core.artifact_files",
     "Structure": "optoscope.whole",
     "structure": "optoscope.whole",
+    "recordings": None,
     "study_stability": "optoscope.robustness",
     "tasks": None,
     "TorchStack": "optoscope.optimizers",

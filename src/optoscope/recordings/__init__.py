@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optoscope.recordings.reading import read_recording as read_recording
     from optoscope.recordings.torch_recorder import Recorder as Recorder
     from optoscope.recordings.torch_recorder import record as record
+    from optoscope.recordings.watching import write_scalars as write_scalars
 
 _PLACES = {
     "Examination": "examination",
@@ -32,6 +33,7 @@ _PLACES = {
     "read_recording": "reading",
     "Recorder": "torch_recorder",
     "record": "torch_recorder",
+    "write_scalars": "watching",
 }
 
 

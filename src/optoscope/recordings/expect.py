@@ -129,8 +129,8 @@ def differences(
     for g in np.flatnonzero(np.isfinite(found.rates) & np.isfinite(other.rates)):
         run, wish = found.rates[g] * held[:, g], float(other.rates[g])
         if np.isfinite(run).all() and wish and not ((run > wish / _SAME) & (run < wish * _SAME)).all():
-            was = f"{run[0]:.3g}" if np.ptp(run) == 0 else f"{run[0]:.3g} at first and {run[-1]:.3g} at last"
-            says = f"learning rate of group {g}: {was} was run, {wish:.3g} was meant"
+            ran = f"{run[0]:.3g}" if np.ptp(run) == 0 else f"{run[0]:.3g} at first and {run[-1]:.3g} at last"
+            says = f"learning rate of group {g}: {ran} was run, {wish:.3g} was meant"
             made.append(Finding("other learning rate", "warning", says, float(np.median(run) / wish), "learning rate"))
     return made
 

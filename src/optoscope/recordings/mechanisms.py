@@ -78,13 +78,20 @@ def find_mechanisms(recording: Recording, found: Identified) -> list[Mechanism]:
     factors = recording.clip_factors[recording.kept_rows[data.rows]]
     if np.isfinite(factors).any() and (factors < 0.999).any():
         raw = recording.raw_gradients[data.rows][:, data.there]
-        says = f"it leaves {np.nanmedian(factors):.3g} of the gradient in the median"
+        says = f"a step in the middle keeps {np.nanmedian(factors):.1%} of its gradient"
         made.append(Mechanism("clipping", says, float(np.nanmedian(factors)), *against(way(rule, np.nan_to_num(raw)))))
     each = np.nanmax(rates, axis=1)
     if data.has_rates and each.max() > 1.01 * each.min():
         says = f"the learning rate is between {each.min():.3g} and {each.max():.3g}; without it, their mean"
         flat = np.broadcast_to(rates.mean(0), rates.shape)
-        made.append(Mechanism("schedule", says, float(each.max() / each.min()), *against(way(rule, rate=flat))))
+        made.append(
+            Mechanism(
+                "schedule",
+                says,
+                float(each.max() / each.min()) if each.min() > 0 else float("inf"),
+                *against(way(rule, rate=flat)),
+            )
+        )
     if rule.coupled or decays.any():
         pull = rates * decays * data.x
         share = float(np.linalg.norm(pull) / np.linalg.norm(data.updates))

@@ -62,7 +62,13 @@ def torch_margin(
     closures: list[Callable[[], Any]] = [closure] if callable(closure) else list(closure)
     chosen = [(g, x) for g, group in enumerate(optimizer.param_groups) for x in group["params"] if x.requires_grad]
     params = [x for _, x in chosen]
-    gains = [_gains(optimizer, g, x) for g, x in chosen]  # says first whether components have gains of their own
+    try:
+        gains = [_gains(optimizer, g, x) for g, x in chosen]  # says first whether components have gains of their own
+    except KeyError as error:
+        raise ValueError(
+            f"{type(optimizer).__name__} keeps nothing yet for some parameters ({error} is missing), so it cannot be "
+            "asked what it does to them; measure the margin after the first step."
+        ) from None
     edges = np.full(len(optimizer.param_groups), np.nan)
     for g in range(len(edges)):
         mine = [x for n, x in chosen if n == g]
@@ -98,7 +104,13 @@ def _product(closure: Callable[[], Any], params: list[Any]) -> Callable[[np.ndar
     def product(v: np.ndarray) -> np.ndarray:
         with torch.enable_grad():
             if not made:
-                gradients = torch.autograd.grad(closure(), params, create_graph=True, allow_unused=True)
+                loss = closure()
+                if not (torch.is_tensor(loss) and loss.requires_grad):
+                    raise ValueError(
+                        "the closure must return the loss as a tensor that the parameters are part of, without calling "
+                        f"`backward` or `item`, got {type(loss).__name__}."
+                    )
+                gradients = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
                 made.append([(g, x) for g, x in zip(gradients, params)])
             parts = np.split(v, np.cumsum([x.numel() for x in params])[:-1])
             along = [
@@ -158,6 +170,11 @@ def _gains(optimizer: Any, group: int, x: Any) -> np.ndarray:
     twin = _Twin(optimizer, group, x)
     signs = torch.ones_like(twin.x.detach())
     found = _gain(twin, x, signs)
+    if np.linalg.norm(_gain(twin, x, 2 * signs) / 4 - found) > _OWN * np.linalg.norm(found):
+        raise ValueError(
+            f"{type(optimizer).__name__} does not move in proportion to small gradients: it takes a sign, or steps "
+            "whose size is its own, so there is no margin."
+        )
     signs.view(-1)[torch.from_numpy(np.random.default_rng(0).random(x.numel()) < 0.5)] = -1.0
     if np.linalg.norm(_gain(twin, x, signs) - found) > _OWN * np.linalg.norm(found):
         raise ValueError(

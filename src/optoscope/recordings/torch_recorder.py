@@ -61,7 +61,7 @@ def record(
         The recorder; it stops with `close`, at the end of a `with` block, or when Python ends.
 
     Raises:
-        TypeError: if it is no torch optimizer.
+        TypeError: if it is no torch optimizer, or `model` no module.
         ValueError: if a number is not allowed, the bound is too small, or the directory holds something else.
 
     >>> import tempfile, torch
@@ -336,6 +336,8 @@ def _checked(optimizer: Any) -> Any:
 def _described(optimizer: Any, model: Any) -> list[dict[str, Any]]:
     """Name, shape, group and role of each array of parameters, in the optimizer's order."""
     names, owners = {}, {}
+    if model is not None and not hasattr(model, "named_modules"):
+        raise TypeError(f"`model` must be the torch module that is trained, got a {type(model).__name__}.")
     for path, module in [] if model is None else model.named_modules():
         for name, x in module.named_parameters(recurse=False):
             names.setdefault(id(x), f"{path}.{name}".lstrip("."))

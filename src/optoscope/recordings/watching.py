@@ -42,8 +42,11 @@ class Standing:
 
     def lines(self) -> list[str]:
         """Return it as lines of text."""
+        known = [f"step {self.num_steps - 1}"]
+        known += [f"{self.seconds_per_step:.3g} s a step"] if np.isfinite(self.seconds_per_step) else []
+        known += [f"learning rate {self.rate:.3g}"] if np.isfinite(self.rate) else []
         lines = [
-            f"step {self.num_steps - 1}, {self.seconds_per_step:.3g} s a step, learning rate {self.rate:.3g}",
+            ", ".join(known),
             f"loss {self.loss:.4g} (lowest {self.lowest:.4g})  {self.curve}",
         ]
         if np.isfinite(self.clipped):
@@ -90,8 +93,10 @@ def write_scalars(recording: Recording, writer: Any) -> None:
         writer: anything with `add_scalar(name, value, step)`, or with `log(numbers, step=step)`.
 
     Raises:
-        TypeError: if it has neither.
+        TypeError: if it has neither, or what is given is no recording.
     """
+    if not isinstance(recording, Recording):
+        raise TypeError(f"`recording` must be what `read_recording(directory)` returns, got {recording!r}.")
     series = {
         "loss": (recording.steps, recording.losses),
         "gradient_norm": (recording.steps, recording.gradient_norms),
