@@ -94,10 +94,12 @@ def differences(
         ]
     factors = np.sum(was * expected, 1) / np.maximum(np.sum(expected**2, 1), 1e-300)
     scaled = was - factors[:, None] * expected
-    if np.sum(each(scaled) <= _LEFT) >= _MOST * len(steps) and share(scaled) <= _LEFT:
-        return _scheduled(recording, known, factors, left, f"the updates {span} are those of {name}")
     parts = each(was - expected)
     late = int(np.argmax(parts > _LEFT_OF_ONE)) if (parts[:_FEW] <= _LEFT).all() else 0
+    rates = learning_rates(recording)[recording.kept_rows[known]]
+    is_scaled = np.sum(each(scaled) <= _LEFT) >= _MOST * len(steps) and share(scaled) <= _LEFT
+    if is_scaled and (not late or (np.isfinite(rates).all() and np.ptp(rates) > 0)):
+        return _scheduled(recording, known, factors, left, f"the updates {span} are those of {name}")
     begin = f", from step {steps[late]} on" if late else ""
     says = f"the updates {span} are not those of {name}{begin}: {_percent(left)} is left over"
     made = [Finding("not as expected", "warning", says, left, "updates")]

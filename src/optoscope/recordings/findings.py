@@ -11,6 +11,8 @@ from optoscope.recordings.reading import Recording
 
 #: A loss above this times its running minimum is a spike.
 SPIKE = 1.5
+#: Steps of a running median, the change from step to step from which on a loss is noisy, and how far it has diverged.
+_WINDOW, _NOISY, _DIVERGED = 15, 0.05, 1e3
 #: A factor below this is clipping, and from this share of steps on the clip sets the learning rate.
 _CLIPS, _ALWAYS = 0.999, 0.9
 #: Largest share by which a norm that is always the same varies, and a number of few digits is missed.
@@ -67,8 +69,8 @@ def find_all(recording: Recording, found: Identified | None, followed: Followed 
     return sorted(all_of_them, key=lambda one: order.index(one.weight))
 
 
-def spikes(losses: np.ndarray) -> np.ndarray:
-    """Return the places where a loss first rises above 1.5 times its running minimum, or is no number any more.
+def spikes(losses: np.ndarray, *, bar: float = SPIKE) -> np.ndarray:
+    """Return the places where a loss first rises above `bar` times its running minimum, or is no number any more.
 
     A spike is over when the loss is back below that; losses that were not seen (NaN before a finite one) are left out.
     """
@@ -77,7 +79,7 @@ def spikes(losses: np.ndarray) -> np.ndarray:
         return np.zeros(0, int)
     with np.errstate(all="ignore"):
         lowest = np.fmin.accumulate(losses)
-        high = np.where(seen, (losses > SPIKE * lowest) & (lowest > 0) | np.isinf(losses), False)
+        high = np.where(seen, (losses > bar * lowest) & (lowest > 0) | np.isinf(losses), False)
     last = int(np.flatnonzero(seen)[-1])
     if last + 1 < len(losses):
         high[last + 1] = True  # from here on it is no number
@@ -104,15 +106,43 @@ def forecast(recording: Recording) -> tuple[float, float, float]:
     return last, slope, float(left) if left <= _HORIZON * (steps[-1] - steps[0]) else np.inf
 
 
+def noisy_spikes(losses: np.ndarray) -> np.ndarray:
+    """Return the spikes of a loss that single batches make noisy: those of its running median, over 15 steps.
+
+    The bar is 1.5, or six standard deviations of that median where these are more. A loss that goes on smoothly (in the
+    median, steps change it by less than 5%) is taken as it is.
+    """
+    seen = np.flatnonzero(np.isfinite(losses) & (losses > 0))
+    if len(seen) < 2 * _WINDOW:
+        return spikes(losses)
+    logs = np.log(losses[seen])
+    noise = float(np.median(np.abs(np.diff(logs)))) / 0.6745 / np.sqrt(2)
+    if not noise > _NOISY:
+        return spikes(losses)
+    padded = np.pad(logs, _WINDOW // 2, mode="edge")
+    smooth = np.array(losses, float)
+    smooth[seen] = np.exp(np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1))
+    return spikes(smooth, bar=max(SPIKE, float(np.exp(6 * 1.2533 * noise / np.sqrt(_WINDOW)))))
+
+
 def _of_losses(r: Recording) -> Iterator[Finding]:
-    where = spikes(r.losses)
+    there = np.flatnonzero(~np.isnan(r.losses))
+    if len(there):
+        known, last = r.losses[there], float(r.losses[there[-1]])
+        lowest = float(np.min(known[np.isfinite(known)], initial=np.inf))
+        is_lost = there[-1] + 1 < len(r.losses)  # from there on it is no number
+        if is_lost or not np.isfinite(last) or last > _DIVERGED * lowest > 0:
+            says = f"the run has diverged: its last loss is {'no number' if is_lost else f'{last:.3g}'}"
+            yield Finding("diverged", "fault", f"{says}, the lowest was {lowest:.3g}", last, "loss")
+    where = noisy_spikes(r.losses)
     if len(where):
         first = where[0]
         worst = float(np.nanmax(np.where(np.isfinite(r.losses), r.losses, np.nan)[first:], initial=0.0))
+        by_median = " in the running median of 15 steps" if where.tolist() != spikes(r.losses).tolist() else ""
         yield Finding(
             "spike", "warning",
             f"the loss spikes {len(where)} time{'s' * (len(where) > 1)}, first at step {r.steps[first]}: above {SPIKE} "
-            f"times its lowest value so far (highest after that: {worst:.3g}); single batches can do so by chance",
+            f"times its lowest value so far{by_median} (highest after that: {worst:.3g})",
             float(r.steps[first]), "loss",
         )  # fmt: skip
 

@@ -15,6 +15,8 @@ _STEPS, _MOST = 128, 4
 #: Share of the squared updates that is left over where the rule is another one: this, and so many times what was left
 #: where it was found, and what is rounding.
 _LEFT, _TIMES = 2e-3, 4.0
+#: Consecutive steps that are judged together.
+_FEW = 8
 #: Places at which a change is looked for.
 _PLACES = 8
 
@@ -67,31 +69,31 @@ def follow(recording: Recording, found: Identified) -> Followed:
     """
     head = Stretch(recording)
     resets = tuple(int(np.searchsorted(head.steps, step)) for step in found.resets)
-    rule, state = found.rule, head.run(found.rule, resets=resets)[1]
+    rule = found.rule
+    state: State | None = head.run(rule, resets=resets)[1]
     last, compared, departures = int(head.steps[-1]), len(head.steps), []
     steps, unexplained = [np.zeros(0, int)], [np.zeros(0)]
     allowed = _LEFT + _TIMES * max(1 - found.explained, 0.0)
-    follows = int(head.rows[-1]) + 1
-    for rows in _pieces(recording, follows):
-        if rows[0] != follows or state is None:
-            state = _recorded(recording, rule, int(rows[0]) - 1, head)
-            if state is None:
+    for rows in _pieces(recording, int(head.rows[-1]) + 1):
+        if recording.kept_steps[rows[0]] != recording.kept_steps[rows[0] - 1] + recording.stride:
+            state = None
+        if state is None:
+            rows, state = _from_recorded(recording, rule, rows, head)
+            if state is None or not len(rows):
                 continue
         data = head.further(recording, rows, state)
-        follows = int(rows[-1]) + 1
         if not _is_whole(data) or not data.updates.any():
             state = None
             continue
         errors, new = _errors(data, found, rule)
-        if _share(errors) > allowed + _TIMES * data.rounding:
-            change, k, rule, errors, new = _explained(recording, data, found, rule, allowed + _TIMES * data.rounding)
-            departures.append(Departure(int(data.steps[k]), change, _share(_errors(data, found, rule)[0])))
-            if change == "other updates":
-                new = _recorded(recording, rule, int(rows[-1]), head)
+        if _worst(data, errors) > allowed:
+            wrong, size = errors
+            change, k, rule, errors, new = _explained(recording, data, found, rule, allowed)
+            departures.append(Departure(int(data.steps[k]), change, _share((wrong[k:], size[k:]))))
         state, last, compared = new, int(data.steps[-1]), compared + len(rows)
         steps.append(data.steps)
         unexplained.append(errors[0] / np.where(errors[1], errors[1], 1.0))
-        if len(departures) == _MOST:
+        if len(departures) == _MOST or (departures and departures[-1].change == "other updates"):
             break
     return Followed(last, compared, tuple(departures), np.concatenate(steps), np.concatenate(unexplained))
 
@@ -102,11 +104,15 @@ def _pieces(recording: Recording, first: int) -> Iterator[np.ndarray]:
             yield np.arange(start, min(start + _STEPS, window.stop))
 
 
-def _recorded(recording: Recording, rule: Rule, row: int, head: Stretch) -> State | None:
-    if row < 0 or not remembers(recording, rule) or not np.isfinite(recording.states[row]).any():
-        return None
-    m, v, t = state_after(recording, row)
-    return m[head.there], v[head.there], t
+def _from_recorded(
+    recording: Recording, rule: Rule, rows: np.ndarray, head: Stretch
+) -> tuple[np.ndarray, State | None]:
+    """The steps after the first whose state was recorded, and that state."""
+    known = np.flatnonzero(np.isfinite(recording.states[rows]).any((1, 2)))
+    if not len(known) or not remembers(recording, rule):
+        return rows, None
+    m, v, t = state_after(recording, int(rows[known[0]]))
+    return rows[known[0] + 1 :], (m[head.there], v[head.there], t)
 
 
 def _is_whole(data: Stretch) -> bool:
@@ -152,6 +158,14 @@ def _part(values: np.ndarray | None, which: slice) -> np.ndarray | None:
     return None if values is None else values[which]
 
 
+def _worst(data: Stretch, errors: tuple[np.ndarray, np.ndarray]) -> float:
+    """The largest share that is left over of some consecutive steps, beside what rounding of the parameters makes."""
+    rounding = _TIMES * np.sum((np.abs(data.x) * 2.0**-24) ** 2, 1) / 3
+    few = min(_FEW, len(rounding))
+    wrong, size, rounded = (np.convolve(part, np.ones(few), "valid") for part in (*errors, rounding))
+    return float(np.max((wrong - rounded) / np.maximum(size, 1e-300)))
+
+
 def _share(errors: tuple[np.ndarray, np.ndarray]) -> float:
     return float(np.sum(errors[0]) / max(np.sum(errors[1]), 1e-300))
 
@@ -171,7 +185,7 @@ def _explained(recording: Recording, data: Stretch, found: Identified, rule: Rul
             still = dataclasses.replace(rule, clock="stands still")
             made.append(("counter stands still", k, still, *_errors(data, found, rule, then=(k, still, True))))
             made.append(("counter lost", k, rule, *_errors(data, found, rule, then=(k, rule, True))))
-    best = min(made, key=lambda one: _share(one[3]))
-    if _share(best[3]) <= allowed:
+    best = min(made, key=lambda one: _worst(data, one[3]))
+    if _worst(data, best[3]) <= allowed:
         return best
     return "other updates", first, rule, (wrong, size), state

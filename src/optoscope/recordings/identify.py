@@ -124,8 +124,9 @@ class Stretch:
         self.has_rates = bool(has_rates and np.isfinite(rates).all() and (rates != 0).any())
         self.rates = (rates if self.has_rates else np.ones_like(rates))[:, self.groups]
         self.num_groups = rates.shape[1]
-        decays = memory_decays(recording)[recording.kept_rows[rows]]
-        self.decays = decays if np.isfinite(decays).all() and np.ptp(decays) > 0 else None
+        decays = memory_decays(recording)
+        is_scheduled = np.isfinite(decays).all() and np.ptp(decays) > 0
+        self.decays = decays[recording.kept_rows[rows]] if is_scheduled else None
 
     def directions(
         self, rule: Rule, *, resets: tuple[int, ...] = (), gradients: np.ndarray | None = None

@@ -170,16 +170,16 @@ def _gains(optimizer: Any, group: int, x: Any) -> np.ndarray:
     twin = _Twin(optimizer, group, x)
     signs = torch.ones_like(twin.x.detach())
     found = _gain(twin, x, signs)
-    if np.linalg.norm(_gain(twin, x, 2 * signs) / 4 - found) > _OWN * np.linalg.norm(found):
-        raise ValueError(
-            f"{type(optimizer).__name__} does not move in proportion to small gradients: it takes a sign, or steps "
-            "whose size is its own, so there is no margin."
-        )
     signs.view(-1)[torch.from_numpy(np.random.default_rng(0).random(x.numel()) < 0.5)] = -1.0
     if np.linalg.norm(_gain(twin, x, signs) - found) > _OWN * np.linalg.norm(found):
         raise ValueError(
             f"{type(optimizer).__name__} does not treat every component by itself, so its components have no gains of "
             "their own; `optoscope.margin` takes such optimizers, where they are written in JAX."
+        )
+    if np.linalg.norm(_gain(twin, x, 2 * torch.ones_like(signs)) / 4 - found) > _OWN * np.linalg.norm(found):
+        raise ValueError(
+            f"{type(optimizer).__name__} does not move in proportion to small gradients: it takes a sign, or steps "
+            "whose size is its own, so there is no margin."
         )
     if (found < 0).any():
         raise ValueError("the optimizer moves some parameters up their gradients: there is no margin, it is unstable.")
