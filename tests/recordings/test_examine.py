@@ -34,6 +34,14 @@ def test_each_plant_is_found_by_name_and_no_other(tmp_path, plant):
     assert found.explained > 0.999 and "mean square" in found.rule
 
 
+@pytest.mark.parametrize("clip", [0.125, 0.333, 0.5])
+def test_clipping_before_unscaling_is_found_at_any_norm(tmp_path, clip):
+    train(tmp_path / "wrong", "clipped before unscaling", clip=clip)
+    assert "clipped before unscaling" in examine(tmp_path / "wrong").names()
+    train(tmp_path / "right", clip=clip)
+    assert "clipped before unscaling" not in examine(tmp_path / "right").names()
+
+
 OTHERS = {
     "SGD": lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9, nesterov=True),
     "RMSprop": lambda p: torch.optim.RMSprop(p, lr=1e-3, alpha=0.95),

@@ -64,3 +64,15 @@ def test_what_is_no_recording_is_refused():
             recording(state)
     with pytest.raises(ValueError, match="`components` must be"):
         recorded(optax.sgd(0.1), components=2)
+
+
+def test_settings_are_those_with_which_a_step_was_taken():
+    rates = optax.linear_schedule(0.1, 0.01, 10)
+    tx = recorded(optax.inject_hyperparams(optax.sgd)(learning_rate=rates))
+    x, state = jnp.ones(3), tx.init(jnp.ones(3))
+    for _ in range(6):
+        moves, state = tx.update(jnp.ones(3), state, x, value=1.0)
+        x = x + moves
+    found = recording(state)
+    np.testing.assert_allclose(found.setting("learning_rate")[:, 0], -found.updates[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(found.setting("learning_rate")[:, 0], [rates(n) for n in range(6)], rtol=1e-6)

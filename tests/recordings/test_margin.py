@@ -130,3 +130,41 @@ def test_torch_gives_the_same_and_changes_nothing(tmp_path):
     recorder = record(torch.optim.Muon([matrix], lr=0.01), tmp_path / "muon")
     with recorder, pytest.raises(ValueError, match="does not treat every component by itself"):
         recorder.margin(lambda: matrix.square().sum())
+
+
+def test_torch_says_what_it_cannot_measure_and_why(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'optoscope[torch]'")
+    from optoscope.recordings.torch_margin import torch_margin
+
+    x = torch.nn.Parameter(torch.ones(50))
+    loss = lambda: (torch.arange(50) * x.square()).sum()
+
+    def stepped(optimizer):
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+        return optimizer
+
+    with pytest.raises(ValueError, match="measure the margin after the first step"):
+        torch_margin(loss, torch.optim.Adam([x], lr=1e-3))
+    with pytest.raises(ValueError, match="does not move in proportion to small gradients"):
+        torch_margin(loss, stepped(torch.optim.Rprop([x], lr=1e-3)))
+    adam = stepped(torch.optim.Adam([x], lr=1e-3))
+    for bad in (lambda: loss().item(), lambda: loss().detach()):
+        with pytest.raises(ValueError, match="the closure must return the loss as a tensor"):
+            torch_margin(bad, adam)
+    with pytest.raises(TypeError, match="`model` must be the torch module"):
+        import optoscope
+
+        optoscope.record(adam, tmp_path, model=3)
+
+
+def test_eigenvalues_near_each_other_are_found_to_the_tolerance():
+    curvatures = 0.986 ** np.arange(500)
+    near = lambda params: 0.5 * jnp.sum(jnp.asarray(curvatures) * params**2)
+    params, tx = jnp.zeros(500), optax.sgd(1.0)
+    for seed in range(3):
+        found = margin(near, params, tx, tx.init(params), top=3, seed=seed)
+        assert found.is_converged
+        np.testing.assert_allclose(found.top, 0.5 * curvatures[:3], rtol=0.01)

@@ -16,7 +16,7 @@ _WINDOW, _NOISY, _DIVERGED = 15, 0.05, 1e3
 #: A factor below this is clipping, and from this share of steps on the clip sets the learning rate.
 _CLIPS, _ALWAYS = 0.999, 0.9
 #: Largest share by which a norm that is always the same varies, and a number of few digits is missed.
-_SAME, _ROUND, _FEW_DIGITS = 2e-3, 2e-4, 3
+_SAME, _ROUND, _FEW_DIGITS = 2e-3, 5e-6, 3
 #: Share by which decays of groups differ that are the same.
 _DECAYS_ALIKE = 0.05
 #: A factor between rates that is worth a word.

@@ -62,13 +62,7 @@ def torch_margin(
     closures: list[Callable[[], Any]] = [closure] if callable(closure) else list(closure)
     chosen = [(g, x) for g, group in enumerate(optimizer.param_groups) for x in group["params"] if x.requires_grad]
     params = [x for _, x in chosen]
-    try:
-        gains = [_gains(optimizer, g, x) for g, x in chosen]  # says first whether components have gains of their own
-    except KeyError as error:
-        raise ValueError(
-            f"{type(optimizer).__name__} keeps nothing yet for some parameters ({error} is missing), so it cannot be "
-            "asked what it does to them; measure the margin after the first step."
-        ) from None
+    gains = [_gains(optimizer, g, x) for g, x in chosen]  # says first whether components have gains of their own
     edges = np.full(len(optimizer.param_groups), np.nan)
     for g in range(len(edges)):
         mine = [x for n, x in chosen if n == g]
@@ -176,11 +170,13 @@ def _gains(optimizer: Any, group: int, x: Any) -> np.ndarray:
             f"{type(optimizer).__name__} does not treat every component by itself, so its components have no gains of "
             "their own; `optoscope.margin` takes such optimizers, where they are written in JAX."
         )
-    if np.linalg.norm(_gain(twin, x, 2 * torch.ones_like(signs)) / 4 - found) > _OWN * np.linalg.norm(found):
-        raise ValueError(
-            f"{type(optimizer).__name__} does not move in proportion to small gradients: it takes a sign, or steps "
-            "whose size is its own, so there is no margin."
-        )
+    twice = _gain(twin, x, 2 * torch.ones_like(signs)) / 4
+    moved = found != 0
+    if moved.any() and np.median(np.abs(twice[moved] / found[moved] - 1)) > _OWN:
+        why = "it takes a sign, or steps whose size is its own, so there is no margin"
+        if not optimizer.state.get(x):
+            why = "its first step is not like those that follow; measure the margin after the first step"
+        raise ValueError(f"{type(optimizer).__name__} does not move in proportion to small gradients: {why}.")
     if (found < 0).any():
         raise ValueError("the optimizer moves some parameters up their gradients: there is no margin, it is unstable.")
     return found

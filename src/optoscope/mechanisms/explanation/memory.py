@@ -177,7 +177,7 @@ def _between(kernel: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple
     shows = totals > _SHOWS * totals.max()
     sums = (weights * kernel[np.minimum(read, T - 1), given]).sum(1)
     response = np.where(shows, sums / np.where(shows, totals, 1.0), 0.0)
-    return response, int(np.flatnonzero(shows)[-1]) + 1
+    return response, int(np.flatnonzero(shows).max(initial=-1)) + 1
 
 
 def _on_both_sides(
