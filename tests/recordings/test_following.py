@@ -145,3 +145,13 @@ def test_spikes_of_single_batches_are_no_spikes_of_the_run():
     assert 295 < noisy_spikes(broken)[0] < 310
     smooth = np.where(np.arange(200) == 100, 5.0, 1.0)
     assert noisy_spikes(smooth).tolist() == spikes(smooth).tolist() == [100]
+
+
+def test_an_array_that_stops_is_told_with_its_step(tmp_path):
+    def freeze(optimizer, _):
+        optimizer.param_groups[0]["params"][0].grad = None
+
+    found = run(tmp_path, at=30, what=freeze, steps=60, make=lambda p: torch.optim.SGD(p, lr=1e-3))
+    (stopped,) = [one["sentence"] for one in found.findings if one["name"] == "updates stopped"]
+    assert stopped == "0.weight gets no updates from step 30 on"
+    assert found.layers[0]["rate"] == pytest.approx(1e-3, rel=1e-3)

@@ -34,9 +34,11 @@ class Examination(Result):
         signal_to_noise: mean gradient over its standard deviation, the median over components.
         margin, margin_slope, steps_left: the last margin, its slope per step, and the forecast.
         layers: of each array of parameters its `name`, `role`, `group`, and medians over the kept steps: `gradient`,
-            `update`, `parameter` (norms), and `ratio` (update over parameter).
+            `update`, `parameter` (norms), `rate` (update over gradient, the effective learning rate), and `ratio`
+            (update over parameter).
         steps, losses, rates, clip_factors, gradient_norms, update_norms: of each step; rates are those of group 0.
         margin_steps, margins: where the margin was measured.
+        mechanism_steps: first and last step of those that the mechanisms are told of; none where there are none.
         rule_steps, unexplained: steps in which the rule was looked for or followed, and the share of the updates that
             it leaves of each.
         step_rates: fitted learning rates of those in which it was looked for; NaN after these.
@@ -48,6 +50,7 @@ class Examination(Result):
     rule: str
     explained: float
     mechanisms: list[dict[str, Any]]
+    mechanism_steps: list[int]
     signal_to_noise: float
     margin: float
     margin_slope: float
@@ -136,6 +139,7 @@ def examine(
         rule=why if found is None else str(found.rule),
         explained=np.nan if found is None else found.explained,
         mechanisms=[dataclasses.asdict(one) for one in mechanisms],
+        mechanism_steps=[] if found is None or not mechanisms else [found.first, found.last],
         signal_to_noise=np.nan if found is None else signal_to_noise(r),
         margin=margin,
         margin_slope=slope,
@@ -172,16 +176,15 @@ def _identified(r: Recording) -> tuple[Identified | None, str]:
 def _layers(r: Recording) -> list[dict[str, Any]]:
     if not len(r.kept_steps):
         return []
+    over = lambda below: np.divide(
+        r.layer_update_norms, below, out=np.full_like(r.layer_update_norms, np.nan), where=below > 0
+    )
     norms = {
         "gradient": r.layer_gradient_norms,
         "update": r.layer_update_norms,
         "parameter": r.layer_parameter_norms,
-        "ratio": np.divide(
-            r.layer_update_norms,
-            r.layer_parameter_norms,
-            out=np.full_like(r.layer_update_norms, np.nan),
-            where=r.layer_parameter_norms > 0,
-        ),
+        "rate": over(r.layer_gradient_norms),
+        "ratio": over(r.layer_parameter_norms),
     }
     medians = {name: [_median(column) for column in values.T] for name, values in norms.items()}
     return [

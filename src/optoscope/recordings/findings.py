@@ -21,6 +21,8 @@ _SAME, _ROUND, _FEW_DIGITS = 2e-3, 5e-6, 3
 _DECAYS_ALIKE = 0.05
 #: A factor between rates that is worth a word.
 _RATE = 1.02
+#: Steps in which others move and an array does not, after which it has stopped.
+_STOPPED = 10
 #: Update over parameter norm within which nothing is said.
 _SLOW, _FAST = 1e-6, 0.1
 #: Margin from which the run is near its edge; margins from which a slope is drawn, and how far it is trusted.
@@ -268,6 +270,7 @@ def _of_parameters(r: Recording) -> Iterator[Finding]:
         yield Finding("no updates", "warning", f"{name} gets no updates: {why}", 0.0, "layers")
     if len(still) > 8:
         yield Finding("no updates", "warning", f"{len(still) - 8} more get no updates", float(len(still)), "layers")
+    yield from _of_stopped(r)
     decay = np.nan_to_num(r.setting("weight_decay")).max(0)
     for role, words in (("normalization", "normalization"), ("bias", "biases")):
         hit = [one["name"] for one in r.parameters if one["role"] == role and decay[one["group"]] > 0]
@@ -297,6 +300,17 @@ def _of_parameters(r: Recording) -> Iterator[Finding]:
     if largest and saturated.sum() >= 10 and np.mean(saturated) > 1e-3 and np.isnan(r.clip_factors).any():
         says = f"{np.mean(saturated):.1%} of gradients are at exactly {largest:.3g}: each component is clipped there"
         yield Finding("clipping of each component", "note", says, float(np.mean(saturated)), "clipping")
+
+
+def _of_stopped(r: Recording) -> Iterator[Finding]:
+    """Arrays that moved, and then no more, while others did."""
+    moves = np.nan_to_num(r.layer_update_norms) > 0
+    goes_on = np.flatnonzero(moves.any(1))
+    for one, own in zip(r.parameters, moves.T):
+        last = int(np.flatnonzero(own)[-1]) if own.any() else -1
+        if last >= 0 and np.sum(goes_on > last) >= _STOPPED:
+            says = f"{one['name']} gets no updates from step {r.kept_steps[last + 1]} on"
+            yield Finding("updates stopped", "warning", says, float(r.kept_steps[last + 1]), "layers")
 
 
 def _of_state(r: Recording) -> Iterator[Finding]:

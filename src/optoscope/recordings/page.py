@@ -41,13 +41,15 @@ def write_examination(examination: Examination, directory: str | Path) -> list[P
                 [one["name"], one["sentence"], _short(one["size"]), _short(one["turned"])]
                 for one in examination.mechanisms
             ],
+            mechanism_steps=examination.mechanism_steps,
+            signal_to_noise=_short(examination.signal_to_noise),
             pictures=pictures,
             layers=[
                 [
                     one["name"],
                     one["role"],
                     one["group"],
-                    *(_short(one[k]) for k in ("gradient", "update", "parameter", "ratio")),
+                    *(_short(one[k]) for k in ("gradient", "update", "parameter", "rate", "ratio")),
                 ]
                 for one in examination.layers
             ],
