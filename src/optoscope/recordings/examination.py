@@ -11,7 +11,7 @@ from optoscope._core.progress import Announce, silent
 from optoscope._core.provenance import provenance
 from optoscope._core.results import Result
 from optoscope._core.tables import Table
-from optoscope.recordings.findings import find_all, forecast
+from optoscope.recordings.findings import Finding, find_all, forecast
 from optoscope.recordings.following import Followed, follow
 from optoscope.recordings.identify import Identified, identify, learning_rates
 from optoscope.recordings.mechanisms import find_mechanisms, signal_to_noise
@@ -76,7 +76,8 @@ class Examination(Result):
     @property
     def headline(self) -> str:
         """What was examined."""
-        return f"{self.optimizer}, {len(self.steps)} steps"
+        some = "" if len(self.steps) > self.steps[-1] - self.steps[0] else f", of which {len(self.steps)} were recorded"
+        return f"{self.optimizer}, steps {self.steps[0]} to {self.steps[-1]}{some}"
 
     def tables(self) -> list[Table]:
         """Findings, mechanisms, and arrays of parameters."""
@@ -119,6 +120,8 @@ def examine(
     found, why = _identified(r)
     followed = follow(r, found) if found is not None and found.is_found else None
     findings = find_all(r, found, followed)
+    if found is None:
+        findings.append(Finding("no rule", "note", f"which rule was run is not known: {why.rstrip('.')}", np.nan))
     if expect is not None:
         from optoscope.recordings.expect import differences, expected_updates  # which need JAX
 

@@ -34,7 +34,7 @@ def write_examination(examination: Examination, directory: str | Path) -> list[P
         templates_of("optoscope.recordings")
         .get_template("examination.html")
         .render(
-            title=f"{examination.optimizer}: {len(examination.steps)} steps examined",
+            title=f"{examination.headline} examined",
             findings=examination.findings,
             rule=f"{examination.rule}.{explained}",
             mechanisms=[
