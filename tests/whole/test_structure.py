@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -173,3 +174,14 @@ def test_a_decay_behind_clipping_goes_through_the_momentum():
 
 def test_a_norm_that_is_met_later_ties_together_as_well():
     assert structure(optax.chain(optax.clip_by_block_rms(5.0), optax.sgd(1e-3))).unit == "layer"
+
+
+def test_components_that_are_tied_together_late_are_seen_to_be():
+    def update(updates, state, params=None):
+        norm = optax.global_norm(updates)
+        late = state >= 30
+        return jax.tree.map(lambda g: -0.1 * jnp.where(late, g / norm, g), updates), state + 1
+
+    late = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+    assert structure(late).unit == "network"
+    assert structure(optax.adam(0.1)).unit == "component"

@@ -135,6 +135,8 @@ def _in_learning_rates(found: Structure, explanation: Explanation) -> str:
     if len(sizes) and np.ptp(sizes) > _FOLLOWS * sizes.max():
         words += f" ({abs(sizes[0]):.3g} in the first of {len(sizes)} steps)"
     num = min(len(sizes), len(rates))
+    if _is_shared(found) and explanation.rule.law is None:  # the learning rate is not seen beside what others do
+        return words
     if explanation.explained < 0.99 or num == 0 or min(sizes[:num].min(), rates.min()) <= 0:
         return words
     moves = np.ptp(sizes[num // 2 : num]) > _FOLLOWS * sizes[num - 1]
@@ -176,14 +178,24 @@ def _scope(found: Structure) -> Verdict:
     return _verdict("scope", bool(clauses), effect, "; ".join(clauses), "updates with one thing doubled at a time")
 
 
+def _falls(found: Structure) -> float:
+    """Power of others' gradients with which updates fall most."""
+    return min(found.union[name] for name in ("row", "column", "rest", "others"))
+
+
+def _is_shared(found: Structure) -> bool:
+    """Whether the gradients of others drive the gain, and no threshold is why."""
+    return found.unit in _DRIVERS and not found.thresholds and _falls(found) <= _NORMALIZES
+
+
 def adaptation_together(dossier: Dossier, adaptation: Any, explanation: Explanation) -> Any:
     """The verdict on a gain, where a component by itself shows none: the gradients of others may drive it."""
     if dossier.component.view == "own" or adaptation.verdict != "absent":
         return adaptation
     found = dossier.structure
-    falls = min(found.union[name] for name in ("row", "column", "rest", "others"))
-    if found.unit not in _DRIVERS or found.thresholds or falls > _NORMALIZES:
+    if not _is_shared(found):
         return adaptation
+    falls = _falls(found)
     effect = float(abs(falls) * np.log(2))
     if explanation.driven < _ALL:  # others move it too: its update may fall because theirs are taken away from it
         return changed(adaptation, "undecided", "", "updates fall as the others' gradients grow, which also move it")

@@ -12,7 +12,15 @@ from optoscope._core.tables import Table
 from optoscope._core.types import Float
 from optoscope.artifacts.as_optimizer import name_of_optimizer
 from optoscope.whole._bench import AbstractBench, Case, make_bench
-from optoscope.whole._exponents import FACTORS, SETTINGS, Setting, make_case, measure
+from optoscope.whole._exponents import (
+    FACTORS,
+    PARAMETER_SIZE,
+    SETTINGS,
+    Setting,
+    make_case,
+    measure,
+    typical_entry,
+)
 from optoscope.whole._kinks import find_thresholds
 from optoscope.whole._symmetries import SYMMETRIC, measure_symmetries, rotates
 from optoscope.whole.decay import Decay, find_decay
@@ -22,6 +30,9 @@ from optoscope.whole.rhythm import Rhythm, find_rhythm
 NOTHING = 1e-3
 #: Steps of the runs for the exponents; and their number where a step takes more operations of torch than the third.
 _STEPS, _FEWEST, _MANY_OPERATIONS = 24, 16, 1000
+#: Steps by which components that stand by themselves at first must not have been tied together; what is doubled then.
+_LATE = 64
+_OTHERS = [FACTORS.index(name) for name in ("row", "column", "rest", "others")]
 
 UNITS = ("component", "row and column", "matrix", "layer", "network")
 
@@ -30,7 +41,8 @@ UNITS = ("component", "row and column", "matrix", "layer", "network")
 class Structure(Result):
     """What the updates of a whole optimizer depend on.
 
-    All is measured on two matrices of 24 x 16 whose gradients are normal with size 1, at parameters of size 0.1.
+    All is measured on two matrices of 24 x 16 whose gradients are normal with size 1, at parameters of size 0.1, in
+    runs of some tens of steps (64 for whether components are tied together); nothing is said of what begins later.
 
     Attributes:
         optimizer: its name.
@@ -115,6 +127,8 @@ def structure(optimizer: Any, *, name: str | None = None) -> Structure:
     bench = make_bench(optimizer)
     settings, num_steps = _plan(bench)
     table, noise = measure(bench, settings, num_steps)
+    if np.abs(table[:, _OTHERS]).max() <= NOTHING and _couples_late(bench):
+        table, noise = measure(bench, settings, _LATE)
     table = np.where(np.abs(table) < np.minimum(noise, 0.05)[:, None], 0.0, table)
     union = {factor: float(column[np.abs(column).argmax()]) for factor, column in zip(FACTORS, table.T)}
     exponents: dict[str, float] = dict(zip(FACTORS, table[0].tolist()))
@@ -155,6 +169,18 @@ def _plan(bench: AbstractBench) -> tuple[tuple[Setting, ...], int]:
     """The settings and the steps of each run, fewer where a step takes very many operations; no clock is asked."""
     many = bench.count_operations(make_case(SETTINGS[0], 4)) > _MANY_OPERATIONS
     return (SETTINGS[:5], _FEWEST) if many else (SETTINGS, _STEPS)
+
+
+def _couples_late(bench: AbstractBench) -> bool:
+    """Whether an entry's update depends on other gradients, be it only after some tens of steps."""
+    case = make_case(SETTINGS[1], _LATE)
+    i, j = typical_entry(case)
+    others = [2 * g for g in case.gradients]
+    others[0][:, i, j] = case.gradients[0][:, i, j]
+    plain, changed = (run[0][:, i, j] for run in bench.run([case, Case(case.params, others)]))
+    with np.errstate(all="ignore"):
+        change = np.sqrt(np.mean((changed - plain) ** 2) / np.mean(plain**2))
+    return bool(change > max(NOTHING, 8 * bench.rounding * PARAMETER_SIZE / np.sqrt(np.mean(plain**2))))
 
 
 def _unit(union: dict[str, float], symmetries: dict[str, float]) -> str:
