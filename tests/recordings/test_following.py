@@ -155,3 +155,16 @@ def test_an_array_that_stops_is_told_with_its_step(tmp_path):
     (stopped,) = [one["sentence"] for one in found.findings if one["name"] == "updates stopped"]
     assert stopped == "0.weight gets no updates from step 30 on"
     assert found.layers[0]["rate"] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_run_that_writes_nothing_any_more_is_said_to_have_stopped(tmp_path):
+    import os
+    import time
+
+    from optoscope.recordings.watching import look
+
+    run(tmp_path, steps=20)
+    assert not look(tmp_path).has_stopped and not look(read_recording(tmp_path)).has_stopped
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 900,) * 2)
+    assert any("nothing was written for 9" in line for line in look(tmp_path).lines())

@@ -1,6 +1,7 @@
 """How a run that is being recorded stands, and its numbers for those who draw them elsewhere."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from optoscope.recordings.reading import Recording, read_recording
 
 #: Steps whose losses are drawn as bars, and the bars, from low to high.
 _BARS, _BAR = 60, "▁▂▃▄▅▆▇█"
+
+#: Seconds without anything new, and times a step's length, from which on a run is said to have stopped.
+_SILENT, _LATE = 60.0, 50.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Standing:
         margin, steps_left: the last margin, and the forecast of `examine`.
         warnings: sentences.
         curve: losses as bars.
+        age: seconds since something was written; NaN of a recording that is no directory.
     """
 
     num_steps: int
@@ -39,6 +44,13 @@ class Standing:
     steps_left: float
     warnings: list[str]
     curve: str
+    age: float = float("nan")
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing was written for much longer than steps take."""
+        usual = 0.0 if np.isnan(self.seconds_per_step) else self.seconds_per_step
+        return bool(self.age > max(_SILENT, _LATE * usual))
 
     def lines(self) -> list[str]:
         """Return it as lines of text."""
@@ -54,6 +66,8 @@ class Standing:
         if np.isfinite(self.margin):
             left = f", passes 1 in {self.steps_left:.0f} steps at this slope" if 0 < self.steps_left < np.inf else ""
             lines.append(f"margin {self.margin:.3g}{left}")
+        if self.has_stopped:
+            lines.append(f"nothing was written for {self.age:.0f} s: the run has ended, stopped, or hangs")
         return [*lines, *(f"! {one}" for one in self.warnings)]
 
 
@@ -65,6 +79,7 @@ def look(recording: str | Path | Recording, *, latest: int = 100) -> Standing:
         latest: how many steps count as the last ones.
     """
     r = recording if isinstance(recording, Recording) else read_recording(recording)
+    written = [] if isinstance(recording, Recording) else [path.stat().st_mtime for path in Path(recording).iterdir()]
     losses, factors = r.losses[np.isfinite(r.losses)], r.clip_factors[-latest:]
     factors = factors[np.isfinite(factors)]
     margin, _, left = forecast(r)
@@ -82,6 +97,7 @@ def look(recording: str | Path | Recording, *, latest: int = 100) -> Standing:
         steps_left=left,
         warnings=warnings,
         curve=_bars(losses),
+        age=time.time() - max(written) if written else float("nan"),
     )
 
 
