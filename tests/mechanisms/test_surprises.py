@@ -208,3 +208,13 @@ def test_a_mean_that_is_taken_away_is_no_gain():
     assert (
         "a gain driven by all gradients of its tensor together" in diagnose(optax.novograd(0.1), num_steps=40).summary
     )
+
+
+def test_rates_before_a_gain_begins_are_not_compared_with_those_after_it():
+    """A rectified Adam moves by plain momentum at first; its rectification then is a warm-up."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'optoscope[torch]'")
+    said = diagnose(lambda params: torch.optim.RAdam(params), num_steps=40).summary
+    assert (
+        "a schedule (the learning rate goes from 4.26e-07 at step 5, where the gain begins, to 3.02e-06 at step 39)"
+        in said
+    )

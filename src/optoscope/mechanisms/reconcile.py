@@ -177,6 +177,16 @@ def _schedule(verdict: Any, rule: ExplainedOptimizer) -> tuple[Any, list[str]]:
     if verdict.verdict == "present" and _begins_as_if_settled(rule):
         reason = "the learning rate is the same at every step but the first, where no gradient came before"
         return changed(verdict, "absent", "", reason), ["it begins as if the first gradient had always come"]
+    begins = 0 if rule.law is None else rule.law.begins
+    if verdict.verdict == "present" and 0 < begins < len(rule.after) - 1:  # rates before and after have other units
+        later = rule.after[begins:]
+        if np.ptp(later) <= 1e-3 * np.abs(later).max():
+            return changed(
+                verdict, "absent", "", f"the same learning rate from step {begins} on, where the gain begins"
+            ), []
+        goes = f"from {later[0]:.3g} at step {begins}, where the gain begins, to {later[-1]:.3g}"
+        words = f"a schedule (the learning rate goes {goes} at step {len(rule.after) - 1})"
+        return changed(verdict, "present", words, verdict.reason), []
     has_tangent = rule.inner.clips and rule.inner.has_tangent
     if not (verdict.probe and has_tangent and rule.law is None and len(rule.memory.D) == 1 and rule.memory.D[0]):
         return verdict, []
