@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from optoscope.artifacts.as_optimizer import as_whole, name_of_optimizer
 from optoscope.optimizers import AbstractOptimizer, lift
-from optoscope.recordings.findings import Finding
+from optoscope.recordings.findings import Finding, share_in_words
 from optoscope.recordings.identify import Identified, Stretch, identify, learning_rates
 from optoscope.recordings.reading import Recording
 from optoscope.whole import find_component
@@ -54,7 +54,7 @@ def expected_updates(
         )
     updates = np.full(recording.updates.shape, np.nan)
     there = np.flatnonzero(data.there)
-    state, move = None, tx.update if getattr(tx, "runs_on_host", False) else jax.jit(tx.update)
+    state, move = None, jax.jit(tx.update)
     for row in range(recording.windows()[0].stop)[:_LONGEST]:
         g, x = recording.gradients[row, there], recording.x[row, there]
         if not np.isfinite(g + x).all():
@@ -101,7 +101,7 @@ def differences(
     if is_scaled and (not late or (np.isfinite(rates).all() and np.ptp(rates) > 0)):
         return _scheduled(recording, known, factors, left, f"the updates {span} are those of {name}")
     begin = f", from step {steps[late]} on" if late else ""
-    says = f"the updates {span} are not those of {name}{begin}: {_percent(left)} is left over"
+    says = f"the updates {span} are not those of {name}{begin}: {share_in_words(left)} is left over"
     made = [Finding("not as expected", "warning", says, left, "updates")]
     if found is None or not found.is_found or late:
         return made
@@ -160,7 +160,3 @@ def _scheduled(recording: Recording, known: np.ndarray, factors: np.ndarray, lef
         Finding("other learning rate", "warning", f"the learning rate is {course}, times that which was meant",
                 float(np.median(factors)), "learning rate"),
     ]  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%} of their square" if share < 1 else "as much as they are, or more,"

@@ -133,7 +133,7 @@ def _of_losses(r: Recording) -> Iterator[Finding]:
         known, last = r.losses[there], float(r.losses[there[-1]])
         lowest = float(np.min(known[np.isfinite(known)], initial=np.inf))
         is_lost = there[-1] + 1 < len(r.losses)  # from there on it is no number
-        if is_lost or not np.isfinite(last) or last > _DIVERGED * lowest > 0:
+        if is_lost or not np.isfinite(last) or (last > _DIVERGED * lowest > 0 and last > known[0]):
             says = f"the run has diverged: its last loss is {'no number' if is_lost else f'{last:.3g}'}"
             yield Finding("diverged", "fault", f"{says}, the lowest was {lowest:.3g}", last, "loss")
     where = noisy_spikes(r.losses)
@@ -364,7 +364,8 @@ def _of_rule(r: Recording, found: Identified, followed: Followed | None) -> Iter
         if one.change == "memory lost":
             yield _memory_lost(r, one.step)
         elif one.change == "other updates":
-            says = f"from step {one.step} on the updates are not those of this rule: {_percent(one.left)} is left over"
+            share = share_in_words(one.left)
+            says = f"from step {one.step} on the updates are not those of this rule: {share} is left over"
             yield Finding("other updates", "warning", says, float(one.step), "updates")
         else:
             yield _counter(one.change.removeprefix("counter "), one.step)
@@ -410,8 +411,9 @@ def _decay_beside(found: Identified) -> str:
     return f"; beside it, weight decay times the learning rate: {each}"
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%} of their square" if share < 1 else "as much as they are"
+def share_in_words(share: float) -> str:
+    """Say how much of the squared updates is left over."""
+    return f"{share:.0%} of their square" if share < 1 else "as much as they are, or more,"
 
 
 def _digits(value: float) -> int:

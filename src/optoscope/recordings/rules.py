@@ -1,7 +1,7 @@
 """Rules as a recording may show them: run on recorded gradients, in NumPy."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -66,17 +66,9 @@ class Rule:
             parts.append(f"weight decay of {self.coupled:.3g} added to the gradient")
         return ", ".join(parts)
 
-    def directions(
-        self,
-        gradients: Float[np.ndarray, "step component"],
-        x: Float[np.ndarray, "step component"],
-        *,
-        start: tuple[np.ndarray, np.ndarray, float] | None = None,
-        resets: tuple[int, ...] = (),
-        decays: Float[np.ndarray, " step"] | None = None,
-    ) -> Float[np.ndarray, "step component"]:
+    def directions(self, *given: Any, **known: Any) -> Float[np.ndarray, "step component"]:
         """Return the direction at each step; the arguments are those of `run`."""
-        return self.run(gradients, x, start=start, resets=resets, decays=decays)[0]
+        return self.run(*given, **known)[0]
 
     def run(
         self,
