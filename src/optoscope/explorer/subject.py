@@ -107,7 +107,7 @@ def _schedule(dossier: Dossier) -> dict[str, Any]:
 
 def _whole(dossier: Dossier, pool: dict[str, str]) -> dict[str, Any] | None:
     """The whole optimizer on a matrix; None where its component says it all, or the page cannot run it."""
-    transformation = getattr(dossier.optimizer, "transformation", None)
+    transformation = getattr(dossier.component.optimizer, "transformation", None)
     if dossier.component.view == "own" or transformation is None:
         return None
     try:
